@@ -1,0 +1,126 @@
+# SPDX-FileCopyrightText: The opentalk.maintenance authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""From rows of one table to every row that goes with them, set by set."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import Any
+
+from ..systems.database import Database, sql
+from . import permissions, policy
+from .graph import Change, DeletionGraph, Edge
+from .keys import KeySet, Sql, any_of, key_set
+from .references import Table
+
+
+class Closure:
+    """All rows that go with the roots.
+
+    Rows on which others depend are held by their keys; of the rest only the condition is known that finds them.
+
+    :param database: inside a transaction
+    :param graph: what follows from what
+    :param roots: the ids of the rows that were chosen
+    :param lock: whether every row found is locked, so that nothing can be added to it any more
+    :raises DatabaseError: a query failed
+    """
+
+    def __init__(self, database: Database, graph: DeletionGraph, roots: KeySet, *, lock: bool = False) -> None:
+        self.graph = graph
+        self._database = database
+        self._sql = Sql(graph.catalogue)
+        self._lock = lock
+        self.sets = {
+            table: KeySet(columns) for table in graph.tables if (columns := graph.tracked_columns(table))
+        }
+        self._grow(graph.root, self._sql.within(graph.root, ("id",), roots, ("id",)))
+
+    def keys(self, table_name: str) -> KeySet:
+        """The keys of the rows of one of the controller's tables; none where the table takes no part."""
+        return self.sets.get(self.graph.catalogue.table(table_name)) or KeySet(("id",))
+
+    def condition(self, table: Table) -> Any:
+        """The condition that a row of the table goes."""
+        if table in self.sets:
+            columns = self.graph.catalogue.primary_key(table) or self.sets[table].columns
+            return self._among(table, columns, self.sets[table], columns)
+        return any_of(self._edge_conditions(table, self.graph.edges_to(table), self.sets))
+
+    def counts(self) -> dict[str, int]:
+        """How many rows of each table go, permission rows included."""
+        found = {
+            table.label: self.sets[table].count if table in self.sets else self._count(table, self.condition(table))
+            for table in self.graph.tables
+        }
+        if self.graph.catalogue.has(policy.PERMISSIONS):
+            found[policy.PERMISSIONS] = self._count(
+                self.graph.catalogue.table(policy.PERMISSIONS), permissions.condition(self)
+            )
+        return found
+
+    def update_counts(self) -> dict[str, int]:
+        """How many rows of each table stay and lose a reference."""
+        return {
+            table.label: self._count(table, self.change_condition(table, changes))
+            for table, changes in self.changes().items()
+        }
+
+    def changes(self) -> dict[Table, list[Change]]:
+        """The references that may have to be changed, by their table."""
+        found = defaultdict(list)
+        for change in self.graph.changes:
+            if self.sets[change.reference.target]:
+                found[change.reference.table].append(change)
+        return found
+
+    def change_condition(self, table: Table, changes: list[Change]) -> Any:
+        """The condition that a row of the table stays and loses one of these references."""
+        refers = any_of([self.refers(change) for change in changes])
+        if table not in self.graph.tables:
+            return refers
+        return sql.SQL("{} AND ({}) IS NOT TRUE").format(refers, self.condition(table))
+
+    def refers(self, change: Change) -> Any:
+        """The condition that a row's reference points at a row that goes."""
+        reference = change.reference
+        return self._among(
+            reference.table, reference.columns, self.sets[reference.target], reference.target_columns
+        )
+
+    def _grow(self, start: Table, condition: Any) -> None:
+        pending: dict[Table, KeySet] = {}
+        self._find(start, condition, pending)
+        while pending:
+            fresh, pending = pending, {}
+            for table in self.sets:
+                edges = [edge for edge in self.graph.edges_to(table) if edge.source in fresh]
+                if edges:
+                    self._find(table, any_of(self._edge_conditions(table, edges, fresh)), pending)
+
+    def _find(self, table: Table, condition: Any, pending: dict[Table, KeySet]) -> None:
+        known = self.sets[table]
+        if known:
+            columns = self.graph.catalogue.primary_key(table) or known.columns
+            # Not "NOT …": PostgreSQL 14 would search the array from its start for every row.
+            condition = sql.SQL("{} AND ({}) IS NOT TRUE").format(condition, self._among(table, columns, known, columns))
+        query = self._sql.keys(table, known.columns, condition, lock=self._lock)
+        found = key_set(known.columns, self._database.row(query))
+        if found:
+            self.sets[table] = known + found
+            pending[table] = pending[table] + found if table in pending else found
+
+    def _edge_conditions(self, table: Table, edges: list[Edge], sets: dict[Table, KeySet]) -> list[Any]:
+        return [
+            self._among(table, edge.target_columns, sets[edge.source], edge.source_columns)
+            for edge in edges
+            if sets[edge.source]
+        ]
+
+    def _among(self, table: Table, columns: tuple[str, ...], keys: KeySet, key_columns: tuple[str, ...]) -> Any:
+        return self._sql.within(table, columns, keys, key_columns)
+
+    def _count(self, table: Table, condition: Any) -> int:
+        query = sql.SQL("SELECT count(*) FROM {} WHERE {}").format(self._sql.name(table), condition)
+        return self._database.row(query)[0]

@@ -1,0 +1,104 @@
+# SPDX-FileCopyrightText: The opentalk.maintenance authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Which tables rows go from when rows of one table go, and along which foreign keys."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..engine.errors import SchemaError
+from . import policy
+from .references import CASCADE, SET_NULL, Catalogue, Reference, Table
+
+
+@dataclass(frozen=True)
+class Edge:
+    """Rows of ``target`` go when rows of ``source`` go: those whose columns have the same values."""
+
+    source: Table
+    source_columns: tuple[str, ...]
+    target: Table
+    target_columns: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Change:
+    """Rows that stay lose their reference to rows that go.
+
+    :ivar reference: the foreign key
+    :ivar replacement: the column whose value takes the place of the reference, or None for NULL
+    """
+
+    reference: Reference
+    replacement: str | None
+
+
+class DeletionGraph:
+    """Everything that can follow from deleting rows of one table.
+
+    :param catalogue: the database's tables and keys
+    :param root: the table from which rows are chosen
+    :raises SchemaError: a reference has no rule that says what happens to its rows
+    """
+
+    def __init__(self, catalogue: Catalogue, root: Table) -> None:
+        self.catalogue = catalogue
+        self.root = root
+        self.tables: list[Table] = [root]
+        self.edges: list[Edge] = []
+        self.changes: list[Change] = []
+        for table in self.tables:
+            self._follow(table)
+        self._columns = {table: self._tracked_columns(table) for table in self.tables}
+
+    def tracked_columns(self, table: Table) -> tuple[str, ...]:
+        """The columns by which the table's rows must be known; none where nothing depends on its rows."""
+        return self._columns[table]
+
+    def edges_to(self, table: Table) -> list[Edge]:
+        return [edge for edge in self.edges if edge.target == table]
+
+    def _follow(self, table: Table) -> None:
+        for reference in self.catalogue.referencing(table):
+            # Names of the policy are single columns of the controller's own tables.
+            known = (reference.table.label, ",".join(reference.columns))
+            if known in policy.REPOINTED:
+                self.changes.append(Change(reference, policy.REPOINTED[known]))
+            elif known in policy.OWNED or reference.rule == CASCADE:
+                self._add(Edge(table, reference.target_columns, reference.table, reference.columns))
+            elif reference.rule == SET_NULL:
+                self.changes.append(Change(reference, None))
+            else:
+                raise SchemaError(
+                    f"Table {reference.table.label}, column {', '.join(reference.columns)} refers to {table.label} without"
+                    " ON DELETE CASCADE or SET NULL, so it is unknown what shall happen to its rows;"
+                    " update this collection."
+                )
+        for reference in self.catalogue.referenced_by(table):
+            if (table.label, ",".join(reference.columns)) in policy.CARRIED:
+                if not self.catalogue.is_unique(table, reference.columns):
+                    raise SchemaError(
+                        f"Table {table.label}, column {', '.join(reference.columns)} is not unique, so rows of"
+                        f" {reference.target.label} may be shared and must not be deleted; update this collection."
+                    )
+                self._add(Edge(table, reference.columns, reference.target, reference.target_columns))
+
+    def _add(self, edge: Edge) -> None:
+        self.edges.append(edge)
+        if edge.target not in self.tables:
+            self.tables.append(edge.target)
+
+    def _tracked_columns(self, table: Table) -> tuple[str, ...]:
+        columns = [column for edge in self.edges if edge.source == table for column in edge.source_columns]
+        columns += [
+            column
+            for change in self.changes
+            if change.reference.target == table
+            for column in change.reference.target_columns
+        ]
+        if table == self.root or (table.label in policy.RESOURCES and self.catalogue.has(policy.PERMISSIONS)):
+            columns.append("id")
+        if not columns:
+            return ()
+        return tuple(dict.fromkeys([*self.catalogue.primary_key(table), *columns]))

@@ -1,0 +1,102 @@
+# SPDX-FileCopyrightText: The opentalk.maintenance authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Sets of row keys, held as PostgreSQL array literals so that a hundred thousand keys are one string."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from ..systems.database import sql
+from .references import Catalogue, Table
+
+
+class KeySet:
+    """Rows of one table, by the values of some columns.
+
+    :param columns: the columns
+    :param literals: for each column the array literal of its values; all have the same length
+    :param count: the number of rows
+    """
+
+    def __init__(self, columns: tuple[str, ...], literals: tuple[str, ...] = (), count: int = 0) -> None:
+        self.columns = columns
+        self.literals = literals or ("{}",) * len(columns)
+        self.count = count
+
+    def __bool__(self) -> bool:
+        return self.count > 0
+
+    def __add__(self, other: KeySet) -> KeySet:
+        if not other:
+            return self
+        if not self:
+            return other
+        joined = tuple(f"{mine[:-1]},{theirs[1:]}" for mine, theirs in zip(self.literals, other.literals))
+        return KeySet(self.columns, joined, self.count + other.count)
+
+    @classmethod
+    def of_ids(cls, ids: list[str], column: str = "id") -> KeySet:
+        """A set of rows with these UUIDs."""
+        return cls((column,), ("{" + ",".join(ids) + "}",), len(ids))
+
+    def ids(self, column: str = "id") -> Iterator[str]:
+        """The UUIDs in that column, one after the other."""
+        literal = self.literals[self.columns.index(column)]
+        start = 1
+        while start < len(literal) - 1:
+            end = literal.find(",", start)
+            end = len(literal) - 1 if end < 0 else end
+            yield literal[start:end]
+            start = end + 1
+
+
+class Sql:
+    """Builds SQL for key sets of a given catalogue. Values are always parameters, names always identifiers."""
+
+    def __init__(self, catalogue: Catalogue) -> None:
+        self._catalogue = catalogue
+
+    @staticmethod
+    def name(table: Table) -> sql.Composable:
+        return sql.Identifier(table.schema, table.name)
+
+    def within(self, table: Table, columns: tuple[str, ...], keys: KeySet, key_columns: tuple[str, ...]) -> Any:
+        """The condition that the row's columns are among the keys."""
+        literals = [keys.literals[keys.columns.index(column)] for column in key_columns]
+        arrays = [
+            sql.SQL("{}::{}[]").format(sql.Literal(literal), sql.SQL(self._catalogue.type_of(table, column)))
+            for literal, column in zip(literals, columns)
+        ]
+        if len(columns) == 1:
+            return sql.SQL("{} = ANY ({})").format(sql.Identifier(columns[0]), arrays[0])
+        return sql.SQL("({}) IN (SELECT * FROM unnest({}))").format(
+            sql.SQL(", ").join(map(sql.Identifier, columns)), sql.SQL(", ").join(arrays)
+        )
+
+    def keys(self, table: Table, columns: tuple[str, ...], condition: Any, *, lock: bool) -> Any:
+        """The query for the keys of the rows that meet a condition: their number, then a literal for each column."""
+        names = sql.SQL(", ").join(map(sql.Identifier, columns))
+        order = sql.SQL(", ").join(map(sql.Identifier, self._catalogue.primary_key(table) or columns))
+        return sql.SQL("SELECT count(*), {} FROM (SELECT {} FROM {} WHERE {} ORDER BY {}{}) found").format(
+            sql.SQL(", ").join(sql.SQL("array_agg({})::text").format(sql.Identifier(column)) for column in columns),
+            names,
+            self.name(table),
+            condition,
+            order,
+            sql.SQL(" FOR UPDATE") if lock else sql.SQL(""),
+        )
+
+
+def key_set(columns: tuple[str, ...], row: tuple[Any, ...]) -> KeySet:
+    """The key set in the answer to :meth:`Sql.keys`."""
+    count, *literals = row
+    return KeySet(columns, tuple(literals), count) if count else KeySet(columns)
+
+
+def any_of(conditions: list[Any]) -> Any:
+    """The condition that one of the conditions holds."""
+    if not conditions:
+        return sql.SQL("false")
+    return sql.SQL("({})").format(sql.SQL(" OR ").join(conditions))

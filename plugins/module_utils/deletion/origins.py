@@ -1,0 +1,62 @@
+# SPDX-FileCopyrightText: The opentalk.maintenance authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The way back: which roots of a closure are the reason that certain of its rows go."""
+
+from __future__ import annotations
+
+from ..systems.database import Database, sql
+from .closure import Closure
+from .keys import KeySet, Sql, any_of, key_set
+from .references import Table
+
+
+def roots_of(database: Database, closure: Closure, table_name: str, ids: list[str]) -> KeySet:
+    """The roots that must stay so that these rows stay.
+
+    :param table_name: one of the controller's tables
+    :param ids: ids of rows of that table which the closure holds
+    :returns: ids of rows of the closure's root table
+    """
+    graph, builder = closure.graph, Sql(closure.graph.catalogue)
+    start = graph.catalogue.table(table_name)
+    found = {table: KeySet(closure.sets[table].columns) for table in closure.sets}
+    condition = builder.within(start, ("id",), KeySet.of_ids(ids), ("id",))
+    pending = {start: _keys(database, builder, closure, start, condition, found)}
+    while pending:
+        table, fresh = pending.popitem()
+        for edge in graph.edges_to(table):
+            key = graph.catalogue.primary_key(table) or fresh.columns
+            condition = sql.SQL("({}) IN (SELECT {} FROM {} WHERE {})").format(
+                sql.SQL(", ").join(map(sql.Identifier, edge.source_columns)),
+                sql.SQL(", ").join(map(sql.Identifier, edge.target_columns)),
+                Sql.name(table),
+                builder.within(table, key, fresh, key),
+            )
+            new = _keys(database, builder, closure, edge.source, condition, found)
+            if new:
+                pending[edge.source] = pending[edge.source] + new if edge.source in pending else new
+    return found[graph.root]
+
+
+def _keys(
+    database: Database,
+    builder: Sql,
+    closure: Closure,
+    table: Table,
+    condition: object,
+    found: dict[Table, KeySet],
+) -> KeySet:
+    """Rows of the closure's table that meet the condition and were not found before; adds them to those found."""
+    key = closure.graph.catalogue.primary_key(table) or closure.sets[table].columns
+    query = builder.keys(
+        table,
+        found[table].columns,
+        sql.SQL("{} AND {} AND ({}) IS NOT TRUE").format(
+            condition, closure.condition(table), any_of([builder.within(table, key, found[table], key)])
+        ),
+        lock=False,
+    )
+    new = key_set(found[table].columns, database.row(query))
+    found[table] = found[table] + new
+    return new

@@ -1,0 +1,64 @@
+# SPDX-FileCopyrightText: The opentalk.maintenance authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Permission rows (Casbin policies, up to migration 65) of resources that go.
+
+The controller writes one row for each subject (v0) and path of its REST API (v1).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ..systems.database import sql
+from .keys import KeySet, any_of
+
+if TYPE_CHECKING:
+    from .closure import Closure
+
+
+def condition(closure: Closure) -> Any:
+    """The condition that a row of casbin_rule is about a resource that goes."""
+    rooms, events = closure.keys("rooms"), closure.keys("events")
+    resources, invites, users = closure.keys("module_resources"), closure.keys("invites"), closure.keys("users")
+    objects = [
+        *_path("rooms", rooms),
+        *_path("events", events),
+        *_equal("v1", "/users/me/event_favorites/", events),
+        *_equal("v1", "/module_resources/", resources),
+        *_equal("v0", "invite::", invites),
+    ]
+    conditions = []
+    if objects:
+        conditions.append(sql.SQL("(ptype = 'p' AND {})").format(any_of(objects)))
+    subjects = _equal("v0", "user::", users)
+    if subjects:
+        conditions.append(sql.SQL("(ptype IN ('p', 'g') AND {})").format(any_of(subjects)))
+    return any_of(conditions)
+
+
+def invite_condition(invites: KeySet) -> Any:
+    """The condition that a row of casbin_rule is about one of these invites."""
+    return sql.SQL("ptype = 'p' AND {}").format(any_of(_equal("v0", "invite::", invites)))
+
+
+def _path(kind: str, keys: KeySet) -> list[Any]:
+    # The resource itself, and everything below it.
+    if not keys:
+        return []
+    return [
+        sql.SQL("(v1 LIKE {} AND split_part(v1, '/', 3) = ANY ({}::text[]))").format(
+            sql.Literal(f"/{kind}/%"), sql.Literal(_ids(keys))
+        )
+    ]
+
+
+def _equal(column: str, prefix: str, keys: KeySet) -> list[Any]:
+    if not keys:
+        return []
+    literal = "{" + ",".join(f"{prefix}{key}" for key in keys.ids()) + "}"
+    return [sql.SQL("{} = ANY ({}::text[])").format(sql.Identifier(column), sql.Literal(literal))]
+
+
+def _ids(keys: KeySet) -> str:
+    return keys.literals[keys.columns.index("id")]

@@ -1,0 +1,67 @@
+# SPDX-FileCopyrightText: The opentalk.maintenance authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The one statement that deletes a closure's rows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..systems.database import Database, sql
+from . import permissions, policy
+from .closure import Closure
+from .graph import Change
+from .keys import Sql
+from .references import Table
+
+
+def delete_rows(database: Database, closure: Closure) -> tuple[dict[str, int], dict[str, int]]:
+    """Delete the rows, and change the references of rows that stay.
+
+    All in one statement: PostgreSQL checks foreign keys at its end, so no order of tables is needed, and every row is
+    counted where it was deleted instead of vanishing in a cascade.
+
+    :param closure: made with ``lock=True`` in the transaction that this is called in
+    :returns: the numbers of deleted and of updated rows by table
+    :raises DatabaseError: PostgreSQL refused it
+    """
+    deletes = [(table.label, _delete(table, closure.condition(table))) for table in closure.graph.tables]
+    if closure.graph.catalogue.has(policy.PERMISSIONS):
+        table = closure.graph.catalogue.table(policy.PERMISSIONS)
+        deletes.append((table.label, _delete(table, permissions.condition(closure))))
+    updates = [(table.label, _update(table, closure, changes)) for table, changes in closure.changes().items()]
+    counts = iter(_run(database, [statement for _label, statement in deletes + updates]))
+    return {label: next(counts) for label, _ in deletes}, {label: next(counts) for label, _ in updates}
+
+
+def _run(database: Database, statements: list[Any]) -> tuple[int, ...]:
+    names = [sql.Identifier(f"step_{number}") for number in range(len(statements))]
+    return database.row(
+        sql.SQL("WITH {} SELECT {}").format(
+            sql.SQL(", ").join(
+                sql.SQL("{} AS ({} RETURNING 1)").format(name, statement) for name, statement in zip(names, statements)
+            ),
+            sql.SQL(", ").join(sql.SQL("(SELECT count(*) FROM {})").format(name) for name in names),
+        )
+    )
+
+
+def _delete(table: Table, condition: Any) -> Any:
+    return sql.SQL("DELETE FROM {} WHERE {}").format(Sql.name(table), condition)
+
+
+def _update(table: Table, closure: Closure, changes: list[Change]) -> Any:
+    values: dict[str, list[Any]] = {}
+    for change in changes:
+        replacement = sql.SQL("NULL") if change.replacement is None else sql.Identifier(change.replacement)
+        for column in change.reference.reset_columns:
+            values.setdefault(column, []).append(
+                sql.SQL("WHEN {} THEN {}").format(closure.refers(change), replacement)
+            )
+    assignments = [
+        sql.SQL("{0} = CASE {1} ELSE {0} END").format(sql.Identifier(column), sql.SQL(" ").join(cases))
+        for column, cases in values.items()
+    ]
+    return sql.SQL("UPDATE {} SET {} WHERE {}").format(
+        Sql.name(table), sql.SQL(", ").join(assignments), closure.change_condition(table, changes)
+    )

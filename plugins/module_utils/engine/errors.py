@@ -1,0 +1,63 @@
+# SPDX-FileCopyrightText: The opentalk.maintenance authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The errors a job can end with. Each message is one sentence: what is wrong, and what to do."""
+
+from __future__ import annotations
+
+
+class MaintenanceError(Exception):
+    """Base of all errors that end a job with a message; anything else that escapes is a bug."""
+
+
+class ConfigurationError(MaintenanceError):
+    """A setting is missing, unreadable or wrong."""
+
+
+class ParameterError(MaintenanceError):
+    """A job parameter or option has a value the job cannot work with."""
+
+
+class MissingLibraryError(MaintenanceError):
+    """A Python package that the job needs is not installed on the host."""
+
+    def __init__(self, library: str, traceback: str) -> None:
+        super().__init__(f"The Python package {library} is missing.")
+        self.library = library
+        self.traceback = traceback
+
+
+class DatabaseError(MaintenanceError):
+    """PostgreSQL refused something, or cannot be reached."""
+
+
+class ConnectionLostError(DatabaseError):
+    """The connection to PostgreSQL broke: nothing more can be done in this run."""
+
+
+class TransientDatabaseError(DatabaseError):
+    """A deadlock, a serialization failure or a lock that somebody else holds: the transaction may be tried again."""
+
+
+class SchemaError(DatabaseError):
+    """The database is not one that can be cleaned safely."""
+
+
+class ObjectStorageError(MaintenanceError):
+    """The S3 server refused something, or cannot be reached."""
+
+
+class SharedFolderError(MaintenanceError):
+    """A shared folder could not be deleted."""
+
+
+class DeadlineExceeded(MaintenanceError):
+    """The job's timeout has passed."""
+
+
+class SafetyLimitExceeded(MaintenanceError):
+    """The plan would touch more than the operator allows."""
+
+
+class IncompleteError(MaintenanceError):
+    """The job came to its end, but something of its plan could not be done."""

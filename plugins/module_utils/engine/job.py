@@ -1,0 +1,94 @@
+# SPDX-FileCopyrightText: The opentalk.maintenance authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a job is to the engine, and what the engine gives it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from .deadline import Deadline
+from .log import JobLog
+from .plan import Effects, Listing
+
+if TYPE_CHECKING:
+    from ..systems.database import Database
+    from ..systems.settings import Settings
+    from ..systems.write_gate import WriteGate
+
+
+@dataclass
+class Run:
+    """One run of a job.
+
+    :ivar parameters: the job's own parameters
+    :ivar options: all options of the module
+    :ivar gate: closed in check mode
+    :ivar now: the database server's clock, UTC, read once; only where the job uses the database
+    :ivar plan: what the run sets out to do
+    :ivar done: what was confirmed done
+    :ivar failures: what could not be done: kind, id and reason of each thing
+    :ivar affected: how many things the plan touches, for the safety limits
+    """
+
+    parameters: dict[str, Any]
+    options: dict[str, Any]
+    settings: Settings
+    deadline: Deadline
+    gate: WriteGate
+    log: JobLog
+    plan: Effects = field(default_factory=lambda: Effects({}))
+    done: Effects = field(default_factory=lambda: Effects({}))
+    failures: list[dict[str, Any]] = field(default_factory=list)
+    shared_folders_left_behind: list[dict[str, Any]] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    skipped: bool = False
+    affected: int = 0
+    now: datetime = field(init=False)
+    database: Database = field(init=False)
+
+    def warn(self, text: str) -> None:
+        """Warn in the result and in the log."""
+        self.warnings.append(text)
+        self.log.warn(text)
+
+
+class Job(ABC):
+    """A maintenance job: what it reads, and how it plans and applies.
+
+    :cvar job_type: its name, which is the module's
+    :cvar options: the option groups that it takes besides its parameters, the settings file and those of the run
+    :cvar uses_database: whether it needs a database connection, and with it the lock
+    """
+
+    job_type: ClassVar[str]
+    options: ClassVar[tuple[dict[str, Any], ...]] = ()
+    uses_database: ClassVar[bool] = True
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+
+    def listings(self) -> dict[str, Listing]:
+        """The kinds of things that the job reports, empty."""
+        return {}
+
+    def prepare(self) -> None:
+        """Read the settings that the job needs.
+
+        :raises MaintenanceError: one is missing or wrong
+        """
+
+    @abstractmethod
+    def plan(self) -> None:
+        """Fill the run's plan, without changing anything."""
+
+    def total(self) -> int:
+        """The number of things of which ``affected`` is a part, for the limit in percent."""
+        return 0
+
+    @abstractmethod
+    def apply(self) -> None:
+        """Do what is planned, and fill the run's record of what was done."""

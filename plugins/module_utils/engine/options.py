@@ -1,0 +1,85 @@
+# SPDX-FileCopyrightText: The opentalk.maintenance authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The options that jobs have besides their parameters, in groups; a job takes the groups it can use."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .errors import ParameterError
+from .parameters import check_bounds
+
+SETTINGS_FILE: dict[str, Any] = {"controller_config": {"type": "path"}}
+
+RUN: dict[str, Any] = {
+    "timeout": {"type": "int", "default": 3600},
+    "hide_duration": {"type": "bool", "default": False},
+}
+
+DATABASE: dict[str, Any] = {"database_url": {"type": "str", "no_log": True}}
+
+OBJECT_STORAGE: dict[str, Any] = {
+    "object_storage": {
+        "type": "dict",
+        "options": {
+            "uri": {"type": "str"},
+            "bucket": {"type": "str"},
+            "access_key": {"type": "str", "no_log": False},
+            "secret_key": {"type": "str", "no_log": True},
+            "region": {"type": "str"},
+            "force_path_style": {"type": "bool"},
+        },
+    },
+}
+
+SHARED_FOLDER: dict[str, Any] = {
+    "shared_folder": {
+        "type": "dict",
+        "options": {
+            "provider": {"type": "str", "choices": ["nextcloud", "opencloud"]},
+            "url": {"type": "str"},
+            "username": {"type": "str"},
+            "password": {"type": "str", "no_log": True},
+            "directory": {"type": "str"},
+        },
+    },
+    "shared_folder_requests": {"type": "int", "default": 4},
+}
+
+TLS: dict[str, Any] = {
+    "validate_certs": {"type": "bool", "default": True},
+    "ca_path": {"type": "path"},
+}
+
+REPORT: dict[str, Any] = {"report_limit": {"type": "int", "default": 1000}}
+
+BATCHES: dict[str, Any] = {"batch_size": {"type": "int", "default": 1000}}
+
+SAFETY: dict[str, Any] = {
+    "max_affected": {"type": "int"},
+    "max_affected_percent": {"type": "float"},
+}
+
+_BOUNDS: dict[str, tuple[float, float | None]] = {
+    "timeout": (1, 10**9),
+    "shared_folder_requests": (1, 64),
+    "report_limit": (0, None),
+    "batch_size": (1, 100_000),
+    "max_affected": (0, None),
+    "max_affected_percent": (0, 100),
+}
+
+
+def merge(*groups: dict[str, Any]) -> dict[str, Any]:
+    """One argument spec made of several groups."""
+    return {name: spec for group in groups for name, spec in group.items()}
+
+
+def check(options: dict[str, Any]) -> None:
+    """:raises ParameterError: an option is out of its bounds"""
+    for name, (minimum, maximum) in _BOUNDS.items():
+        check_bounds(name, options.get(name), minimum=minimum, maximum=maximum)
+    percent = options.get("max_affected_percent")
+    if percent is not None and percent != percent:
+        raise ParameterError("The option max_affected_percent must be a number from 0 to 100.")

@@ -1,0 +1,81 @@
+# SPDX-FileCopyrightText: The opentalk.maintenance authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a run sets out to do and what it has done: the same shape, filled twice."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any, Iterable
+
+
+class Listing:
+    """Things of one kind: all are counted, the first ones are listed.
+
+    :param limit: how many are listed
+    :param key: the name of the list in the result
+    """
+
+    def __init__(self, limit: int, key: str = "ids") -> None:
+        self.limit = limit
+        self.key = key
+        self.count = 0
+        self.listed: list[Any] = []
+
+    def add(self, things: Iterable[Any], count: int | None = None) -> None:
+        """Count and list more things.
+
+        :param things: the things, or the first of them
+        :param count: how many there are, where things is not all of them
+        """
+        number = 0
+        for thing in things:
+            number += 1
+            if len(self.listed) < self.limit:
+                self.listed.append(thing)
+        self.count += number if count is None else count
+
+    def as_result(self) -> dict[str, Any]:
+        return {"count": self.count, self.key: self.listed, "truncated": self.count > len(self.listed)}
+
+
+class SizedListing(Listing):
+    """A listing of things that have a size, which is summed up in bytes."""
+
+    def __init__(self, limit: int, key: str = "ids") -> None:
+        super().__init__(limit, key)
+        self.bytes = 0
+
+    def as_result(self) -> dict[str, Any]:
+        return {**super().as_result(), "bytes": self.bytes}
+
+
+class Effects:
+    """The effects of one job, planned or done.
+
+    :param listings: the kinds of things that this job touches, by the name they have in the result
+    """
+
+    def __init__(self, listings: dict[str, Listing]) -> None:
+        self.listings = listings
+        self.rows_deleted: Counter[str] = Counter()
+        self.rows_updated: Counter[str] = Counter()
+
+    def __getitem__(self, kind: str) -> Listing:
+        return self.listings[kind]
+
+    def __bool__(self) -> bool:
+        """Whether there is any effect."""
+        return bool(
+            any(listing.count for listing in self.listings.values())
+            or sum(self.rows_deleted.values())
+            or sum(self.rows_updated.values())
+        )
+
+    def as_result(self) -> dict[str, Any]:
+        """The effects as a module returns them; tables without rows are left out."""
+        return {
+            **{kind: listing.as_result() for kind, listing in self.listings.items()},
+            "rows_deleted": {table: count for table, count in sorted(self.rows_deleted.items()) if count},
+            "rows_updated": {table: count for table, count in sorted(self.rows_updated.items()) if count},
+        }

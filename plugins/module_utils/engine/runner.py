@@ -1,0 +1,128 @@
+# SPDX-FileCopyrightText: The opentalk.maintenance authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The one sequence in which every job runs: options, settings, lock, plan, safety, then apply or report."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule, missing_required_lib
+
+from ..systems.database import Database
+from ..systems.settings import Settings
+from ..systems.write_gate import WriteGate
+from . import lock, options, parameters, report, safety
+from .deadline import Deadline
+from .errors import IncompleteError, MaintenanceError, MissingLibraryError
+from .job import Job, Run
+from .log import JobLog
+from .plan import Effects
+
+
+def argument_spec(job_class: type[Job]) -> dict[str, Any]:
+    """The options of a job's module."""
+    return options.merge(
+        options.SETTINGS_FILE, options.RUN, *job_class.options, parameters.argument_spec(job_class.job_type)
+    )
+
+
+def main(job_class: type[Job]) -> None:
+    """Run a job as an Ansible module: ends the process with its result."""
+    module = AnsibleModule(argument_spec=argument_spec(job_class), supports_check_mode=True)
+    deadline, log = Deadline(module.params["timeout"]), JobLog()
+    log.info("Starting job execution")
+    try:
+        run = _prepare(job_class, module, deadline, log)
+    except MaintenanceError as error:
+        _fail(module, error, {"job_type": job_class.job_type, "changed": False, "log": [*log.lines, _failure_line(error)]})
+        return
+    failure: MaintenanceError | None = None
+    try:
+        _execute(job_class(run), run, check_mode=module.check_mode)
+    except MaintenanceError as error:
+        failure = error
+        log.error(f"Job failed: {error}")
+    else:
+        log.info()
+        log.info("Job finished successfully")
+    duration = None if module.params["hide_duration"] else deadline.elapsed()
+    if duration is not None:
+        log.info(f"Duration: {duration:.3f}s")
+    values = report.result(job_class.job_type, run, check_mode=module.check_mode, duration=duration)
+    if module._diff:
+        values["diff"] = report.diff(run.plan if module.check_mode else run.done)
+    if failure is not None:
+        _fail(module, failure, values)
+    module.exit_json(**values)
+
+
+def _prepare(job_class: type[Job], module: AnsibleModule, deadline: Deadline, log: JobLog) -> Run:
+    options.check(module.params)
+    log.info("Loading parameters")
+    return Run(
+        parameters=parameters.parameters(job_class.job_type, module.params),
+        options=module.params,
+        settings=Settings(module.params["controller_config"], module.params, os.environ),
+        deadline=deadline,
+        gate=WriteGate(is_open=not module.check_mode),
+        log=log,
+    )
+
+
+def _execute(job: Job, run: Run, *, check_mode: bool) -> None:
+    job.prepare()
+    run.plan, run.done = Effects(job.listings()), Effects(job.listings())
+    run.log.info(f"Executing {job.job_type.replace('_', '-')} job")
+    run.log.info()
+    if not job.uses_database:
+        job.plan()
+        job.apply()
+        return
+    run.database = Database(
+        run.settings.database_url(),
+        deadline=run.deadline,
+        read_only=not run.gate.is_open,
+        application_name=f"opentalk.maintenance {job.job_type}",
+    )
+    try:
+        _execute_with_database(job, run, check_mode=check_mode)
+    finally:
+        run.database.close()
+
+
+def _execute_with_database(job: Job, run: Run, *, check_mode: bool) -> None:
+    if not (lock.is_free if check_mode else lock.acquire)(run.database, job.job_type):
+        run.skipped = True
+        run.log.info("Another run of this job is in progress, so this one is skipped")
+        return
+    (run.now,) = run.database.row("SELECT now()")
+    job.plan()
+    safety.check(
+        run.affected,
+        job.total,
+        max_affected=run.options.get("max_affected"),
+        max_percent=run.options.get("max_affected_percent"),
+    )
+    if check_mode:
+        return
+    job.apply()
+    if run.failures:
+        first = run.failures[0]
+        raise IncompleteError(
+            f"{len(run.failures)} things could not be deleted and stay in the database, the first of them"
+            f" {first['kind']} {first['id']} ({first['reason']}); see failures, mend the cause and run the job again."
+        )
+
+
+def _failure_line(error: MaintenanceError) -> str:
+    log = JobLog()
+    log.error(f"Job failed: {error}")
+    return log.lines[0]
+
+
+def _fail(module: AnsibleModule, error: MaintenanceError, values: dict[str, Any]) -> None:
+    if isinstance(error, MissingLibraryError):
+        module.fail_json(msg=missing_required_lib(error.library), exception=error.traceback, **values)
+    module.fail_json(msg=str(error), **values)

@@ -1,0 +1,24 @@
+# SPDX-FileCopyrightText: The opentalk.maintenance authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""self_check: prints log lines of every level, changes nothing."""
+
+from __future__ import annotations
+
+from ..engine.job import Job
+
+
+class SelfCheck(Job):
+    job_type = "self_check"
+    uses_database = False
+
+    def plan(self) -> None:
+        """Nothing to plan."""
+
+    def apply(self) -> None:
+        log = self.run.log
+        log.trace("Test output in TRACE level")
+        log.debug("Test output in DEBUG level")
+        log.info("Test output in INFO level")
+        log.warn("Test output in WARN level")
+        log.error("Test output in ERROR level")

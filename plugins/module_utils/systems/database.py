@@ -1,0 +1,179 @@
+# SPDX-FileCopyrightText: The opentalk.maintenance authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The connection to the controller's PostgreSQL database."""
+
+from __future__ import annotations
+
+import contextlib
+import select
+import traceback
+from collections.abc import Iterator
+from typing import Any
+
+from ..engine.deadline import Deadline
+from ..engine.errors import MissingLibraryError
+from .database_errors import connection_failure, statement_failure
+
+try:
+    import psycopg2
+    from psycopg2 import extensions, sql
+except ImportError:
+    psycopg2 = extensions = sql = None
+    PSYCOPG2_TRACEBACK = traceback.format_exc()
+
+# Seconds that the server has to cancel a statement at the deadline before the connection is given up.
+GRACE = 3.0
+CONNECT_TIMEOUT = 10.0
+# Milliseconds that a statement of a batch waits for a lock that somebody else holds.
+LOCK_TIMEOUT = 2000
+
+
+class Database:
+    """One session, on which every wait ends with the job's deadline.
+
+    :param url: libpq connection URI
+    :param read_only: whether PostgreSQL itself refuses every write of this session
+    :raises DatabaseError: the server cannot be reached or refuses the connection
+    """
+
+    def __init__(self, url: str, *, deadline: Deadline, read_only: bool, application_name: str) -> None:
+        if psycopg2 is None:
+            raise MissingLibraryError("psycopg2", PSYCOPG2_TRACEBACK)
+        self._url = url
+        self._deadline = deadline
+        self._connection = self._connect(application_name)
+        with self._errors():
+            with self._connection.cursor() as cursor:
+                cursor.execute(
+                    "SET default_transaction_read_only = %s; SET TIME ZONE 'UTC'; SET DateStyle = 'ISO';"
+                    " SET client_min_messages = error; SET idle_in_transaction_session_timeout = 0",
+                    ("on" if read_only else "off",),
+                )
+        self._notice_lost_clients()
+
+    def execute(self, statement: Any, parameters: dict[str, Any] | None = None) -> int:
+        """Run a statement and give the number of rows it touched.
+
+        :raises DatabaseError: PostgreSQL refused it
+        :raises DeadlineExceeded: the deadline passed meanwhile
+        """
+        with self._errors(), self._connection.cursor() as cursor:
+            cursor.execute(statement, parameters)
+            return cursor.rowcount
+
+    def rows(self, query: Any, parameters: dict[str, Any] | None = None) -> list[tuple[Any, ...]]:
+        """All rows of a query; the errors are those of :meth:`execute`."""
+        with self._errors(), self._connection.cursor() as cursor:
+            cursor.execute(query, parameters)
+            return cursor.fetchall()
+
+    def row(self, query: Any, parameters: dict[str, Any] | None = None) -> tuple[Any, ...]:
+        """The only row of a query; the errors are those of :meth:`execute`."""
+        (row,) = self.rows(query, parameters)
+        return row
+
+    def stream(self, query: Any, parameters: dict[str, Any] | None = None) -> Iterator[tuple[Any, ...]]:
+        """The rows of a query one after the other, in constant memory; only inside :meth:`transaction`."""
+        with self._errors(), self._connection.cursor(name="opentalk_maintenance") as cursor:
+            cursor.itersize = 2000
+            cursor.execute(query, parameters)
+            yield from cursor
+
+    @contextlib.contextmanager
+    def transaction(self, *, snapshot: bool = False) -> Iterator[None]:
+        """A transaction that is committed at the end of the block, or rolled back when it raises.
+
+        :param snapshot: one snapshot for all statements, read-only; else each statement sees what is committed
+        """
+        mode = "ISOLATION LEVEL REPEATABLE READ READ ONLY" if snapshot else "ISOLATION LEVEL READ COMMITTED"
+        milliseconds = max(1, int(self._deadline.bound(10**6) * 1000))
+        self.execute(
+            f"BEGIN {mode}; SET LOCAL statement_timeout = {milliseconds};"
+            f" SET LOCAL lock_timeout = {min(LOCK_TIMEOUT, milliseconds)}"
+        )
+        try:
+            yield
+        except BaseException:
+            self._roll_back()
+            raise
+        self.execute("COMMIT")
+
+    def close(self) -> None:
+        with contextlib.suppress(psycopg2.Error):
+            self._connection.close()
+
+    def _connect(self, application_name: str) -> Any:
+        extensions.set_wait_callback(_wait)
+        deadline = self._deadline
+
+        class Connection(extensions.connection):
+            def __init__(self, *args: Any, **kwargs: Any) -> None:
+                self.deadline = deadline
+                self.wait_limit = min(CONNECT_TIMEOUT, deadline.remaining())
+                super().__init__(*args, **kwargs)
+
+        try:
+            self._deadline.check()
+            connection = psycopg2.connect(
+                self._url,
+                connection_factory=Connection,
+                application_name=application_name,
+                client_encoding="UTF8",
+                keepalives_idle=30,
+                keepalives_interval=10,
+                keepalives_count=3,
+            )
+        except (psycopg2.Error, _Expired) as error:
+            self._deadline.check()
+            raise connection_failure(error, self._url) from None
+        connection.wait_limit = None
+        connection.autocommit = True
+        return connection
+
+    def _notice_lost_clients(self) -> None:
+        # So that the locks of a run that was killed do not outlive it by more than seconds. The parameter exists
+        # since PostgreSQL 14, and not on every platform.
+        with contextlib.suppress(psycopg2.Error):
+            with self._connection.cursor() as cursor:
+                cursor.execute("SET client_connection_check_interval = '2s'")
+
+    def _roll_back(self) -> None:
+        with contextlib.suppress(psycopg2.Error, _Expired):
+            with self._connection.cursor() as cursor:
+                cursor.execute("ROLLBACK")
+
+    @contextlib.contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except _Expired:
+            raise self._deadline.exceeded() from None
+        except psycopg2.Error as error:
+            if self._deadline.expired():
+                raise self._deadline.exceeded() from None
+            raise statement_failure(error, lost=bool(self._connection.closed)) from None
+
+
+class _Expired(Exception):
+    """A wait for the server has reached its limit."""
+
+
+def _wait(connection: Any) -> None:
+    # psycopg2's wait callback: https://www.psycopg.org/docs/advanced.html#support-for-coroutine-libraries
+    while True:
+        state = connection.poll()
+        if state == extensions.POLL_OK:
+            return
+        descriptors = [connection.fileno()]
+        reading, writing = (descriptors, []) if state == extensions.POLL_READ else ([], descriptors)
+        if not any(select.select(reading, writing, [], _wait_limit(connection))):
+            raise _Expired
+
+
+def _wait_limit(connection: Any) -> float | None:
+    deadline = getattr(connection, "deadline", None)
+    if deadline is None:
+        return None
+    limit = getattr(connection, "wait_limit", None)
+    return limit if limit is not None else deadline.remaining() + GRACE

@@ -1,0 +1,74 @@
+# SPDX-FileCopyrightText: The opentalk.maintenance authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Sentences for what botocore and S3 servers report, made from error codes: never from their texts.
+
+Codes: https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+from urllib.parse import urlsplit
+
+from ..engine.errors import ObjectStorageError
+from .settings import ObjectStorageSettings
+
+_ADVICE = "check section [minio] of the controller's settings or the option object_storage"
+
+_REFUSALS = {
+    "404": "has no bucket {bucket}",
+    "NoSuchBucket": "has no bucket {bucket}",
+    "403": "denies access to bucket {bucket} (wrong access_key or secret_key, or missing permissions)",
+    "AccessDenied": "denies access to bucket {bucket} (missing permissions)",
+    "InvalidAccessKeyId": "does not know the access_key",
+    "SignatureDoesNotMatch": "refused the secret_key",
+    "301": "holds bucket {bucket} in another region",
+    "PermanentRedirect": "holds bucket {bucket} in another region",
+    "AuthorizationHeaderMalformed": "expects another region",
+    "RequestTimeTooSkewed": "has a clock that differs from this host's",
+    "SlowDown": "is overloaded (SlowDown)",
+    "NotImplemented": "does not implement a request that is needed",
+}
+
+
+def failure(error: Exception, settings: ObjectStorageSettings) -> ObjectStorageError:
+    """The error to raise when a request failed as a whole.
+
+    :param error: a botocore exception
+    """
+    meaning = _refusal(error) or _unreachable(error)
+    server = urlsplit(settings.uri).netloc.rpartition("@")[2]
+    return ObjectStorageError(
+        f"The object storage at {server} {meaning.format(bucket=settings.bucket)}; {_ADVICE}, then run the job again."
+    )
+
+
+def refusal(code: str) -> str:
+    """Why the server did not delete one object, as a clause."""
+    return f"the object storage refused to delete it ({code if re.fullmatch(r'[A-Za-z0-9]{1,64}', code) else 'unknown'})"
+
+
+def _refusal(error: Exception) -> str | None:
+    answer: Any = getattr(error, "response", None)
+    if not isinstance(answer, dict):
+        return None
+    code = str(answer.get("Error", {}).get("Code", "unknown"))
+    status = answer.get("ResponseMetadata", {}).get("HTTPStatusCode")
+    if code in _REFUSALS:
+        return _REFUSALS[code]
+    safe = code if re.fullmatch(r"[A-Za-z0-9]{1,64}", code) else "unknown"
+    return f"answered with HTTP status {status} (error code {safe})"
+
+
+def _unreachable(error: Exception) -> str:
+    from botocore import exceptions
+
+    if isinstance(error, exceptions.SSLError):
+        return "has a certificate that cannot be verified (see the options ca_path and validate_certs)"
+    if isinstance(error, (exceptions.ConnectTimeoutError, exceptions.ReadTimeoutError)):
+        return "did not answer in time"
+    if isinstance(error, (exceptions.EndpointConnectionError, exceptions.ConnectionClosedError, exceptions.HTTPClientError)):
+        return "cannot be reached"
+    return f"cannot be used ({type(error).__name__})"
