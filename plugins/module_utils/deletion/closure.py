@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import defaultdict
 from typing import Any
 
@@ -59,6 +60,28 @@ class Closure:
                 self.graph.catalogue.table(policy.PERMISSIONS), permissions.condition(self)
             )
         return found
+
+    def first_ids(self, table_name: str, limit: int) -> list[str]:
+        """The ids of the first rows that go of one of the controller's tables."""
+        table = self.graph.catalogue.table(table_name)
+        if table in self.sets:
+            return list(itertools.islice(self.sets[table].ids(), limit))
+        if table not in self.graph.tables:
+            return []
+        query = sql.SQL("SELECT id::text FROM {} WHERE {} ORDER BY id LIMIT {}").format(
+            self._sql.name(table), self.condition(table), sql.Literal(limit)
+        )
+        return [row[0] for row in self._database.rows(query)]
+
+    def asset_bytes(self) -> int:
+        """The size of the assets that go, as the database has it, in bytes."""
+        table = self.graph.catalogue.table("assets")
+        if not self.keys("assets"):
+            return 0
+        query = sql.SQL("SELECT coalesce(sum(size), 0)::bigint FROM {} WHERE {}").format(
+            self._sql.name(table), self.condition(table)
+        )
+        return self._database.row(query)[0]
 
     def update_counts(self) -> dict[str, int]:
         """How many rows of each table stay and lose a reference."""

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from ..engine.errors import SchemaError
@@ -39,12 +40,14 @@ class DeletionGraph:
 
     :param catalogue: the database's tables and keys
     :param root: the table from which rows are chosen
+    :param watched: names of tables whose rows must be known although nothing depends on them
     :raises SchemaError: a reference has no rule that says what happens to its rows
     """
 
-    def __init__(self, catalogue: Catalogue, root: Table) -> None:
+    def __init__(self, catalogue: Catalogue, root: Table, watched: Collection[str] = ()) -> None:
         self.catalogue = catalogue
         self.root = root
+        self._watched = watched
         self.tables: list[Table] = [root]
         self.edges: list[Edge] = []
         self.changes: list[Change] = []
@@ -99,6 +102,6 @@ class DeletionGraph:
         ]
         if table == self.root or (table.label in policy.RESOURCES and self.catalogue.has(policy.PERMISSIONS)):
             columns.append("id")
-        if not columns:
+        if not columns and table.label not in self._watched:
             return ()
         return tuple(dict.fromkeys([*self.catalogue.primary_key(table), *columns]))

@@ -62,17 +62,29 @@ class Sql:
     def name(table: Table) -> sql.Composable:
         return sql.Identifier(table.schema, table.name)
 
-    def within(self, table: Table, columns: tuple[str, ...], keys: KeySet, key_columns: tuple[str, ...]) -> Any:
-        """The condition that the row's columns are among the keys."""
+    def within(
+        self,
+        table: Table,
+        columns: tuple[str, ...],
+        keys: KeySet,
+        key_columns: tuple[str, ...],
+        *,
+        alias: str | None = None,
+    ) -> Any:
+        """The condition that the row's columns are among the keys.
+
+        :param alias: the name that the query gives the table
+        """
+        names = [sql.Identifier(alias, column) if alias else sql.Identifier(column) for column in columns]
         literals = [keys.literals[keys.columns.index(column)] for column in key_columns]
         arrays = [
             sql.SQL("{}::{}[]").format(sql.Literal(literal), sql.SQL(self._catalogue.type_of(table, column)))
             for literal, column in zip(literals, columns)
         ]
         if len(columns) == 1:
-            return sql.SQL("{} = ANY ({})").format(sql.Identifier(columns[0]), arrays[0])
+            return sql.SQL("{} = ANY ({})").format(names[0], arrays[0])
         return sql.SQL("({}) IN (SELECT * FROM unnest({}))").format(
-            sql.SQL(", ").join(map(sql.Identifier, columns)), sql.SQL(", ").join(arrays)
+            sql.SQL(", ").join(names), sql.SQL(", ").join(arrays)
         )
 
     def keys(self, table: Table, columns: tuple[str, ...], condition: Any, *, lock: bool) -> Any:

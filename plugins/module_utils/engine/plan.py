@@ -35,6 +35,10 @@ class Listing:
                 self.listed.append(thing)
         self.count += number if count is None else count
 
+    def merge(self, other: Listing) -> None:
+        """Add what another listing of the same kind holds."""
+        self.add(other.listed, count=other.count)
+
     def as_result(self) -> dict[str, Any]:
         return {"count": self.count, self.key: self.listed, "truncated": self.count > len(self.listed)}
 
@@ -45,6 +49,10 @@ class SizedListing(Listing):
     def __init__(self, limit: int, key: str = "ids") -> None:
         super().__init__(limit, key)
         self.bytes = 0
+
+    def merge(self, other: Listing) -> None:
+        super().merge(other)
+        self.bytes += other.bytes if isinstance(other, SizedListing) else 0
 
     def as_result(self) -> dict[str, Any]:
         return {**super().as_result(), "bytes": self.bytes}
@@ -71,6 +79,13 @@ class Effects:
             or sum(self.rows_deleted.values())
             or sum(self.rows_updated.values())
         )
+
+    def add(self, other: Effects) -> None:
+        """Add other effects of the same job."""
+        for kind, listing in other.listings.items():
+            self.listings[kind].merge(listing)
+        self.rows_deleted.update(other.rows_deleted)
+        self.rows_updated.update(other.rows_updated)
 
     def as_result(self) -> dict[str, Any]:
         """The effects as a module returns them; tables without rows are left out."""

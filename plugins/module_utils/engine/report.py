@@ -22,7 +22,6 @@ def result(job_type: str, run: Run, *, check_mode: bool, duration: float | None)
         "changed": bool(run.plan) and not run.skipped if check_mode else bool(run.done),
         "skipped": run.skipped,
         "log": run.log.lines,
-        "warnings": run.warnings,
         "failures": run.failures,
         "shared_folders_left_behind": run.shared_folders_left_behind,
         "plan": run.plan.as_result(),

@@ -51,6 +51,8 @@ def main(job_class: type[Job]) -> None:
     if duration is not None:
         log.info(f"Duration: {duration:.3f}s")
     values = report.result(job_class.job_type, run, check_mode=module.check_mode, duration=duration)
+    for warning in run.warnings:
+        module.warn(warning)
     if module._diff:
         values["diff"] = report.diff(run.plan if module.check_mode else run.done)
     if failure is not None:

@@ -25,6 +25,8 @@ except ImportError:
 # Seconds that the server has to cancel a statement at the deadline before the connection is given up.
 GRACE = 3.0
 CONNECT_TIMEOUT = 10.0
+# Rows that a stream fetches at once.
+STREAM_ROWS = 2000
 # Milliseconds that a statement of a batch waits for a lock that somebody else holds.
 LOCK_TIMEOUT = 2000
 
@@ -75,10 +77,10 @@ class Database:
 
     def stream(self, query: Any, parameters: dict[str, Any] | None = None) -> Iterator[tuple[Any, ...]]:
         """The rows of a query one after the other, in constant memory; only inside :meth:`transaction`."""
-        with self._errors(), self._connection.cursor(name="opentalk_maintenance") as cursor:
-            cursor.itersize = 2000
-            cursor.execute(query, parameters)
-            yield from cursor
+        self.execute(sql.SQL("DECLARE stream NO SCROLL CURSOR FOR {}").format(query), parameters)
+        while rows := self.rows(f"FETCH {STREAM_ROWS} FROM stream"):
+            yield from rows
+        self.execute("CLOSE stream")
 
     @contextlib.contextmanager
     def transaction(self, *, snapshot: bool = False) -> Iterator[None]:

@@ -1,0 +1,121 @@
+# SPDX-FileCopyrightText: The opentalk.maintenance authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""One batch: what is outside the database first, rows last, in one transaction."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from ..engine.errors import SharedFolderError
+from ..engine.plan import Effects
+from ..systems.database import Database
+from ..systems.object_storage import ObjectStorage, asset_key
+from ..systems.shared_folders.base import SharedFolder
+from . import shared_folders
+from .closure import Closure
+from .effects import Description
+from .graph import DeletionGraph
+from .keys import KeySet
+from .origins import roots_of
+from .selection import Select
+from .statements import delete_rows
+
+
+@dataclass
+class BatchOutcome:
+    """What became of a batch after its transaction was committed.
+
+    :ivar effects: what was deleted
+    :ivar unselected: ids of roots that the job no longer chooses
+    :ivar refused: ids of assets whose objects the storage refused to delete, with the reason
+    :ivar kept: ids of roots that stay because of that
+    :ivar left_behind: shared folders of deleted events that could not be deleted
+    """
+
+    effects: Effects
+    unselected: list[str] = field(default_factory=list)
+    refused: dict[str, str] = field(default_factory=dict)
+    kept: list[str] = field(default_factory=list)
+    left_behind: list[SharedFolder] = field(default_factory=list)
+
+
+class BatchDeletion:
+    """Deletes batches of roots with everything that goes with them.
+
+    :param select: the job's selection, asked again under the locks of the batch
+    :param storage: where the objects of assets are
+    :param fail_on_folder: whether a shared folder that cannot be deleted stops the job
+    :param report_limit: how many ids are reported of each kind
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        graph: DeletionGraph,
+        select: Select,
+        storage: ObjectStorage,
+        *,
+        fail_on_folder: bool,
+        report_limit: int,
+    ) -> None:
+        self._database = database
+        self._graph = graph
+        self._select = select
+        self._storage = storage
+        self._fail_on_folder = fail_on_folder
+        self._report_limit = report_limit
+
+    def delete(self, batch: KeySet) -> BatchOutcome:
+        """Delete one batch.
+
+        :returns: what was done, once it is committed
+
+        :raises MaintenanceError: the batch's rows all stay
+        """
+        outcome = BatchOutcome(Effects({}))
+        with self._database.transaction():
+            closure = self._lock(batch, outcome)
+            closure = self._delete_objects(closure, outcome)
+            outcome.left_behind = self._delete_folders(closure)
+            description = Description(closure, self._report_limit)
+            deleted, updated = delete_rows(self._database, closure)
+        outcome.effects = description.effects(deleted, updated, ())
+        return outcome
+
+    def _lock(self, batch: KeySet, outcome: BatchOutcome) -> Closure:
+        # Under the locks nothing can be added to the batch any more, so the selection is asked now; the locks of what
+        # is no longer selected end with the transaction.
+        closure = Closure(self._database, self._graph, batch, lock=True)
+        present = closure.sets[self._graph.root]
+        selected = self._select(present)
+        if selected.count == batch.count:
+            return closure
+        outcome.unselected = _without(batch, set(selected.ids()))
+        return Closure(self._database, self._graph, selected, lock=True)
+
+    def _delete_objects(self, closure: Closure, outcome: BatchOutcome) -> Closure:
+        assets = {asset_key(asset_id): asset_id for asset_id in closure.keys("assets").ids()}
+        if not assets:
+            return closure
+        refused = self._storage.delete(assets)
+        if not refused:
+            return closure
+        outcome.refused = {assets[key]: reason for key, reason in refused.items()}
+        kept = set(roots_of(self._database, closure, "assets", list(outcome.refused)).ids())
+        outcome.kept = sorted(kept)
+        rest = KeySet.of_ids(_without(closure.sets[self._graph.root], kept))
+        return Closure(self._database, self._graph, rest, lock=True)
+
+    def _delete_folders(self, closure: Closure) -> list[SharedFolder]:
+        folders = shared_folders.read(self._database, self._graph.catalogue, closure.keys("events"))
+        if folders and self._fail_on_folder:
+            raise SharedFolderError(
+                f"The shared folder of event {folders[0].event_id} cannot be deleted (no provider is available);"
+                " remove it by hand and run the job again, or set fail_on_shared_folder_deletion_error to false."
+            )
+        return folders
+
+
+def _without(keys: KeySet, ids: set[str]) -> list[str]:
+    return [key for key in keys.ids() if key not in ids]

@@ -1,0 +1,58 @@
+# SPDX-FileCopyrightText: The opentalk.maintenance authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A closure as the effects that a report shows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from ..engine.plan import Effects, Listing, SizedListing
+from ..systems.shared_folders.base import SharedFolder
+from .closure import Closure
+
+KINDS = ("events", "rooms", "invites", "assets")
+
+
+def listings(limit: int) -> dict[str, Listing]:
+    """The kinds of things that go with events and rooms, empty.
+
+    :param limit: how many ids are listed of each kind
+    """
+    return {
+        "events": Listing(limit),
+        "rooms": Listing(limit),
+        "invites": Listing(limit),
+        "assets": SizedListing(limit),
+        "shared_folders": Listing(limit, key="items"),
+    }
+
+
+class Description:
+    """The ids and sizes of what goes, read while the rows are still there.
+
+    :param limit: how many ids are listed of each kind
+    """
+
+    def __init__(self, closure: Closure, limit: int) -> None:
+        self._limit = limit
+        self._ids = {kind: closure.first_ids(kind, limit) for kind in KINDS}
+        self._bytes = closure.asset_bytes()
+
+    def effects(
+        self, deleted: dict[str, int], updated: dict[str, int], folders: Iterable[SharedFolder]
+    ) -> Effects:
+        """What goes, with the numbers of rows.
+
+        :param deleted: rows by table
+        :param updated: rows by table
+        :param folders: the shared folders that go
+        """
+        effects = Effects(listings(self._limit))
+        effects.rows_deleted.update(deleted)
+        effects.rows_updated.update(updated)
+        for kind, ids in self._ids.items():
+            effects[kind].add(ids, count=deleted.get(kind, 0))
+        effects["assets"].bytes = self._bytes
+        effects["shared_folders"].add(folder.as_item() for folder in folders)
+        return effects

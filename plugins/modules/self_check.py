@@ -1,0 +1,64 @@
+#!/usr/bin/python
+# SPDX-FileCopyrightText: The opentalk.maintenance authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: self_check
+short_description: Check that jobs can be executed
+version_added: 1.0.0
+description:
+  - Prints log messages of every severity and changes nothing.
+  - Use it to verify that jobs can be executed on a host.
+extends_documentation_fragment:
+  - opentalk.maintenance.attributes
+  - opentalk.maintenance.attributes.never_changes
+  - opentalk.maintenance.job
+author:
+  - The opentalk.maintenance authors (@opentalk)
+seealso:
+  - module: opentalk.maintenance.job_info
+"""
+
+EXAMPLES = r"""
+- name: Check that jobs can be executed
+  opentalk.maintenance.self_check:
+    hide_duration: true
+  register: check
+
+- name: Show what the job logged
+  ansible.builtin.debug:
+    var: check.log
+"""
+
+RETURN = r"""
+job_type:
+  description: The job that ran.
+  returned: always
+  type: str
+  sample: self_check
+log:
+  description: The log of the job, one line each, in the format of the controller's own jobs.
+  returned: always
+  type: list
+  elements: str
+  sample: ["[INFO ] Starting job execution", "[INFO ] Loading parameters"]
+duration:
+  description: How long the job took, in seconds.
+  returned: unless O(hide_duration=true)
+  type: float
+  sample: 0.412
+"""
+
+from ansible_collections.opentalk.maintenance.plugins.module_utils.engine import runner
+from ansible_collections.opentalk.maintenance.plugins.module_utils.jobs.self_check import SelfCheck
+
+
+def main() -> None:
+    runner.main(SelfCheck)
+
+
+if __name__ == "__main__":
+    main()

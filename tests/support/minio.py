@@ -1,0 +1,145 @@
+# SPDX-FileCopyrightText: The opentalk.maintenance authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The MinIO server program: found on this machine, or built once from its Go module."""
+
+from __future__ import annotations
+
+import fcntl
+import functools
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+MODULE = "github.com/minio/minio"
+VERSION = "v0.0.0-20260212201848-7aac2a2c5b7c"
+BINARY_VARIABLE = "OPENTALK_TEST_MINIO"
+BUILD_SECONDS = 1200.0
+
+
+class MinioUnavailable(RuntimeError):
+    """There is no MinIO here; the message is the reason."""
+
+
+def find_or_build(*, build: bool = True, timeout: float = BUILD_SECONDS) -> Path | None:
+    """Path of a MinIO program that runs, or None; `why_unavailable()` then has the reason.
+
+    Looked for in this order: $OPENTALK_TEST_MINIO (`none`: do without MinIO), `minio` on PATH, the cache directory;
+    then, with `build`, built into the cache directory by `go install`, within `timeout` seconds. The outcome is
+    remembered for the life of the process.
+    """
+    outcome = _outcome(build, timeout)
+    return outcome if isinstance(outcome, Path) else None
+
+
+def why_unavailable(*, build: bool = True, timeout: float = BUILD_SECONDS) -> str | None:
+    """Why `find_or_build` with the same arguments gives None; None if it gives a path."""
+    outcome = _outcome(build, timeout)
+    return None if isinstance(outcome, Path) else outcome
+
+
+def version(binary: Path) -> str:
+    """What the program calls its version; raises `MinioUnavailable` if it does not run or is not MinIO."""
+    try:
+        answer = subprocess.run(
+            [str(binary), "--version"], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=True
+        ).stdout
+    except (OSError, subprocess.SubprocessError) as error:
+        raise MinioUnavailable(f"{binary} does not run: {error}") from error
+    words = answer.split()
+    if words[:2] != ["minio", "version"] or len(words) < 3:
+        raise MinioUnavailable(f"{binary} is not the MinIO server")
+    # `go install` leaves the release name unset.
+    return f"{VERSION} or similar, built from source" if words[2].startswith("DEVELOPMENT") else words[2]
+
+
+@functools.lru_cache(maxsize=None)
+def _outcome(build: bool, timeout: float) -> Path | str:
+    try:
+        binary = _locate(build, timeout)
+        version(binary)
+    except MinioUnavailable as error:
+        return str(error)
+    return binary
+
+
+def _locate(build: bool, timeout: float) -> Path:
+    named = os.environ.get(BINARY_VARIABLE)
+    if named == "none":
+        raise MinioUnavailable(f"{BINARY_VARIABLE} is 'none'")
+    if named:
+        return Path(named).expanduser()
+    on_path = shutil.which("minio")
+    if on_path:
+        return Path(on_path)
+    cached = _cache_directory() / "minio"
+    if cached.is_file():
+        return cached
+    if not build:
+        raise MinioUnavailable(f"no minio on PATH and none at {cached}")
+    _build(cached, timeout)
+    return cached
+
+
+def _cache_directory() -> Path:
+    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(cache) / "opentalk-maintenance" / "bin"
+
+
+def _build(target: Path, timeout: float) -> None:
+    """Build MinIO and move it to `target` in one step, so that `target` is never half a program."""
+    go = shutil.which("go") or shutil.which("/usr/local/go/bin/go")
+    if not go:
+        raise MinioUnavailable(f"no minio on PATH, none at {target}, and no Go to build it")
+    deadline = time.monotonic() + timeout
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with _lock(target.with_name(".minio.lock"), deadline):
+        if target.is_file():
+            return
+        with tempfile.TemporaryDirectory(prefix=".minio-build-", dir=target.parent) as staging:
+            _go_install(go, Path(staging), deadline)
+            os.replace(Path(staging) / "minio", target)
+
+
+@contextmanager
+def _lock(path: Path, deadline: float) -> Iterator[None]:
+    """Hold the file lock at `path`; raise `MinioUnavailable` if another process holds it until `deadline`."""
+    with path.open("w") as file:
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise MinioUnavailable("another process is still building MinIO") from None
+                time.sleep(0.5)
+        yield
+
+
+def _go_install(go: str, directory: Path, deadline: float) -> None:
+    env = {name: value for name, value in os.environ.items() if name not in ("GOOS", "GOARCH")}
+    process = subprocess.Popen(
+        [go, "install", "-trimpath", "-ldflags=-s -w", f"{MODULE}@{VERSION}"],
+        env={**env, "GOBIN": str(directory), "CGO_ENABLED": "0"},
+        cwd=directory,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        output, _ = process.communicate(timeout=max(1.0, deadline - time.monotonic()))
+    except subprocess.TimeoutExpired:
+        raise MinioUnavailable("building MinIO took too long") from None
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
+    if process.returncode != 0:
+        raise MinioUnavailable(f"go install {MODULE}@{VERSION} failed: {output.strip()[-500:]}")

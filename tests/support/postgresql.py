@@ -1,0 +1,190 @@
+# SPDX-FileCopyrightText: The opentalk.maintenance authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A throw-away PostgreSQL server for tests and the demo."""
+
+from __future__ import annotations
+
+import glob
+import importlib.util
+import itertools
+import os
+import pwd
+import re
+import secrets
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import psycopg2
+from psycopg2 import sql
+
+from support.schemas import create_schema
+from support.server_process import ServerProcess, free_port
+
+BINDIR_VARIABLE = "OPENTALK_TEST_PG_BINDIR"
+USER = "opentalk"
+# The server stops at once with its tests, so nothing needs to reach the disk.
+SETTINGS = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "timezone": "UTC"}
+_DROP_PRIVILEGES = (
+    "import os, sys; uid, gid = int(sys.argv[1]), int(sys.argv[2]); os.setgroups([]); os.setgid(gid); os.setuid(uid);"
+    " os.execv(sys.argv[3], sys.argv[3:])"
+)
+
+
+class PostgreSQLUnavailable(RuntimeError):
+    """There is no PostgreSQL here; the message is the reason."""
+
+
+class PostgreSQLServer:
+    """A running PostgreSQL: `with PostgreSQLServer() as server: ...`.
+
+    `settings` are further lines of postgresql.conf. `description` is for people. PostgreSQL refuses to run as root,
+    so root starts it as another user.
+    """
+
+    def __init__(self, settings: dict[str, str] | None = None) -> None:
+        self._scratch = Path(tempfile.mkdtemp(prefix="opentalk-postgresql-"))
+        self._scratch.chmod(0o755)
+        self._databases = itertools.count(1)
+        self._templates: set[str] = set()
+        self.password = secrets.token_hex(12)
+        self.port = free_port()
+        bindir, origin = _find_bindir()
+        self._prefix: list[str] = []
+        if os.geteuid() == 0:
+            bindir = self._readable(bindir)
+            self._prefix = self._other_user()
+        self._bindir = bindir
+        self._data = self._scratch / "data"
+        self._initialize({**SETTINGS, **(settings or {})})
+        self._process = self._start()
+        (version,) = self._query("postgres", "SHOW server_version")
+        self.description = f"PostgreSQL {version} ({origin})"
+
+    def url(self, database: str) -> str:
+        return f"postgres://{USER}:{self.password}@127.0.0.1:{self.port}/{database}"
+
+    def connect(self, database: str) -> Any:
+        """A new psycopg2 connection."""
+        return psycopg2.connect(self.url(database))
+
+    def create_database(self, name: str, template: str = "template1") -> None:
+        self._execute("CREATE DATABASE {} TEMPLATE {}", name, template)
+
+    def drop_database(self, name: str) -> None:
+        self._execute("DROP DATABASE IF EXISTS {} WITH (FORCE)", name)
+
+    def database_for(self, version: int) -> str:
+        """The name of a fresh, empty database with the controller's schema at that migration."""
+        template = f"schema_{version}"
+        if template not in self._templates:
+            self.create_database(template)
+            connection = self.connect(template)
+            create_schema(connection, version)
+            connection.close()
+            self._templates.add(template)
+        return self.copy(template)
+
+    def copy(self, database: str) -> str:
+        """The name of a copy of a database that nobody is connected to."""
+        name = f"test_{next(self._databases)}"
+        self.create_database(name, database)
+        return name
+
+    def stop(self) -> None:
+        self._process.stop()
+        shutil.rmtree(self._scratch, ignore_errors=True)
+
+    def __enter__(self) -> PostgreSQLServer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def _initialize(self, settings: dict[str, str]) -> None:
+        password_file = self._scratch / "password"
+        password_file.write_text(self.password)
+        if self._prefix:
+            uid, gid = int(self._prefix[-2]), int(self._prefix[-1])
+            os.chown(password_file, uid, gid)
+            os.chown(self._scratch, uid, gid)
+        password_file.chmod(0o600)
+        subprocess.run(
+            [*self._prefix, str(self._bindir / "initdb"), "-D", str(self._data), "-U", USER, "-E", "UTF8"]
+            + ["--locale=C.UTF-8", "-A", "scram-sha-256", f"--pwfile={password_file}", "--no-sync"],
+            check=True,
+            stdout=subprocess.DEVNULL,
+            cwd=self._scratch,
+        )
+        password_file.unlink()
+        with (self._data / "postgresql.conf").open("a") as file:
+            for name, value in settings.items():
+                file.write(f"{name} = '{value}'\n")
+
+    def _start(self) -> ServerProcess:
+        process = ServerProcess(
+            "PostgreSQL",
+            [*self._prefix, str(self._bindir / "postgres"), "-D", str(self._data), "-p", str(self.port)]
+            + ["-h", "127.0.0.1", "-k", str(self._scratch)],
+            scratch=self._scratch,
+        )
+        process.wait_until(self._answers)
+        return process
+
+    def _answers(self) -> bool:
+        try:
+            self.connect("postgres").close()
+        except psycopg2.OperationalError:
+            return False
+        return True
+
+    def _other_user(self) -> list[str]:
+        names = {entry.pw_name: entry for entry in pwd.getpwall()}
+        user = names.get("postgres") or names["nobody"]
+        return [sys.executable, "-I", "-c", _DROP_PRIVILEGES, str(user.pw_uid), str(user.pw_gid)]
+
+    def _readable(self, bindir: Path) -> Path:
+        """The binaries, copied when the way to them is closed to other users."""
+        if all(parent.stat().st_mode & 0o005 == 0o005 for parent in [bindir, *bindir.parents]):
+            return bindir
+        copy = self._scratch / "postgresql"
+        shutil.copytree(bindir.parent, copy, symlinks=True)
+        libraries = bindir.parents[2] / "pgserver.libs"
+        if libraries.is_dir():
+            shutil.copytree(libraries, self._scratch.parent / libraries.name, dirs_exist_ok=True)
+        return copy / bindir.name
+
+    def _execute(self, statement: str, *names: str) -> None:
+        connection = self.connect("postgres")
+        connection.autocommit = True
+        try:
+            connection.cursor().execute(sql.SQL(statement).format(*map(sql.Identifier, names)))
+        finally:
+            connection.close()
+
+    def _query(self, database: str, query: str) -> tuple[Any, ...]:
+        connection = self.connect(database)
+        try:
+            cursor = connection.cursor()
+            cursor.execute(query)
+            return cursor.fetchone()
+        finally:
+            connection.close()
+
+
+def _find_bindir() -> tuple[Path, str]:
+    named = os.environ.get(BINDIR_VARIABLE)
+    if named:
+        return Path(named), f"from {BINDIR_VARIABLE}"
+    found = [Path(path).parent for path in glob.glob("/usr/lib/postgresql/*/bin/initdb")]
+    found += [Path(path).parent for path in glob.glob("/usr/pgsql-*/bin/initdb")]
+    if found:
+        newest = max(found, key=lambda path: int("0" + re.sub(r"\D", "", path.parent.name)))
+        return newest, "of the distribution"
+    specification = importlib.util.find_spec("pgserver")
+    if specification and specification.origin:
+        return Path(specification.origin).parent / "pginstall" / "bin", "embedded, from pgserver"
+    raise PostgreSQLUnavailable("no PostgreSQL server is installed, nor the Python package pgserver")

@@ -1,0 +1,152 @@
+# SPDX-FileCopyrightText: The opentalk.maintenance authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A server that the tests start, and that is gone when they are, however they end.
+
+The server runs below a supervisor: this file, run as a program. The supervisor holds the read end of a pipe to the
+tests and stops the server when the pipe closes, which happens even when the tests are killed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import atexit
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import FrameType
+
+STOP_SECONDS = 10.0
+
+
+class ServerFailed(RuntimeError):
+    """The server did not come up; the message has the end of its output."""
+
+
+def free_port() -> int:
+    """A loopback TCP port that was free a moment ago; another process may take it before it is used."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class ServerProcess:
+    """A running server.
+
+    `command` and `env` are the program's; secrets belong into `env`. `scratch` is a directory that is removed after
+    the server ended. Standard output and error are kept for `output()`.
+    """
+
+    def __init__(
+        self, name: str, command: Sequence[str], *, env: Mapping[str, str] | None = None, scratch: Path | None = None
+    ) -> None:
+        self.name = name
+        self._output = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
+        options = ["--scratch", str(scratch)] if scratch else []
+        self._supervisor = subprocess.Popen(
+            [sys.executable, "-I", __file__, *options, "--", *command],
+            env=None if env is None else dict(env),
+            stdin=subprocess.PIPE,
+            stdout=self._output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # an interrupt at the terminal is for the tests: they stop the server in order
+        )
+        self._stopping = threading.Lock()
+        atexit.register(self.stop)
+
+    @property
+    def running(self) -> bool:
+        return self._supervisor.poll() is None
+
+    def output(self, limit: int = 4000) -> str:
+        """The last `limit` bytes the server printed."""
+        if self._output.closed:
+            return ""
+        descriptor = self._output.fileno()
+        size = os.fstat(descriptor).st_size
+        return os.pread(descriptor, limit, max(0, size - limit)).decode(errors="replace")
+
+    def wait_until(self, ready: Callable[[], bool], timeout: float = 60.0) -> None:
+        """Return once `ready()` is true; stop the server and raise `ServerFailed` if it ends or `timeout` s pass."""
+        deadline = time.monotonic() + timeout
+        while self.running:
+            if ready() and self.running:
+                return
+            if time.monotonic() > deadline:
+                break
+            time.sleep(0.05)
+        problem = f"was not ready after {timeout:g} s" if self.running else "ended at once"
+        message = f"{self.name} {problem}; its output ends with:\n{self.output()}"
+        self.stop()
+        raise ServerFailed(message)
+
+    def stop(self) -> None:
+        """End the server and wait until it is gone. Stopping twice is fine."""
+        with self._stopping:
+            atexit.unregister(self.stop)
+            assert self._supervisor.stdin is not None
+            self._supervisor.stdin.close()
+            try:
+                self._supervisor.wait(timeout=STOP_SECONDS + 5)
+            except subprocess.TimeoutExpired:
+                self._supervisor.kill()
+                self._supervisor.wait()
+            self._output.close()
+
+
+def _signal_group(server: subprocess.Popen[bytes], number: int) -> None:
+    try:
+        os.killpg(server.pid, number)
+    except ProcessLookupError:
+        pass
+
+
+def _end(server: subprocess.Popen[bytes]) -> None:
+    _signal_group(server, signal.SIGTERM)
+    try:
+        server.wait(timeout=STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        _signal_group(server, signal.SIGKILL)
+
+
+def _supervise(command: Sequence[str], scratch: Path | None) -> int:
+    """Run `command` until it ends or standard input closes; return its exit status."""
+    # A process group of its own: helpers that the server starts end with it.
+    server = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)
+
+    def end_in_background(_number: int | None = None, _frame: FrameType | None = None) -> None:
+        threading.Thread(target=_end, args=(server,), daemon=True).start()
+
+    def end_with_standard_input() -> None:
+        while os.read(0, 4096):
+            pass
+        _end(server)
+
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, end_in_background)
+    threading.Thread(target=end_with_standard_input, daemon=True).start()
+    try:
+        return server.wait()
+    finally:
+        _signal_group(server, signal.SIGKILL)
+        if scratch:
+            shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _main() -> int:
+    parser = argparse.ArgumentParser(description="Run a server until standard input closes.")
+    parser.add_argument("--scratch", type=Path, help="directory to remove at the end")
+    parser.add_argument("command", nargs="+")
+    arguments = parser.parse_args()
+    return _supervise(arguments.command, arguments.scratch)
+
+
+if __name__ == "__main__":
+    sys.exit(_main())

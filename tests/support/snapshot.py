@@ -1,0 +1,43 @@
+# SPDX-FileCopyrightText: The opentalk.maintenance authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The whole content of a database, for comparison."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from psycopg2 import sql
+
+Snapshot = dict[str, list[str]]
+
+
+def snapshot(connection: Any) -> Snapshot:
+    """Every row of every table as text, sorted, by table; ends the connection's transaction."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT table_schema, table_name FROM information_schema.tables WHERE table_type = 'BASE TABLE'"
+            " AND table_schema NOT IN ('pg_catalog', 'information_schema')"
+        )
+        content = {}
+        for schema, table in cursor.fetchall():
+            cursor.execute(sql.SQL("SELECT to_jsonb(t)::text FROM {} t").format(sql.Identifier(schema, table)))
+            content[table] = sorted(row[0] for row in cursor.fetchall())
+    connection.rollback()
+    return content
+
+
+def removed(before: Snapshot, after: Snapshot) -> Snapshot:
+    """The rows of each table that are gone; tables without any are left out."""
+    gone = {table: list((Counter(rows) - Counter(after[table])).elements()) for table, rows in before.items()}
+    return {table: rows for table, rows in gone.items() if rows}
+
+
+def added(before: Snapshot, after: Snapshot) -> Snapshot:
+    """The rows of each table that are new; tables without any are left out."""
+    return removed(after, before)
+
+
+def counts(rows: Snapshot) -> dict[str, int]:
+    """The number of rows by table."""
+    return {table: len(values) for table, values in rows.items()}
