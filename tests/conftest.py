@@ -1,0 +1,72 @@
+# SPDX-FileCopyrightText: The opentalk.maintenance authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Fixtures that start the real components once, and what every test needs of them."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+_COLLECTIONS = tempfile.TemporaryDirectory(prefix="opentalk-collections-")
+
+from support import collection  # noqa: E402
+
+sys.path.insert(0, str(collection.link(Path(_COLLECTIONS.name))))
+
+from support.object_storage import ObjectStorageServer, S3ServerUnavailable  # noqa: E402
+from support.postgresql import PostgreSQLServer  # noqa: E402
+from support.s3_proxy import S3Proxy  # noqa: E402
+
+REQUIRED = set(filter(None, os.environ.get("REQUIRE_REAL", "").split(",")))
+COMPONENTS: dict[str, str] = {}
+_UNKNOWN = REQUIRED - {"postgresql", "minio"}
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if _UNKNOWN:
+        raise pytest.UsageError(f"REQUIRE_REAL names unknown components: {', '.join(sorted(_UNKNOWN))}")
+
+
+@pytest.fixture(scope="session")
+def collections_path() -> str:
+    return _COLLECTIONS.name
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[PostgreSQLServer]:
+    with PostgreSQLServer({"max_connections": "60"}) as server:
+        COMPONENTS["postgresql"] = f"{server.description}, real"
+        yield server
+
+
+@pytest.fixture(scope="session")
+def storage() -> Iterator[ObjectStorageServer]:
+    try:
+        server = ObjectStorageServer.start(require="minio" in REQUIRED)
+    except S3ServerUnavailable as error:
+        pytest.fail(f"A component that REQUIRE_REAL names is missing: {error}")
+    with server:
+        COMPONENTS["minio"] = f"{server.description}, {'real' if server.kind == 'minio' else 'stand-in'}"
+        yield server
+
+
+@pytest.fixture(scope="session")
+def s3_proxy(storage: ObjectStorageServer) -> Iterator[S3Proxy]:
+    with S3Proxy(storage) as proxy:
+        yield proxy
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is None:
+        return
+    counted = {name: len(reporter.stats.get(name, [])) for name in ("passed", "failed", "error", "skipped")}
+    for name, description in sorted(COMPONENTS.items()):
+        print(f"{name}: {description}")
+    print(f"{counted['passed']} passed, {counted['failed'] + counted['error']} failed, {counted['skipped']} skipped")

@@ -1,0 +1,39 @@
+# SPDX-FileCopyrightText: The opentalk.maintenance authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Running a module of the collection as Ansible does: arguments in, JSON out."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import io
+import json
+from collections.abc import Iterator
+from typing import Any
+from unittest import mock
+
+from ansible.module_utils import basic
+
+PACKAGE = "ansible_collections.opentalk.maintenance.plugins.modules"
+
+
+def run_module(name: str, *, check_mode: bool = False, diff: bool = False, **options: Any) -> dict[str, Any]:
+    """The result of a module that runs in this process."""
+    output = io.StringIO()
+    arguments = {**options, "_ansible_check_mode": check_mode, "_ansible_diff": diff}
+    with _arguments(arguments), contextlib.redirect_stdout(output), contextlib.suppress(SystemExit):
+        importlib.import_module(f"{PACKAGE}.{name}").main()
+    return json.loads(output.getvalue().splitlines()[-1])
+
+
+@contextlib.contextmanager
+def _arguments(arguments: dict[str, Any]) -> Iterator[None]:
+    try:
+        from ansible.module_utils.testing import patch_module_args
+    except ImportError:  # ansible-core before 2.19
+        data = json.dumps({"ANSIBLE_MODULE_ARGS": arguments}).encode()
+        with mock.patch.object(basic, "_ANSIBLE_ARGS", data):
+            yield
+    else:
+        with patch_module_args(arguments):
+            yield

@@ -1,0 +1,77 @@
+# SPDX-FileCopyrightText: The opentalk.maintenance authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A database, a bucket and the options that let a module work on them."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+from support import installation
+from support.modules import run_module
+from support.object_storage import ObjectStorageServer
+from support.postgresql import PostgreSQLServer
+from support.s3_proxy import S3Proxy
+from support.snapshot import Snapshot, snapshot
+
+_numbers = itertools.count(1)
+
+
+class World:
+    """One installation: a database at a schema version, and a bucket behind a recording proxy."""
+
+    def __init__(self, server: PostgreSQLServer, storage: ObjectStorageServer, proxy: S3Proxy, version: int) -> None:
+        self.server, self.storage, self.proxy, self.version = server, storage, proxy, version
+        self.database = server.database_for(version)
+        self.bucket = f"controller-{next(_numbers)}"
+        self.connection: Any = None
+
+    def open(self, **bucket: bool) -> World:
+        self.storage.create_bucket(self.bucket, **bucket)
+        self.connection = self.server.connect(self.database)
+        self.proxy.clear()
+        return self
+
+    def close(self) -> None:
+        self.connection.close()
+        self.proxy.clear_faults()
+        self.storage.remove_bucket(self.bucket)
+        self.server.drop_database(self.database)
+
+    def fill(self, **shape: Any) -> None:
+        installation.fill(self.connection, **{"seed": 1, "users": 30, "events": 220, **shape})
+        self.upload()
+
+    def upload(self) -> None:
+        """Store the object of every asset."""
+        self.storage.upload(self.bucket, installation.objects(self.connection))
+
+    @property
+    def options(self) -> dict[str, Any]:
+        return {
+            "database_url": self.server.url(self.database),
+            "object_storage": {
+                "uri": self.proxy.url,
+                "bucket": self.bucket,
+                "access_key": self.storage.access_key,
+                "secret_key": self.storage.secret_key,
+                "region": self.storage.region,
+            },
+        }
+
+    def run(self, module: str, *, check_mode: bool = False, diff: bool = False, **options: Any) -> dict[str, Any]:
+        return run_module(module, check_mode=check_mode, diff=diff, **{**self.options, **options})
+
+    def rows(self) -> Snapshot:
+        return snapshot(self.connection)
+
+    def objects(self) -> dict[str, int]:
+        return self.storage.objects(self.bucket)
+
+    def query(self, statement: str, parameters: Any = None) -> list[tuple[Any, ...]]:
+        """Run a statement, commit, and give its rows."""
+        with self.connection.cursor() as cursor:
+            cursor.execute(statement, parameters)
+            rows = cursor.fetchall() if cursor.description else []
+        self.connection.commit()
+        return rows
