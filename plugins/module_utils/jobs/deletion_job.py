@@ -100,6 +100,11 @@ class DeletionJob(Job):
             started = time.monotonic()
             self._delete(deletion, batch)
             sizer.took(time.monotonic() - started)
+        if left := len(self.run.shared_folders_left_behind):
+            self.run.warn(
+                f"{left} shared folders of deleted events could not be deleted;"
+                " remove those listed in shared_folders_left_behind by hand."
+            )
         self.run.log.info(f"{self.run.done[self.root].count} {self.root} were deleted")
 
     def _delete(self, deletion: BatchDeletion, batch: list[str]) -> None:
@@ -141,7 +146,6 @@ class DeletionJob(Job):
             self._fail("assets", asset_id, reason)
         for folder in outcome.left_behind:
             self.run.shared_folders_left_behind.append(folder.as_left_behind())
-            self.run.log.warn(f"The shared folder of event {folder.event_id} could not be deleted and is left behind")
 
     def _fail(self, kind: str, identifier: str, reason: str) -> None:
         self.run.failures.append({"kind": kind, "id": identifier, "reason": reason})

@@ -116,9 +116,7 @@ class Settings:
         overrides = {name: value for name, value in (self._options.get(option) or {}).items() if value is not None}
         merged = {**values, **overrides}
         if required and not merged:
-            raise ConfigurationError(
-                f"The section [{section}] is missing in {self._source()}; add it, or set the option {option}."
-            )
+            raise self._missing_section(section, option)
         return merged
 
     def _required(self, values: dict[str, Any], section: str, key: str, option: str) -> str:
@@ -147,9 +145,7 @@ class Settings:
     def _text(self, section: str, key: str, option: str) -> str:
         values = self._section(section, "", required=False)
         if not values:
-            raise ConfigurationError(
-                f"The section [{section}] is missing in {self._source()}; add it, or set the option {option}."
-            )
+            raise self._missing_section(section, option)
         value = values.get(key)
         if not isinstance(value, str) or not value:
             raise ConfigurationError(
@@ -158,10 +154,18 @@ class Settings:
             )
         return value
 
+    def _missing_section(self, section: str, option: str) -> ConfigurationError:
+        if self._path is None:
+            return ConfigurationError(
+                f"No settings file of the controller was found, so the section [{section}] is missing;"
+                f" name the file with the option controller_config, or set the option {option}."
+            )
+        return ConfigurationError(
+            f"The section [{section}] is missing in {self._path}; add it, or set the option {option}."
+        )
+
     def _source(self) -> str:
-        if self._path:
-            return str(self._path)
-        return "the settings (no settings file was found; name it with the option controller_config)"
+        return str(self._path) if self._path else "the environment (no settings file was found)"
 
     def _where(self, section: str, key: str, option: str) -> str:
         return f"option {option}, or {key} in section [{section}] of {self._source()}"

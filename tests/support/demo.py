@@ -1,0 +1,150 @@
+# SPDX-FileCopyrightText: The opentalk.maintenance authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The demo: event_cleanup on a made-up installation, previewed, run, and run again."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from support import collection, installation
+from support.object_storage import ObjectStorageServer
+from support.postgresql import PostgreSQLServer
+from support.snapshot import counts, removed, snapshot
+
+USERS, EVENTS, MIGRATION, BUCKET = 400, 3000, 67, "controller"
+# How many ids of each list in a diff are shown.
+DIFF_LINES = 6
+
+_started = time.monotonic()
+
+
+def main() -> int:
+    with contextlib.ExitStack() as stack:
+        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="opentalk-demo-")))
+        say("Starting PostgreSQL and an S3 server ...")
+        server = stack.enter_context(PostgreSQLServer(embedded=True))
+        storage = stack.enter_context(ObjectStorageServer.start("moto", require=True))
+        say(f"{server.description} and {storage.description} are running")
+        database = server.database_for(MIGRATION)
+        connection = stack.enter_context(contextlib.closing(server.connect(database)))
+        installation.fill(connection, seed=2026, users=USERS, events=EVENTS, invites=3)
+        storage.create_bucket(BUCKET)
+        objects = list(installation.objects(connection))
+        say(f"Made up {USERS} users and {EVENTS} events; storing {len(objects)} recordings ...")
+        storage.upload(BUCKET, objects)
+        config = scratch / "controller.toml"
+        write_settings(config, server.url(database), storage)
+        environment = ansible_environment(scratch)
+
+        def world() -> tuple[Any, set[str]]:
+            return snapshot(connection), set(storage.objects(BUCKET))
+
+        before = world()
+        preview = play("1. The preview: nothing is changed", ["--check", "--diff"], config, environment)
+        previewed = world()
+        run = play("2. The run", [], config, environment)
+        after = world()
+        again = play("3. The same run again: nothing is left to do", [], config, environment)
+        final = world()
+
+    gone = counts(removed(before[0], after[0]))
+    checks = {
+        "the preview changed no row and no object": before == previewed,
+        "the run deleted exactly the rows of the preview": gone == preview["plan"]["rows_deleted"] != {},
+        "the run deleted exactly the objects of the preview": {key.split("/")[1] for key in before[1] - after[1]}
+        == set(preview["plan"]["assets"]["ids"])
+        != set(),
+        "the run reported what it did": run["done"]["rows_deleted"] == gone and run["changed"],
+        "the second run changed nothing": not again["changed"] and final == after,
+    }
+    print()
+    for promise, kept in checks.items():
+        print(f"{'yes' if kept else 'NO '}  {promise}")
+    say("All servers are stopped")
+    return 0 if all(checks.values()) else 1
+
+
+def say(text: str) -> None:
+    print(f"[{time.monotonic() - _started:5.1f}s] {text}", flush=True)
+
+
+def write_settings(path: Path, url: str, storage: ObjectStorageServer) -> None:
+    values = {
+        "database": {"url": url},
+        "minio": {
+            "uri": storage.endpoint,
+            "bucket": BUCKET,
+            "access_key": storage.access_key,
+            "secret_key": storage.secret_key,
+        },
+    }
+    path.touch(mode=0o600)
+    path.write_text(
+        "".join(
+            f"[{section}]\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in keys.items())
+            for section, keys in values.items()
+        )
+    )
+
+
+def ansible_environment(scratch: Path) -> dict[str, str]:
+    inherited = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("ANSIBLE_", "OPENTALK_CTRL_", "PYTHONPATH"))
+    }
+    (scratch / "ansible.cfg").touch()
+    return {
+        **inherited,
+        "ANSIBLE_COLLECTIONS_PATH": str(collection.link(scratch / "collections")),
+        "ANSIBLE_HOME": str(scratch / "ansible"),
+        "ANSIBLE_LOCAL_TEMP": str(scratch / "ansible" / "tmp"),
+        "ANSIBLE_CONFIG": str(scratch / "ansible.cfg"),
+        "ANSIBLE_NOCOLOR": "1",
+        "LC_ALL": "C.UTF-8",
+    }
+
+
+def play(title: str, options: list[str], config: Path, environment: dict[str, str]) -> dict[str, Any]:
+    """Run the playbook as an operator does, print what it prints, and give the result of the job."""
+    arguments = ["opentalk.maintenance.event_cleanup", "-i", "localhost,", "-c", "local", *options]
+    arguments += ["-e", f"opentalk_maintenance_controller_config={config}"]
+    command = [str(Path(sys.executable).with_name("ansible-playbook")), *arguments]
+    print(f"\n=== {title}\n$ ansible-playbook {' '.join(arguments[:5] + options)}\n", flush=True)
+    # With -v Ansible prints the job's result, which is read here and not shown.
+    played = subprocess.run([*command, "-v"], env=environment, stdout=subprocess.PIPE, text=True, timeout=100)
+    match = re.search(r"^(?:ok|changed): \[localhost\] => (\{.*\})$", played.stdout, re.MULTILINE)
+    if played.returncode or not match:
+        print(played.stdout)
+        raise SystemExit(f"The playbook failed with exit code {played.returncode}.")
+    print(shorten(played.stdout))
+    return json.loads(match[1])
+
+
+def shorten(output: str) -> str:
+    """What an operator sees without -v, with the lists of ids cut short."""
+    output = re.sub(r"^(ok|changed): \[localhost\] => \{.*\}$", r"\1: [localhost]", output, flags=re.MULTILINE)
+    lines: list[str] = []
+    listed = 0
+    for line in output.splitlines():
+        if line.startswith("Using "):
+            continue
+        listed = listed + 1 if line.startswith("-    - ") else 0
+        if listed == DIFF_LINES + 1:
+            lines.append("-    (and so on)")
+        if listed <= DIFF_LINES:
+            lines.append(line)
+    return "\n".join(lines).strip()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
