@@ -8,6 +8,9 @@ import contextlib
 import importlib
 import io
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any
 from unittest import mock
@@ -24,6 +27,19 @@ def run_module(name: str, *, check_mode: bool = False, diff: bool = False, **opt
     with _arguments(arguments), contextlib.redirect_stdout(output), contextlib.suppress(SystemExit):
         importlib.import_module(f"{PACKAGE}.{name}").main()
     return json.loads(output.getvalue().splitlines()[-1])
+
+
+def run_in_process(name: str, options: dict[str, Any]) -> dict[str, Any]:
+    """The result of a module that runs in a process of its own, with options as in :func:`run_module`."""
+    played = subprocess.run(
+        [sys.executable, "-m", f"{PACKAGE}.{name}"],
+        input=json.dumps({"ANSIBLE_MODULE_ARGS": options}),
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    return json.loads(played.stdout.splitlines()[-1])
 
 
 @contextlib.contextmanager

@@ -5,10 +5,11 @@
 from __future__ import annotations
 
 import itertools
+from datetime import datetime
 from typing import Any
 
 from support import installation
-from support.modules import run_module
+from support.modules import run_in_process, run_module
 from support.object_storage import ObjectStorageServer
 from support.postgresql import PostgreSQLServer
 from support.s3_proxy import S3Proxy
@@ -61,6 +62,18 @@ class World:
 
     def run(self, module: str, *, check_mode: bool = False, diff: bool = False, **options: Any) -> dict[str, Any]:
         return run_module(module, check_mode=check_mode, diff=diff, **{**self.options, **options})
+
+    def run_in_process(self, module: str, check_mode: bool) -> dict[str, Any]:
+        """The same in a process of its own, as on another host."""
+        return run_in_process(module, {**self.options, "_ansible_check_mode": check_mode})
+
+    def freeze(self, now: datetime) -> None:
+        """Stop the clock of the database for all sessions to come."""
+        self.query(
+            "CREATE SCHEMA frozen; CREATE FUNCTION frozen.now() RETURNS timestamptz LANGUAGE sql AS"
+            f" $$ SELECT '{now.isoformat()}'::timestamptz $$;"
+            f'ALTER DATABASE "{self.database}" SET search_path = frozen, public, pg_catalog'
+        )
 
     def rows(self) -> Snapshot:
         return snapshot(self.connection)

@@ -321,6 +321,7 @@ def test_occurrence_that_lasts_beyond_a_clock_change() -> None:
         "RRULE:FREQ=DAILY",
         "FREQ=WEEKLY;BYDAY=MO",
         "RRULE:FREQ=DAILY;COUNT=1\nRRULE:FREQ=YEARLY",
+        "RRULE:FREQ=DAILY;COUNT=1\nRRULE:FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=30",
         "RRULE:FREQ=DAILY\nEXDATE;VALUE=DATE:20240502",
         "RRULE:FREQ=DAILY;COUNT=999999999",
         "RRULE:FREQ=DAILY;UNTIL=99991231",
@@ -399,16 +400,17 @@ REFUSED = [
     "RRULE:FREQ=DAILY;COUNT=3;WKST=1MO",
     "RRULE:FREQ=DAILY;COUNT=3;WKST=XX",
     "RRULE:FREQ=DAILY;COUNT=3;BYDAY=XX",
+    "RRULE:FREQ=DAILY;COUNT=3;BYDAY=\u017fU",
     "RRULE:FREQ=DAILY;COUNT=3;BYDAY=",
     "RRULE:FREQ=DAILY;COUNT=3;BYDAY=1MO",
     "RRULE:FREQ=WEEKLY;COUNT=3;BYDAY=1MO",
     "RRULE:FREQ=MONTHLY;COUNT=3;BYDAY=0MO",
     "RRULE:FREQ=MONTHLY;COUNT=3;BYDAY=6MO",
     "RRULE:FREQ=MONTHLY;COUNT=3;BYDAY=99MO",
-    "RRULE:FREQ=MONTHLY;COUNT=3;BYDAY=MO,1TU",
+    "RRULE:FREQ=MONTHLY;UNTIL=20200101;BYDAY=MO,1TU",
     "RRULE:FREQ=MONTHLY;COUNT=3;BYDAY=MO(+1)",
     "RRULE:FREQ=YEARLY;COUNT=3;BYMONTH=13",
-    "RRULE:FREQ=YEARLY;COUNT=3;BYMONTH=-1",
+    "RRULE:FREQ=YEARLY;UNTIL=20200101;BYMONTH=-1",
     "RRULE:FREQ=YEARLY;COUNT=3;BYMONTH=1,,2",
     "RRULE:FREQ=MONTHLY;COUNT=3;BYMONTHDAY=0",
     "RRULE:FREQ=MONTHLY;COUNT=3;BYMONTHDAY=32",
@@ -441,7 +443,7 @@ REFUSED = [
     "RRULE:FREQ=DAILY;COUNT=3\nRDATE;VALUE=PERIOD:20240601T100000Z/PT1H",
     "RRULE:FREQ=DAILY;COUNT=3\nRDATE:20240601T100000Z/PT1H",
     "RRULE:FREQ=DAILY;COUNT=3\nRDATE:",
-    "RRULE:FREQ=DAILY;COUNT=3\nRDATE:99991231T235959",
+    "RRULE:FREQ=DAILY;COUNT=3\nRDATE;TZID=America/New_York:99991231T235959",
     "RRULE:FREQ=DAILY;COUNT=3\nEXDATE:20240502",
     "RRULE:FREQ=DAILY;COUNT=3\nEXDATE;VALUE=DATE:20240502T100000",
     "RRULE:FREQ=DAILY;COUNT=3\nEXDATE;VALUE=TEXT:20240502T100000",
@@ -635,8 +637,8 @@ def test_agrees_with_an_oracle() -> None:
         assert_ends_at(pattern, at(start.isoformat(), zone), zone, max(last_end, first_end), duration)
 
 
-FUZZ_SECONDS = 5
-FUZZ_CASES = 6000
+FUZZ_SECONDS = 8
+FUZZ_CASES = 4000
 FUZZ_TOKENS = [
     *["RRULE:", "EXDATE:", "RDATE:", "EXDATE;VALUE=DATE:", "RDATE;VALUE=DATE:", "DTSTART:", "EXRULE:", "\n", "\r\n "],
     *["FREQ=", "COUNT=", "UNTIL=", "INTERVAL=", "BYDAY=", "BYMONTH=", "BYMONTHDAY=", "BYYEARDAY=", "BYSETPOS="],
@@ -699,7 +701,7 @@ def test_nothing_but_the_refusal_escapes() -> None:
             answers.add(finished(pattern, **case))
         except UnsupportedRecurrence:
             answers.add(UnsupportedRecurrence)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - that is what is looked for
             pytest.fail(f"seed {SEED}, case {number}: {error!r} from {pattern!r} with {case}")
         if time.monotonic() > give_up_at:
             break

@@ -36,7 +36,11 @@ class ConnectionLostError(DatabaseError):
 
 
 class TransientDatabaseError(DatabaseError):
-    """A deadlock, a serialization failure or a lock that somebody else holds: the transaction may be tried again."""
+    """A deadlock or a serialization failure: the same transaction may succeed when it is tried again."""
+
+
+class LockTimeoutError(TransientDatabaseError):
+    """Another session held a lock for longer than a statement waits."""
 
 
 class SchemaError(DatabaseError):

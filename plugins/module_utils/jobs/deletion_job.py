@@ -19,7 +19,7 @@ from ..deletion.graph import DeletionGraph
 from ..deletion.keys import KeySet, Sql
 from ..deletion.references import Catalogue
 from ..engine import options
-from ..engine.errors import TransientDatabaseError
+from ..engine.errors import LockTimeoutError, TransientDatabaseError
 from ..engine.job import Job
 from ..engine.plan import Listing
 from ..systems.database import sql
@@ -128,6 +128,8 @@ class DeletionJob(Job):
         for attempt in range(1, ATTEMPTS):
             try:
                 return deletion.delete(KeySet.of_ids(ids))
+            except LockTimeoutError:
+                raise
             except TransientDatabaseError:
                 self.run.deadline.sleep(0.1 * attempt)
         return deletion.delete(KeySet.of_ids(ids))

@@ -54,7 +54,7 @@ class EventCleanup(DeletionJob):
         limit = self._cutoff()
         query = sql.SQL(
             "SELECT e.id::text, {starts_at}, {timezone}, {duration}, {pattern} FROM {source}"
-            " WHERE {conditions} AND {starts_at} <= {limit} AND {pattern} ~* 'count|until'"
+            " WHERE {conditions} AND {starts_at} <= {limit}"
             # An occurrence that was moved counts where it was moved to.
             " AND NOT EXISTS (SELECT FROM {exceptions} x WHERE x.event_id = e.id AND x.kind = 'modified'"
             " AND greatest(x.starts_at, x.ends_at) > {limit})"

@@ -117,7 +117,9 @@ def finished(pattern: str, *, starts_at: datetime, timezone: str, duration: time
     if duration < timedelta(0):
         raise UnsupportedRecurrence("the duration is negative")
     try:
-        return _finished(pattern, starts_at.astimezone(UTC), _zone(timezone), duration, cutoff.astimezone(UTC), rrulestr)
+        return _finished(
+            pattern, starts_at.astimezone(UTC), _zone(timezone), duration, cutoff.astimezone(UTC), rrulestr
+        )
     except UnsupportedRecurrence:
         raise
     except (ArithmeticError, LookupError, ValueError):
@@ -141,9 +143,10 @@ def _finished(
     if cutoff - start > MAX_AGE:
         raise UnsupportedRecurrence("it starts too long ago to expand")
 
+    # The first occurrence has ended, so what is left are those of the lines.
     latest_start = cutoff - duration - fraction
     expanded = (_expand(rule, first, zone, cutoff, rrulestr) for rule in series.rules)
-    for number, occurrence in enumerate(chain([first], series.added, chain.from_iterable(expanded)), 1):
+    for number, occurrence in enumerate(chain(series.added, chain.from_iterable(expanded)), 1):
         if number > MAX_OCCURRENCES:
             raise UnsupportedRecurrence("it recurs too often to expand")
         wall = _wall(occurrence, zone)

@@ -13,7 +13,13 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from ..engine.errors import ConnectionLostError, DatabaseError, SchemaError, TransientDatabaseError
+from ..engine.errors import (
+    ConnectionLostError,
+    DatabaseError,
+    LockTimeoutError,
+    SchemaError,
+    TransientDatabaseError,
+)
 
 _CONNECTION_FAILURES = (
     (r"password authentication failed|no password supplied", "refused the user name or the password"),
@@ -33,7 +39,6 @@ _CONNECTION_FAILURES = (
 _TRANSIENT = {
     "40001": "a serialization failure",
     "40P01": "a deadlock",
-    "55P03": "a lock that another session holds",
 }
 
 _LOST = {
@@ -73,6 +78,8 @@ def statement_failure(error: Any, *, lost: bool) -> DatabaseError:
     """
     code = error.pgcode or ""
     table = error.diag.table_name
+    if code == "55P03":
+        return LockTimeoutError("Another session holds a lock on rows that are to be deleted; run the job again.")
     if code in _TRANSIENT:
         return TransientDatabaseError(f"PostgreSQL stopped a transaction because of {_TRANSIENT[code]}; run the job again.")
     if lost or code in _LOST or code.startswith("08"):

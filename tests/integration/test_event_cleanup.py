@@ -1,0 +1,361 @@
+# SPDX-FileCopyrightText: The opentalk.maintenance authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""event_cleanup on real databases and a real bucket: plan equals effect, and what is at stake at its edges."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+from support.builders import Builder
+from support.object_storage import ObjectStorageServer
+from support.postgresql import PostgreSQLServer
+from support.recording_proxy import Request
+from support.s3_proxy import S3Proxy
+from support.schemas import SCHEMAS
+from support.snapshot import added, counts, removed
+from support.world import World
+
+Open = Callable[..., World]
+
+
+@pytest.fixture
+def open_world(postgresql: PostgreSQLServer, storage: ObjectStorageServer, s3_proxy: S3Proxy) -> Iterator[Open]:
+    worlds: list[World] = []
+
+    def make(version: int = 67, **bucket: bool) -> World:
+        world = World(postgresql, storage, s3_proxy, version).open(**bucket)
+        worlds.append(world)
+        return world
+
+    yield make
+    for world in worlds:
+        world.close()
+
+
+def ids(world: World, table: str) -> set[str]:
+    return {row[0] for row in world.query(f"SELECT id::text FROM {table}")}
+
+
+def keys(effects: dict[str, Any]) -> set[str]:
+    return {f"assets/{asset_id}" for asset_id in effects["assets"]["ids"]}
+
+
+@pytest.mark.parametrize("version", SCHEMAS)
+@pytest.mark.parametrize("series", [False, True], ids=["plain", "series"])
+def test_plan_is_effect(open_world: Open, version: int, series: bool) -> None:
+    world = open_world(version)
+    world.fill()
+    rows, objects = world.rows(), world.objects()
+
+    preview = world.run("event_cleanup", check_mode=True, diff=True, include_finished_series=series)
+    assert preview["changed"]
+    assert world.rows() == rows
+    assert world.objects() == objects
+    assert world.proxy.writes == []
+    assert preview["done"]["rows_deleted"] == {}
+
+    run = world.run("event_cleanup", include_finished_series=series)
+    assert run["changed"]
+    assert run["plan"] == preview["plan"]
+    gone = removed(rows, world.rows())
+    assert added(rows, world.rows()) == {}
+    assert counts(gone) == preview["plan"]["rows_deleted"] == run["done"]["rows_deleted"]
+    left = world.objects()
+    assert objects.keys() - left.keys() == keys(preview["plan"]) != set()
+    assert preview["plan"]["assets"]["bytes"] == sum(objects[key] for key in keys(preview["plan"]))
+    assert {f"assets/{asset_id}" for asset_id in ids(world, "assets")} == left.keys()
+
+    # An oracle of its own: which kinds of events must go, from how the installation was made.
+    kinds = {"ended", "all_day"} | ({"finished"} if series else set())
+    expected = {row[0] for row in world.query("SELECT id::text FROM plan WHERE kind = ANY(%s)", (list(kinds),))}
+    assert set(run["done"]["events"]["ids"]) == expected
+    assert ids(world, "events").isdisjoint(expected)
+    assert len(ids(world, "events")) == len(rows["events"]) - len(expected)
+    dangling = "SELECT count(*) FROM rooms r WHERE id IN (SELECT room FROM plan) AND NOT EXISTS"
+    assert world.query(f"{dangling} (SELECT FROM events e WHERE e.room = r.id)") == [(0,)]
+    if version < 66:
+        for event_id in run["done"]["events"]["ids"] + run["done"]["rooms"]["ids"] + run["done"]["invites"]["ids"]:
+            pattern = f"%{event_id}%"
+            assert world.query("SELECT FROM casbin_rule WHERE v0 LIKE %s OR v1 LIKE %s", (pattern, pattern)) == []
+
+    settled = world.rows()
+    world.proxy.clear()
+    again = world.run("event_cleanup", include_finished_series=series)
+    assert not again["changed"]
+    assert world.rows() == settled
+    assert world.proxy.writes == []
+
+
+@pytest.mark.parametrize("version", SCHEMAS)
+def test_cutoff_to_the_microsecond(open_world: Open, version: int) -> None:
+    world = open_world(version)
+    build = Builder(world.connection)
+    owner = build.user()
+    now = datetime(2026, 5, 1, 12, 0, 0, 123456, tzinfo=timezone.utc)
+    world.freeze(now)
+    cutoff = now - timedelta(days=30)
+
+    def event(ends_at: datetime | None, **columns: Any) -> str:
+        starts_at = ends_at - timedelta(hours=1) if ends_at else None
+        return build.event(owner, starts_at=starts_at, ends_at=ends_at, **columns)
+
+    goes = {event(cutoff), event(cutoff - timedelta(days=400)), event(cutoff, is_all_day=True)}
+    stays = {
+        event(cutoff + timedelta(microseconds=1)),
+        event(now + timedelta(days=1)),
+        event(None),
+        event(cutoff - timedelta(days=9), recurrence_pattern="RRULE:FREQ=DAILY"),
+        event(cutoff - timedelta(days=9), recurrence_pattern="RRULE:FREQ=DAILY;COUNT=2"),
+    }
+    run = world.run("event_cleanup")
+    assert set(run["done"]["events"]["ids"]) == goes
+    assert ids(world, "events") == stays
+
+
+@pytest.mark.parametrize("version", SCHEMAS)
+def test_finished_series(open_world: Open, version: int) -> None:
+    world = open_world(version)
+    build = Builder(world.connection)
+    owner = build.user()
+    start = datetime.now(timezone.utc).replace(microsecond=0) - timedelta(days=100)
+
+    def series(pattern: str, **columns: Any) -> str:
+        end = start + timedelta(days=90)
+        return build.event(owner, starts_at=start, ends_at=end, recurrence_pattern=pattern, duration_secs=3600, **columns)
+
+    goes = {series("RRULE:FREQ=WEEKLY;COUNT=3"), series("RRULE:FREQ=DAILY;COUNT=3\nEXDATE:20200101T000000Z")}
+    moved = series("RRULE:FREQ=WEEKLY;COUNT=3")
+    build.exception(moved, owner, kind="modified", starts_at=start + timedelta(days=99), ends_at=start + timedelta(days=99))
+    broken = {series("RRULE:FREQ=NEVER;COUNT=3"), series("RRULE:FREQ=DAILY;COUNT=3", starts_at_tz="Mars/Olympus")}
+    stays = {series("RRULE:FREQ=WEEKLY"), series("RRULE:FREQ=WEEKLY;COUNT=30"), moved} | broken
+    run = world.run("event_cleanup", include_finished_series=True)
+    assert set(run["done"]["events"]["ids"]) == goes
+    assert ids(world, "events") == stays
+    assert {event_id for event_id in broken if event_id in str(run["warnings"])} == broken
+    assert "NEVER" not in str(run)
+
+
+@pytest.mark.parametrize("version", SCHEMAS)
+def test_event_moved_between_plan_and_apply_stays(open_world: Open, version: int) -> None:
+    world = open_world(version)
+    build = Builder(world.connection)
+    owner = build.user()
+    old = datetime.now(timezone.utc) - timedelta(days=90)
+    moved = build.event(owner, starts_at=old, ends_at=old)
+    gone = build.event(owner, starts_at=old, ends_at=old)
+    for event_id in (moved, gone):
+        build.asset(build.room_of(event_id))
+    world.upload()
+    table = "event_dates" if version >= 61 else "events"
+    column = "event_id" if version >= 61 else "id"
+
+    def move(request: Request) -> None:
+        # The plan is made, the bucket is looked at, and the first batch has not begun.
+        if request.operation == "HeadBucket":
+            statement = f"UPDATE {table} SET ends_at = now() + interval '1 day' WHERE {column} = %s"
+            world.query(statement, (moved,))
+
+    world.proxy.on_request(move)
+    run = world.run("event_cleanup")
+    assert run["plan"]["events"]["count"] == 2
+    assert run["done"]["events"]["ids"] == [gone]
+    assert ids(world, "events") == {moved}
+    assert len(world.objects()) == len(ids(world, "assets")) == 1
+    assert any(moved in line and "no longer match" in line for line in run["log"])
+
+
+@pytest.mark.parametrize("versioned", [False, True], ids=["plain bucket", "versioned bucket"])
+def test_refused_key(open_world: Open, versioned: bool) -> None:
+    world = open_world(67, versioned=versioned)
+    world.fill(events=110)
+    plan = world.run("event_cleanup", check_mode=True)["plan"]
+    victim = plan["assets"]["ids"][3]
+    ((room, event),) = world.query(
+        "SELECT room_id::text, e.id::text FROM room_assets JOIN events e ON e.room = room_id WHERE asset_id = %s", (victim,)
+    )
+    before = world.rows()
+    kept_rows = {table: [row for row in rows if room in row or event in row] for table, rows in before.items()}
+    world.proxy.refuse_keys({f"assets/{victim}": "AccessDenied"})
+
+    run = world.run("event_cleanup")
+    assert run["failed"]
+    assert event in run["msg"] or victim in run["msg"]
+    assert {(failure["kind"], failure["id"]) for failure in run["failures"]} == {("events", event), ("assets", victim)}
+    assert run["done"]["events"]["count"] == plan["events"]["count"] - 1
+    after = world.rows()
+    for table, rows in kept_rows.items():
+        assert set(rows) <= set(after[table]), table
+    assert f"assets/{victim}" in world.objects()
+    assert counts(removed(before, after)) == run["done"]["rows_deleted"]
+
+    world.proxy.clear_faults()
+    rest = world.run("event_cleanup")
+    assert rest["done"]["events"]["ids"] == [event]
+    assert world.objects().keys() == {f"assets/{asset_id}" for asset_id in ids(world, "assets")}
+    if versioned:
+        assert {key for key, _ in world.storage.versions(world.bucket)} == world.objects().keys()
+
+
+def test_objects_are_deleted_by_the_thousand_and_before_the_rows(open_world: Open) -> None:
+    world = open_world()
+    build = Builder(world.connection)
+    owner = build.user()
+    old = datetime.now(timezone.utc) - timedelta(days=90)
+    room = build.room_of(build.event(owner, starts_at=old, ends_at=old))
+    build.assets(room, 2300)
+    world.upload()
+    seen: list[int] = []
+    world.proxy.on_request(
+        lambda request: seen.append(len(ids(world, "assets"))) if request.operation == "DeleteObjects" else None
+    )
+    run = world.run("event_cleanup")
+    assert run["done"]["assets"]["count"] == 2300
+    assert sorted(len(batch) for batch in world.proxy.deletions) == [300, 1000, 1000]
+    assert seen == [2300, 2300, 2300]
+    assert world.objects() == {}
+
+
+def test_storage_lost_in_mid_run_is_completed_by_the_next(open_world: Open) -> None:
+    world = open_world()
+    world.fill(events=440, expired=300)
+    world.proxy.fail(403, lambda request: len(world.proxy.deletions) > 1 and request.operation == "DeleteObjects")
+    before = world.rows()
+    run = world.run("event_cleanup", batch_size=50)
+    assert run["failed"] and "denies access" in run["msg"]
+    assert 0 < run["done"]["events"]["count"] < 300
+    assert counts(removed(before, world.rows())) == run["done"]["rows_deleted"]
+    world.proxy.clear_faults()
+    rest = world.run("event_cleanup", batch_size=50)
+    assert rest["done"]["events"]["count"] == 300 - run["done"]["events"]["count"]
+    assert world.objects().keys() == {f"assets/{asset_id}" for asset_id in ids(world, "assets")}
+
+
+def test_timeout_stops_the_job_and_the_next_run_completes_it(open_world: Open) -> None:
+    world = open_world()
+    world.fill(events=220)
+    world.proxy.hang(20, lambda request: request.operation == "DeleteObjects")
+    before = world.rows()
+    run = world.run("event_cleanup", timeout=3)
+    assert run["failed"] and "timeout of 3 seconds" in run["msg"]
+    assert world.rows() == before
+    world.proxy.clear_faults()
+    assert world.run("event_cleanup")["changed"]
+
+
+def test_statement_that_waits_ends_with_the_timeout(open_world: Open) -> None:
+    world = open_world()
+    world.fill(events=110)
+    before = world.rows()
+    with world.server.connect(world.database) as blocker, blocker.cursor() as cursor:
+        cursor.execute("LOCK TABLE events IN ACCESS EXCLUSIVE MODE")
+        run = world.run("event_cleanup", timeout=4)
+    blocker.close()
+    assert run["failed"] and ("timeout of 4 seconds" in run["msg"] or "lock" in run["msg"])
+    assert world.rows() == before
+
+
+def test_locked_event_stays_and_the_others_go(open_world: Open) -> None:
+    world = open_world()
+    world.fill(events=22, expired=4, assets=False, folders=False)
+    locked = world.run("event_cleanup", check_mode=True)["plan"]["events"]["ids"][1]
+    blocker = world.server.connect(world.database)
+    blocker.cursor().execute("SELECT FROM events WHERE id = %s FOR UPDATE", (locked,))
+    run = world.run("event_cleanup")
+    blocker.close()
+    assert run["failed"] and locked in run["msg"]
+    assert [failure["id"] for failure in run["failures"]] == [locked]
+    assert run["done"]["events"]["count"] == 3
+    assert world.run("event_cleanup")["done"]["events"]["ids"] == [locked]
+
+
+def test_second_run_is_skipped_while_one_is_in_progress(open_world: Open) -> None:
+    world = open_world()
+    world.fill(events=44)
+    before = world.rows()
+    inner: list[dict[str, Any]] = []
+
+    def run_meanwhile(request: Request) -> None:
+        if request.operation == "HeadBucket" and not inner:
+            inner.append({})
+            inner.extend(world.run_in_process("event_cleanup", check_mode=mode) for mode in (False, True))
+
+    world.proxy.on_request(run_meanwhile)
+    outer = world.run("event_cleanup")
+    assert outer["changed"]
+    for result in inner[1:]:
+        assert result["skipped"] and not result["changed"] and not result.get("failed")
+        assert result["plan"]["rows_deleted"] == {}
+    assert counts(removed(before, world.rows())) == outer["done"]["rows_deleted"]
+
+
+def test_safety_limits_touch_nothing(open_world: Open) -> None:
+    world = open_world()
+    world.fill(events=110)
+    before = world.rows()
+    planned = world.run("event_cleanup", check_mode=True)["plan"]["events"]["count"]
+    for mode in (True, False):
+        few = world.run("event_cleanup", check_mode=mode, max_affected=planned - 1)
+        assert few["failed"] and f"{planned}" in few["msg"] and f"{planned - 1}" in few["msg"]
+        percent = world.run("event_cleanup", check_mode=mode, max_affected_percent=10)
+        assert percent["failed"] and f"{planned} of 110" in percent["msg"] and "10" in percent["msg"]
+    assert world.rows() == before
+    assert world.proxy.writes == []
+    assert world.run("event_cleanup", max_affected=planned, max_affected_percent=60)["changed"]
+
+
+@pytest.mark.parametrize("fail", [False, True])
+@pytest.mark.parametrize("version", [52, 67])
+def test_shared_folder_that_cannot_be_deleted(open_world: Open, version: int, fail: bool) -> None:
+    world = open_world(version)
+    build = Builder(world.connection)
+    old = datetime.now(timezone.utc) - timedelta(days=90)
+    event = build.event(build.user(), starts_at=old, ends_at=old)
+    build.shared_folder(event, path=f"opentalk/meetings/{event}")
+    before = world.rows()
+    run = world.run("event_cleanup", fail_on_shared_folder_deletion_error=fail)
+    assert run["plan"]["shared_folders"]["count"] == 1
+    if fail:
+        assert run["failed"] and event in run["msg"]
+        assert world.rows() == before
+    else:
+        (left,) = run["shared_folders_left_behind"]
+        assert (left["event_id"], left["provider"], left["path"]) == (event, "nextcloud", f"opentalk/meetings/{event}")
+        assert left["shares"] == {"write": "17", "read": "18"}
+        assert ids(world, "events") == set()
+    assert "planted" not in str(run) and "https://" not in str(run)
+
+
+@pytest.mark.parametrize("rule", ["", "ON DELETE CASCADE", "ON DELETE SET NULL"])
+@pytest.mark.parametrize("target", ["events (id)", "rooms (id)", "invites (id)"])
+def test_new_foreign_key(open_world: Open, rule: str, target: str) -> None:
+    world = open_world()
+    world.fill(events=44)
+    table = target.split()[0]
+    world.query(f"CREATE TABLE news (n serial PRIMARY KEY, thing uuid REFERENCES {target} {rule})")
+    world.query(f"INSERT INTO news (thing) SELECT id FROM {table}")
+    before = world.rows()
+    preview, run = (world.run("event_cleanup", check_mode=mode) for mode in (True, False))
+    if not rule:
+        for result in (preview, run):
+            assert result["failed"] and "Table news, column thing" in result["msg"]
+        assert world.rows() == before
+        return
+    after = world.rows()
+    number = run["done"]["rows_deleted"][table]
+    kind = "rows_deleted" if "CASCADE" in rule else "rows_updated"
+    assert preview["plan"][kind]["news"] == run["done"][kind]["news"] == number
+    assert len(removed(before, after)["news"]) == number
+    assert world.query("SELECT count(*) FROM news WHERE thing IS NULL") == [(0 if "CASCADE" in rule else number,)]
+
+
+def test_report_limit_shortens_lists_but_not_counts(open_world: Open) -> None:
+    world = open_world()
+    world.fill(events=110)
+    run = world.run("event_cleanup", report_limit=2)
+    for kind in ("events", "rooms", "invites", "assets"):
+        listing = run["done"][kind]
+        assert len(listing["ids"]) == 2 < listing["count"] and listing["truncated"]
+        assert listing["count"] == run["done"]["rows_deleted"][kind]

@@ -1,0 +1,175 @@
+# SPDX-FileCopyrightText: The opentalk.maintenance authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""An HTTP proxy in front of a real server: records every request, and fails when told to."""
+
+from __future__ import annotations
+
+import http.client
+import socket
+import struct
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+READING = frozenset({"GET", "HEAD", "PROPFIND", "OPTIONS"})
+_HOP_BY_HOP = frozenset({"connection", "keep-alive", "transfer-encoding", "te", "trailer", "upgrade", "content-length"})
+
+
+@dataclass
+class Request:
+    """A request as the proxy received it."""
+
+    method: str
+    path: str
+    query: dict[str, list[str]]
+    body: bytes = field(repr=False)
+    operation: str = ""
+
+
+Predicate = Callable[[Request], bool]
+Answer = tuple[int, dict[str, str], bytes]
+
+
+@dataclass
+class _Fault:
+    action: Callable[[Request], Answer | None]
+    when: Predicate
+    times: int | None
+
+
+class Reset(Exception):
+    """The connection is to be reset without an answer."""
+
+
+class RecordingProxy:
+    """Passes requests on to `upstream` unchanged: `with RecordingProxy(url) as proxy: ...`; clients use `proxy.url`."""
+
+    def __init__(self, upstream: str) -> None:
+        parts = urlsplit(upstream)
+        self._upstream = (parts.hostname or "127.0.0.1", parts.port or 80)
+        self._lock = threading.RLock()
+        self._faults: list[_Fault] = []
+        self._callback: Callable[[Request], None] | None = None
+        self.requests: list[Request] = []
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self._server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+
+    def __enter__(self) -> RecordingProxy:
+        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+    @property
+    def writes(self) -> list[Request]:
+        with self._lock:
+            return [request for request in self.requests if request.method not in READING]
+
+    def clear(self) -> None:
+        """Forget the requests so far."""
+        with self._lock:
+            self.requests.clear()
+
+    def on_request(self, callback: Callable[[Request], None] | None) -> None:
+        """Call this with each request before it is passed on."""
+        self._callback = callback
+
+    def clear_faults(self) -> None:
+        with self._lock:
+            self._faults.clear()
+        self._callback = None
+
+    def fault(self, action: Callable[[Request], Answer | None], when: Predicate, times: int | None = None) -> None:
+        """Ask `action` for the answer to the next `times` matching requests; None passes the request on."""
+        with self._lock:
+            self._faults.append(_Fault(action, when, times))
+
+    def fail(self, status: int, when: Predicate, *, body: bytes = b"", times: int | None = None) -> None:
+        self.fault(lambda request: (status, {"Content-Type": "application/xml"}, body), when, times)
+
+    def hang(self, seconds: float, when: Predicate, times: int | None = None) -> None:
+        self.fault(lambda request: time.sleep(seconds), when, times)
+
+    def reset(self, when: Predicate, times: int | None = None) -> None:
+        def action(request: Request) -> Answer | None:
+            raise Reset
+
+        self.fault(action, when, times)
+
+    def operation(self, request: Request) -> str:
+        """What the protocol calls the request."""
+        return request.method
+
+    def _respond(self, request: Request, headers: Any) -> Answer:
+        request.operation = self.operation(request)
+        with self._lock:
+            self.requests.append(request)
+            fault = next((fault for fault in self._faults if fault.when(request)), None)
+            if fault and fault.times is not None:
+                fault.times -= 1
+                if not fault.times:
+                    self._faults.remove(fault)
+        if self._callback:
+            self._callback(request)
+        return (fault.action(request) if fault else None) or self._pass_on(request, headers)
+
+    def _pass_on(self, request: Request, headers: Any) -> Answer:
+        connection = http.client.HTTPConnection(*self._upstream, timeout=60)
+        try:
+            connection.putrequest(request.method, request.path, skip_host=True, skip_accept_encoding=True)
+            for name, value in headers.items():
+                if name.lower() not in _HOP_BY_HOP and name.lower() != "expect":
+                    connection.putheader(name, value)
+            if request.body or request.method in ("PUT", "POST"):
+                connection.putheader("Content-Length", str(len(request.body)))
+            connection.endheaders(request.body)
+            answer = connection.getresponse()
+            kept = {name: value for name, value in answer.getheaders() if name.lower() not in _HOP_BY_HOP}
+            if request.method == "HEAD" and answer.getheader("Content-Length"):
+                kept["Content-Length"] = answer.getheader("Content-Length") or "0"
+            return answer.status, kept, answer.read()
+        finally:
+            connection.close()
+
+    def _handler(self) -> type[BaseHTTPRequestHandler]:
+        proxy = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True
+
+            def handle_any(self) -> None:
+                parts = urlsplit(self.path)
+                query = parse_qs(parts.query, keep_blank_values=True)
+                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                try:
+                    status, headers, content = proxy._respond(Request(self.command, self.path, query, body), self.headers)
+                except Reset:
+                    self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                    self.close_connection = True
+                    self.connection.close()
+                    return
+                try:
+                    self.send_response_only(status)
+                    for name, value in headers.items():
+                        self.send_header(name, value)
+                    if "Content-Length" not in headers:
+                        self.send_header("Content-Length", str(len(content)))
+                    self.end_headers()
+                    self.wfile.write(b"" if self.command == "HEAD" else content)
+                except OSError:
+                    self.close_connection = True
+
+            do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = do_PROPFIND = handle_any
+
+            def log_message(self, format: str, *args: Any) -> None:
+                pass
+
+        return Handler

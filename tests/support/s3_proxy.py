@@ -1,0 +1,69 @@
+# SPDX-FileCopyrightText: The opentalk.maintenance authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The recording proxy for S3: knows operations, and lets the storage refuse single keys."""
+
+from __future__ import annotations
+
+from xml.etree import ElementTree
+
+from support.object_storage import ObjectStorageServer
+from support.recording_proxy import Answer, RecordingProxy, Request
+
+_NAMESPACE = "{http://s3.amazonaws.com/doc/2006-03-01/}"
+
+
+class S3Proxy(RecordingProxy):
+    """A proxy in front of a running S3 server."""
+
+    def __init__(self, server: ObjectStorageServer) -> None:
+        super().__init__(server.endpoint)
+        self._client = server.client()
+
+    def operation(self, request: Request) -> str:
+        if request.method == "POST" and "delete" in request.query:
+            return "DeleteObjects"
+        if request.method == "GET":
+            for parameter, name in (("versioning", "GetBucketVersioning"), ("versions", "ListObjectVersions")):
+                if parameter in request.query:
+                    return name
+            return "ListObjectsV2" if "list-type" in request.query else "GetObject"
+        if request.method == "HEAD":
+            return "HeadObject" if "/" in request.path.strip("/") else "HeadBucket"
+        return request.method
+
+    @property
+    def deletions(self) -> list[list[str]]:
+        """The keys of each DeleteObjects request so far."""
+        return [
+            [entry["Key"] for entry in _entries(request.body)]
+            for request in self.writes
+            if request.operation == "DeleteObjects"
+        ]
+
+    def refuse_keys(self, codes: dict[str, str]) -> None:
+        """From now on DeleteObjects deletes all but these keys, and reports the error code of each of these."""
+
+        def answer(request: Request) -> Answer:
+            bucket = request.path.strip("/").partition("?")[0].partition("/")[0]
+            entries = _entries(request.body)
+            deleted = [entry for entry in entries if entry["Key"] not in codes]
+            if deleted:
+                self._client.delete_objects(Bucket=bucket, Delete={"Objects": deleted, "Quiet": True})
+            root = ElementTree.Element("DeleteResult", xmlns=_NAMESPACE.strip("{}"))
+            for entry in entries:
+                if entry["Key"] in codes:
+                    error = ElementTree.SubElement(root, "Error")
+                    for name, value in {**entry, "Code": codes[entry["Key"]], "Message": "refused"}.items():
+                        ElementTree.SubElement(error, name).text = value
+            return 200, {"Content-Type": "application/xml"}, ElementTree.tostring(root)
+
+        self.fault(answer, lambda request: request.operation == "DeleteObjects")
+
+
+def _entries(body: bytes) -> list[dict[str, str]]:
+    root = ElementTree.fromstring(body)
+    return [
+        {child.tag.removeprefix(_NAMESPACE): child.text or "" for child in entry}
+        for entry in root
+        if entry.tag.removeprefix(_NAMESPACE) == "Object"
+    ]
