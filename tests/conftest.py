@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -22,6 +22,7 @@ sys.path.insert(0, str(collection.link(Path(_COLLECTIONS.name))))
 from support.object_storage import ObjectStorageServer, S3ServerUnavailable  # noqa: E402
 from support.postgresql import PostgreSQLServer  # noqa: E402
 from support.s3_proxy import S3Proxy  # noqa: E402
+from support.world import World  # noqa: E402
 
 REQUIRED = set(filter(None, os.environ.get("REQUIRE_REAL", "").split(",")))
 COMPONENTS: dict[str, str] = {}
@@ -60,6 +61,23 @@ def storage() -> Iterator[ObjectStorageServer]:
 def s3_proxy(storage: ObjectStorageServer) -> Iterator[S3Proxy]:
     with S3Proxy(storage) as proxy:
         yield proxy
+
+
+@pytest.fixture
+def open_world(
+    postgresql: PostgreSQLServer, storage: ObjectStorageServer, s3_proxy: S3Proxy
+) -> Iterator[Callable[..., World]]:
+    """Makes installations, `open_world(schema version, **bucket options)`, and removes them after the test."""
+    worlds: list[World] = []
+
+    def make(version: int = 67, **bucket: bool) -> World:
+        world = World(postgresql, storage, s3_proxy, version).open(**bucket)
+        worlds.append(world)
+        return world
+
+    yield make
+    for world in worlds:
+        world.close()
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

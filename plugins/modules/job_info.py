@@ -69,7 +69,6 @@ jobs:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-
 from ansible_collections.opentalk.maintenance.plugins.module_utils.engine import parameters
 
 

@@ -4,35 +4,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
 from support.builders import Builder
-from support.object_storage import ObjectStorageServer
-from support.postgresql import PostgreSQLServer
 from support.recording_proxy import Request
-from support.s3_proxy import S3Proxy
 from support.schemas import SCHEMAS
 from support.snapshot import added, counts, removed
 from support.world import World
 
 Open = Callable[..., World]
-
-
-@pytest.fixture
-def open_world(postgresql: PostgreSQLServer, storage: ObjectStorageServer, s3_proxy: S3Proxy) -> Iterator[Open]:
-    worlds: list[World] = []
-
-    def make(version: int = 67, **bucket: bool) -> World:
-        world = World(postgresql, storage, s3_proxy, version).open(**bucket)
-        worlds.append(world)
-        return world
-
-    yield make
-    for world in worlds:
-        world.close()
 
 
 def ids(world: World, table: str) -> set[str]:
@@ -124,11 +107,15 @@ def test_finished_series(open_world: Open, version: int) -> None:
 
     def series(pattern: str, **columns: Any) -> str:
         end = start + timedelta(days=90)
-        return build.event(owner, starts_at=start, ends_at=end, recurrence_pattern=pattern, duration_secs=3600, **columns)
+        return build.event(
+            owner, starts_at=start, ends_at=end, recurrence_pattern=pattern, duration_secs=3600, **columns
+        )
 
     goes = {series("RRULE:FREQ=WEEKLY;COUNT=3"), series("RRULE:FREQ=DAILY;COUNT=3\nEXDATE:20200101T000000Z")}
     moved = series("RRULE:FREQ=WEEKLY;COUNT=3")
-    build.exception(moved, owner, kind="modified", starts_at=start + timedelta(days=99), ends_at=start + timedelta(days=99))
+    build.exception(
+        moved, owner, kind="modified", starts_at=start + timedelta(days=99), ends_at=start + timedelta(days=99)
+    )
     broken = {series("RRULE:FREQ=NEVER;COUNT=3"), series("RRULE:FREQ=DAILY;COUNT=3", starts_at_tz="Mars/Olympus")}
     stays = {series("RRULE:FREQ=WEEKLY"), series("RRULE:FREQ=WEEKLY;COUNT=30"), moved} | broken
     run = world.run("event_cleanup", include_finished_series=True)
@@ -174,7 +161,8 @@ def test_refused_key(open_world: Open, versioned: bool) -> None:
     plan = world.run("event_cleanup", check_mode=True)["plan"]
     victim = plan["assets"]["ids"][3]
     ((room, event),) = world.query(
-        "SELECT room_id::text, e.id::text FROM room_assets JOIN events e ON e.room = room_id WHERE asset_id = %s", (victim,)
+        "SELECT room_id::text, e.id::text FROM room_assets JOIN events e ON e.room = room_id WHERE asset_id = %s",
+        (victim,),
     )
     before = world.rows()
     kept_rows = {table: [row for row in rows if room in row or event in row] for table, rows in before.items()}

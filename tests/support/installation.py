@@ -106,7 +106,7 @@ class _Writer:
 
     def events(self, users: int, events: int, expired: int | None) -> None:
         kind = (
-            "(ARRAY[%s])[1 + n %% %d]" % (", ".join(f"'{kind}'" for kind in KINDS), len(KINDS))
+            f"(ARRAY[{', '.join(map(repr, KINDS))}])[1 + n % {len(KINDS)}]"
             if expired is None
             else f"CASE WHEN n < {expired} THEN 'ended' ELSE 'future' END"
         )

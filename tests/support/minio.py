@@ -58,7 +58,7 @@ def version(binary: Path) -> str:
     return f"{VERSION} or similar, built from source" if words[2].startswith("DEVELOPMENT") else words[2]
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _outcome(build: bool, timeout: float) -> Path | str:
     try:
         binary = _locate(build, timeout)

@@ -10,13 +10,15 @@ import tarfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import boto3
 from botocore.config import Config
-
 from support.s3_servers import REGION, S3Server, S3ServerUnavailable, start_minio, start_moto
 from support.server_process import ServerFailed
+
+if TYPE_CHECKING:
+    from typing_extensions import Self  # noqa: UP035 - typing has it from Python 3.11 on
 
 KEYS_PER_REQUEST = 1000
 ARCHIVED_OBJECT_BYTES = 16 * 1024
@@ -65,7 +67,7 @@ class ObjectStorageServer:
         """End the server and drop its data."""
         self._process.stop()
 
-    def __enter__(self) -> ObjectStorageServer:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -159,7 +161,8 @@ class ObjectStorageServer:
 
     def _split(self, items: Iterable[tuple[str, int]]) -> tuple[list[tuple[str, int]], list[tuple[str, int]]]:
         """What goes up in archives, and what goes up one by one."""
-        archived, single = [], []
+        archived: list[tuple[str, int]] = []
+        single: list[tuple[str, int]] = []
         for key, size in items:
             # MinIO cleans the paths in an archive as file names.
             plain = posixpath.normpath(key) == key and not key.startswith(("/", "."))

@@ -41,8 +41,8 @@ class PostgreSQLUnavailable(RuntimeError):
 class PostgreSQLServer:
     """A running PostgreSQL: `with PostgreSQLServer() as server: ...`.
 
-    `settings` are further lines of postgresql.conf; `embedded` takes the server of the package pgserver. `description` is for people. PostgreSQL refuses to run as root,
-    so root starts it as another user.
+    `settings` are further lines of postgresql.conf; `embedded` takes the server of the package pgserver.
+    `description` is for people. PostgreSQL refuses to run as root, so root starts it as another user.
     """
 
     def __init__(self, settings: dict[str, str] | None = None, *, embedded: bool = False) -> None:

@@ -150,7 +150,9 @@ class RecordingProxy:
                 query = parse_qs(parts.query, keep_blank_values=True)
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
                 try:
-                    status, headers, content = proxy._respond(Request(self.command, self.path, query, body), self.headers)
+                    status, headers, content = proxy._respond(
+                        Request(self.command, self.path, query, body), self.headers
+                    )
                 except Reset:
                     self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                     self.close_connection = True

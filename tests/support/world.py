@@ -63,6 +63,10 @@ class World:
     def run(self, module: str, *, check_mode: bool = False, diff: bool = False, **options: Any) -> dict[str, Any]:
         return run_module(module, check_mode=check_mode, diff=diff, **{**self.options, **options})
 
+    def run_bare(self, module: str, **options: Any) -> dict[str, Any]:
+        """Run a module that is not told where this installation is."""
+        return run_module(module, **options)
+
     def run_in_process(self, module: str, check_mode: bool) -> dict[str, Any]:
         """The same in a process of its own, as on another host."""
         return run_in_process(module, {**self.options, "_ansible_check_mode": check_mode})

@@ -33,9 +33,7 @@ class Closure:
         self._database = database
         self._sql = Sql(graph.catalogue)
         self._lock = lock
-        self.sets = {
-            table: KeySet(columns) for table in graph.tables if (columns := graph.tracked_columns(table))
-        }
+        self.sets = {table: KeySet(columns) for table in graph.tables if (columns := graph.tracked_columns(table))}
         self._grow(graph.root, self._sql.within(graph.root, ("id",), roots, ("id",)))
 
     def keys(self, table_name: str) -> KeySet:
@@ -108,9 +106,7 @@ class Closure:
     def refers(self, change: Change) -> Any:
         """The condition that a row's reference points at a row that goes."""
         reference = change.reference
-        return self._among(
-            reference.table, reference.columns, self.sets[reference.target], reference.target_columns
-        )
+        return self._among(reference.table, reference.columns, self.sets[reference.target], reference.target_columns)
 
     def _grow(self, start: Table, condition: Any) -> None:
         pending: dict[Table, KeySet] = {}
@@ -127,7 +123,9 @@ class Closure:
         if known:
             columns = self.graph.catalogue.primary_key(table) or known.columns
             # Not "NOT …": PostgreSQL 14 would search the array from its start for every row.
-            condition = sql.SQL("{} AND ({}) IS NOT TRUE").format(condition, self._among(table, columns, known, columns))
+            condition = sql.SQL("{} AND ({}) IS NOT TRUE").format(
+                condition, self._among(table, columns, known, columns)
+            )
         query = self._sql.keys(table, known.columns, condition, lock=self._lock)
         found = key_set(known.columns, self._database.row(query))
         if found:

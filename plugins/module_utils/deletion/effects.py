@@ -39,9 +39,7 @@ class Description:
         self._ids = {kind: closure.first_ids(kind, limit) for kind in KINDS}
         self._bytes = closure.asset_bytes()
 
-    def effects(
-        self, deleted: dict[str, int], updated: dict[str, int], folders: Iterable[SharedFolder]
-    ) -> Effects:
+    def effects(self, deleted: dict[str, int], updated: dict[str, int], folders: Iterable[SharedFolder]) -> Effects:
         """What goes, with the numbers of rows.
 
         :param deleted: rows by table

@@ -33,7 +33,7 @@ class KeySet:
             return self
         if not self:
             return other
-        joined = tuple(f"{mine[:-1]},{theirs[1:]}" for mine, theirs in zip(self.literals, other.literals))
+        joined = tuple(f"{mine[:-1]},{theirs[1:]}" for mine, theirs in zip(self.literals, other.literals, strict=True))
         return KeySet(self.columns, joined, self.count + other.count)
 
     @classmethod
@@ -79,7 +79,7 @@ class Sql:
         literals = [keys.literals[keys.columns.index(column)] for column in key_columns]
         arrays = [
             sql.SQL("{}::{}[]").format(sql.Literal(literal), sql.SQL(self._catalogue.type_of(table, column)))
-            for literal, column in zip(literals, columns)
+            for literal, column in zip(literals, columns, strict=True)
         ]
         if len(columns) == 1:
             return sql.SQL("{} = ANY ({})").format(names[0], arrays[0])

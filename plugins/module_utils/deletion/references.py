@@ -59,8 +59,10 @@ class Catalogue:
         self._unique: dict[Table, set[tuple[str, ...]]] = {}
         self.references: list[Reference] = []
         _check_migration(database)
-        self._schema = database.row("SELECT nspname FROM pg_class JOIN pg_namespace n ON n.oid = relnamespace"
-                                    " WHERE pg_class.oid = to_regclass('events')")[0]
+        self._schema = database.row(
+            "SELECT nspname FROM pg_class JOIN pg_namespace n ON n.oid = relnamespace"
+            " WHERE pg_class.oid = to_regclass('events')"
+        )[0]
         self._read_columns(database)
         self._read_keys(database)
         self._read_references(database)

@@ -20,4 +20,6 @@ def select_ids(database: Database, query: Any) -> KeySet:
 
     :param query: a query with one column, ``id``
     """
-    return key_set(("id",), database.row(sql.SQL("SELECT count(*), array_agg(id)::text FROM ({}) chosen").format(query)))
+    return key_set(
+        ("id",), database.row(sql.SQL("SELECT count(*), array_agg(id)::text FROM ({}) chosen").format(query))
+    )

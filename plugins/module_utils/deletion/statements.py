@@ -39,7 +39,8 @@ def _run(database: Database, statements: list[Any]) -> tuple[int, ...]:
     return database.row(
         sql.SQL("WITH {} SELECT {}").format(
             sql.SQL(", ").join(
-                sql.SQL("{} AS ({} RETURNING 1)").format(name, statement) for name, statement in zip(names, statements)
+                sql.SQL("{} AS ({} RETURNING 1)").format(name, statement)
+                for name, statement in zip(names, statements, strict=True)
             ),
             sql.SQL(", ").join(sql.SQL("(SELECT count(*) FROM {})").format(name) for name in names),
         )
@@ -55,9 +56,7 @@ def _update(table: Table, closure: Closure, changes: list[Change]) -> Any:
     for change in changes:
         replacement = sql.SQL("NULL") if change.replacement is None else sql.Identifier(change.replacement)
         for column in change.reference.reset_columns:
-            values.setdefault(column, []).append(
-                sql.SQL("WHEN {} THEN {}").format(closure.refers(change), replacement)
-            )
+            values.setdefault(column, []).append(sql.SQL("WHEN {} THEN {}").format(closure.refers(change), replacement))
     assignments = [
         sql.SQL("{0} = CASE {1} ELSE {0} END").format(sql.Identifier(column), sql.SQL(" ").join(cases))
         for column, cases in values.items()

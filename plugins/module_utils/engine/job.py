@@ -75,7 +75,7 @@ class Job(ABC):
         """The kinds of things that the job reports, empty."""
         return {}
 
-    def prepare(self) -> None:
+    def prepare(self) -> None:  # noqa: B027 - optional
         """Read the settings that the job needs.
 
         :raises MaintenanceError: one is missing or wrong

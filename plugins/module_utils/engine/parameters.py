@@ -175,9 +175,7 @@ def parameters(job_type: str, options: dict[str, Any]) -> dict[str, Any]:
     return values
 
 
-def check_bounds(
-    name: str, value: float | None, *, minimum: float | None = None, maximum: float | None = None
-) -> None:
+def check_bounds(name: str, value: float | None, *, minimum: float | None = None, maximum: float | None = None) -> None:
     """:raises ParameterError: the value of that option is below the minimum or above the maximum"""
     if value is None:
         return

@@ -36,7 +36,9 @@ def main(job_class: type[Job]) -> None:
     try:
         run = _prepare(job_class, module, deadline, log)
     except MaintenanceError as error:
-        _fail(module, error, {"job_type": job_class.job_type, "changed": False, "log": [*log.lines, _failure_line(error)]})
+        _fail(
+            module, error, {"job_type": job_class.job_type, "changed": False, "log": [*log.lines, _failure_line(error)]}
+        )
         return
     failure: MaintenanceError | None = None
     try:

@@ -121,7 +121,9 @@ class DeletionJob(Job):
                 locked += 1
                 if locked > MOST_LOCKED:
                     raise
-                self.run.failures.append({"kind": self.root, "id": part[0], "reason": "another session holds a lock on it"})
+                self.run.failures.append(
+                    {"kind": self.root, "id": part[0], "reason": "another session holds a lock on it"}
+                )
                 self.run.log.debug(str(error))
 
     def _attempt(self, deletion: BatchDeletion, ids: list[str]) -> BatchOutcome:

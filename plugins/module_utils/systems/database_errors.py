@@ -59,11 +59,8 @@ def connection_failure(error: Exception, url: str) -> DatabaseError:
             " (special characters in user name and password must be percent-encoded)."
         )
     text = str(error)
-    for pattern, meaning in _CONNECTION_FAILURES:
-        if re.search(pattern, text):
-            break
-    else:
-        meaning = "could not be reached" if text else "did not answer in time"
+    unknown = "could not be reached" if text else "did not answer in time"
+    meaning = next((found for pattern, found in _CONNECTION_FAILURES if re.search(pattern, text)), unknown)
     return DatabaseError(
         f"The PostgreSQL server {server} {meaning};"
         " check the key url of section [database] in the controller's settings or the option database_url."
@@ -81,7 +78,9 @@ def statement_failure(error: Any, *, lost: bool) -> DatabaseError:
     if code == "55P03":
         return LockTimeoutError("Another session holds a lock on rows that are to be deleted; run the job again.")
     if code in _TRANSIENT:
-        return TransientDatabaseError(f"PostgreSQL stopped a transaction because of {_TRANSIENT[code]}; run the job again.")
+        return TransientDatabaseError(
+            f"PostgreSQL stopped a transaction because of {_TRANSIENT[code]}; run the job again."
+        )
     if lost or code in _LOST or code.startswith("08"):
         return ConnectionLostError(
             f"The connection to PostgreSQL was lost ({_LOST.get(code, 'the server closed it')}); run the job again."

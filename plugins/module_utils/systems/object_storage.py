@@ -108,9 +108,8 @@ class ObjectStorage:
         found: list[dict[str, str]] = []
         position: dict[str, str] = {}
         while True:
-            page = self._call(
-                lambda client: client.list_object_versions(Bucket=self._settings.bucket, Prefix=key, **position)
-            )
+            listing = {"Bucket": self._settings.bucket, "Prefix": key, **position}
+            page = self._call(lambda client, listing=listing: client.list_object_versions(**listing))
             for version in itertools.chain(page.get("Versions", ()), page.get("DeleteMarkers", ())):
                 if version["Key"] == key:
                     found.append({"Key": key, "VersionId": version["VersionId"]})

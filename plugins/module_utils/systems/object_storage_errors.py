@@ -47,7 +47,9 @@ def failure(error: Exception, settings: ObjectStorageSettings) -> ObjectStorageE
 
 def refusal(code: str) -> str:
     """Why the server did not delete one object, as a clause."""
-    return f"the object storage refused to delete it ({code if re.fullmatch(r'[A-Za-z0-9]{1,64}', code) else 'unknown'})"
+    return (
+        f"the object storage refused to delete it ({code if re.fullmatch(r'[A-Za-z0-9]{1,64}', code) else 'unknown'})"
+    )
 
 
 def _refusal(error: Exception) -> str | None:
@@ -69,6 +71,8 @@ def _unreachable(error: Exception) -> str:
         return "has a certificate that cannot be verified (see the options ca_path and validate_certs)"
     if isinstance(error, (exceptions.ConnectTimeoutError, exceptions.ReadTimeoutError)):
         return "did not answer in time"
-    if isinstance(error, (exceptions.EndpointConnectionError, exceptions.ConnectionClosedError, exceptions.HTTPClientError)):
+    if isinstance(
+        error, (exceptions.EndpointConnectionError, exceptions.ConnectionClosedError, exceptions.HTTPClientError)
+    ):
         return "cannot be reached"
     return f"cannot be used ({type(error).__name__})"

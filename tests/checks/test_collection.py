@@ -1,0 +1,173 @@
+# SPDX-FileCopyrightText: The opentalk.maintenance authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The collection as Ansible, Galaxy and an operator meet it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from support.collection import ROOT
+from support.snapshot import counts, removed
+from support.world import World
+
+BIN = Path(sys.executable).parent
+MODULES = sorted(path.stem for path in (ROOT / "plugins" / "modules").glob("*.py"))
+JOBS = [name for name in MODULES if name != "job_info"]
+
+
+def run(*command: str | Path, collections: Path | str, cwd: Path | None = None) -> str:
+    """Standard output of one of Ansible's programs, which must succeed."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")}
+    environment |= {"ANSIBLE_COLLECTIONS_PATH": str(collections), "LC_ALL": "C.UTF-8", "COLUMNS": "120"}
+    program, *arguments = map(str, command)
+    played = subprocess.run(
+        [str(BIN / program), *arguments], env=environment, cwd=cwd, capture_output=True, text=True, timeout=300
+    )
+    assert played.returncode == 0, played.stdout + played.stderr
+    return played.stdout
+
+
+@pytest.fixture(scope="session")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the collection as it is installed from its own archive."""
+    folder = tmp_path_factory.mktemp("installed")
+    run("ansible-galaxy", "collection", "build", ROOT, "--output-path", folder, collections=folder)
+    (archive,) = folder.glob("opentalk-maintenance-*.tar.gz")
+    run("ansible-galaxy", "collection", "install", archive, "-p", folder, "--offline", collections=folder)
+    return folder
+
+
+def test_archive_holds_what_is_used_and_nothing_else(installed: Path) -> None:
+    files = json.loads((installed / "ansible_collections/opentalk/maintenance/FILES.json").read_text())["files"]
+    tops = {entry["name"].split("/")[0] for entry in files} - {"."}
+    assert tops <= {
+        "plugins", "playbooks", "meta", "docs", "changelogs", "README.md", "LICENSE", "CHANGELOG.md", "requirements.txt",
+        "bindep.txt",
+    }  # fmt: skip
+    assert not [entry["name"] for entry in files if "pycache" in entry["name"] or entry["name"].endswith(".pyc")]
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_documentation_is_complete(installed: Path, module: str) -> None:
+    name = f"opentalk.maintenance.{module}"
+    documented = json.loads(run("ansible-doc", "--json", name, collections=installed))[name]
+    assert documented["examples"] and documented["return"]
+    specification = _argument_spec(module)
+    assert set(documented["doc"]["options"]) == set(specification)
+    for option, spec in specification.items():
+        entry = documented["doc"]["options"][option]
+        assert entry["description"]
+        assert entry.get("default") == spec.get("default"), option
+        assert entry["type"] == spec["type"], option
+        assert set(entry.get("suboptions") or {}) == set(spec.get("options") or {}), option
+
+
+def _argument_spec(module: str) -> dict[str, Any]:
+    from ansible_collections.opentalk.maintenance.plugins.module_utils.engine import parameters, runner
+    from ansible_collections.opentalk.maintenance.plugins.module_utils.jobs import event_cleanup, self_check
+
+    if module == "job_info":
+        return {"job_type": {"type": "str", "choices": list(parameters.JOB_TYPES)}}
+    classes = {"event_cleanup": event_cleanup.EventCleanup, "self_check": self_check.SelfCheck}
+    return runner.argument_spec(classes[module])
+
+
+def test_every_job_is_in_the_action_group_and_has_a_playbook() -> None:
+    runtime = yaml.safe_load((ROOT / "meta" / "runtime.yml").read_text())
+    assert runtime["action_groups"] == {"jobs": JOBS}
+    assert sorted(path.stem for path in (ROOT / "playbooks").glob("*.yml")) == JOBS
+
+
+def test_playbooks_pass_on_every_option() -> None:
+    for job in JOBS:
+        (play,) = yaml.safe_load((ROOT / "playbooks" / f"{job}.yml").read_text())
+        task = play["tasks"][0]
+        assert task["run_once"] is True
+        assert set(task[f"opentalk.maintenance.{job}"]) == set(_argument_spec(job))
+
+
+def test_playbooks_on_an_installed_collection(
+    installed: Path, open_world: Callable[..., World], tmp_path: Path
+) -> None:
+    """Check, run, run again, as an operator does, on two controllers that share the database."""
+    world = open_world(67)
+    world.fill(events=110)
+    config = tmp_path / "controller.toml"
+    storage = "".join(f"{key} = {json.dumps(value)}\n" for key, value in world.options["object_storage"].items())
+    config.write_text(f'[database]\nurl = "{world.options["database_url"]}"\n[minio]\n{storage}')
+    inventory = tmp_path / "inventory"
+    inventory.write_text(
+        "[opentalk_controllers]\n"
+        + "".join(
+            f"{host} ansible_connection=local ansible_python_interpreter={sys.executable}\n" for host in ("a", "b")
+        )
+    )
+    before, objects = world.rows(), world.objects()
+
+    def play(*options: str) -> str:
+        variable = f"opentalk_maintenance_controller_config={config}"
+        arguments = ["opentalk.maintenance.event_cleanup", "-i", str(inventory), "-e", variable, *options]
+        return run("ansible-playbook", *arguments, collections=installed, cwd=tmp_path)
+
+    preview = play("--check", "--diff")
+    assert world.rows() == before and world.objects() == objects and world.proxy.writes == []
+    assert "changed=1" in preview and preview.count("changed: [") == 1
+    assert "changed=1" in play()
+    gone = removed(before, world.rows())
+    for row in gone["events"]:
+        assert f"-    - {json.loads(row)['id']}\n" in preview
+    for table, number in counts(gone).items():
+        assert f"-  {table}: {number}\n" in preview
+    assert "changed=0" in play()
+
+    local = run(
+        "ansible-playbook", "opentalk.maintenance.self_check", "-i", "localhost,", "-c", "local",
+        "-e", "opentalk_maintenance_hide_duration=true", collections=installed, cwd=tmp_path,
+    )  # fmt: skip
+    assert '"[INFO ] Job finished successfully"' in local
+
+
+@pytest.mark.parametrize(
+    "command", [["ruff", "check", "."], ["ruff", "format", "--check", "."], ["yamllint", "-s", "."]]
+)
+def test_style(command: list[str]) -> None:
+    run(*command, collections="", cwd=ROOT)
+
+
+def test_tree_names_nothing_outside_itself() -> None:
+    listed = run_git("ls-files", "--cached", "--others", "--exclude-standard")
+    for name in listed.splitlines():
+        path = ROOT / name
+        if path.is_file() and path.suffix not in (".gz",) and name != "tests/checks/test_collection.py":
+            text = path.read_text(errors="replace")
+            for forbidden in ("/work/", "../shared", "/root/", "pypi.org", "proxy.golang"):
+                assert forbidden not in text, f"{name} names {forbidden}"
+
+
+def run_git(*arguments: str) -> str:
+    return subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+
+
+def test_demo(tmp_path: Path) -> None:
+    """The README's demo command succeeds and leaves nothing running."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")}
+    played = subprocess.run(
+        [str(ROOT / "tests" / "demo")],
+        env={**environment, "TMPDIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert played.returncode == 0, played.stdout + played.stderr
+    assert played.stdout.count("yes  ") == 5
+    assert list(tmp_path.iterdir()) == []
+    processes = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
+    assert str(tmp_path) not in processes
