@@ -9,6 +9,7 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
+
 from support.builders import Builder
 from support.recording_proxy import Request
 from support.schemas import SCHEMAS

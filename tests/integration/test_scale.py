@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from ansible_collections.opentalk.maintenance.plugins.module_utils.systems.database import Database
 from psycopg2 import extensions
+
 from support.snapshot import counts, removed
 from support.world import World
 

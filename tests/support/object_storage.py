@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 from botocore.config import Config
+
 from support.s3_servers import REGION, S3Server, S3ServerUnavailable, start_minio, start_moto
 from support.server_process import ServerFailed
 

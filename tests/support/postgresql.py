@@ -150,12 +150,14 @@ class PostgreSQLServer:
         """The binaries, copied when the way to them is closed to other users."""
         if all(parent.stat().st_mode & 0o005 == 0o005 for parent in [bindir, *bindir.parents]):
             return bindir
-        copy = self._scratch / "postgresql"
-        shutil.copytree(bindir.parent, copy, symlinks=True)
-        libraries = bindir.parents[2] / "pgserver.libs"
+        # Wheels find their libraries beside the package: site-packages/NAME and site-packages/NAME.libs.
+        package = bindir.parents[1]
+        copy = self._scratch / "embedded"
+        shutil.copytree(bindir.parent, copy / package.name / bindir.parent.name, symlinks=True)
+        libraries = package.with_name(f"{package.name}.libs")
         if libraries.is_dir():
-            shutil.copytree(libraries, self._scratch.parent / libraries.name, dirs_exist_ok=True)
-        return copy / bindir.name
+            shutil.copytree(libraries, copy / libraries.name)
+        return copy / package.name / bindir.parent.name / bindir.name
 
     def _execute(self, statement: str, *names: str) -> None:
         connection = self.connect("postgres")

@@ -22,6 +22,7 @@ from pathlib import Path
 
 import boto3
 from botocore.config import Config
+
 from support import minio
 from support.server_process import ServerFailed, ServerProcess, free_port
 

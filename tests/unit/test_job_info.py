@@ -12,6 +12,7 @@ import pytest
 from ansible_collections.opentalk.maintenance.plugins.module_utils.engine import parameters, runner
 from ansible_collections.opentalk.maintenance.plugins.module_utils.jobs.event_cleanup import EventCleanup
 from ansible_collections.opentalk.maintenance.plugins.module_utils.jobs.self_check import SelfCheck
+
 from support.modules import run_module
 
 DEFAULTS: dict[str, dict[str, Any]] = {
