@@ -148,6 +148,8 @@ def test_wrong_settings_file(tmp_path: Path, text: str, names: list[str]) -> Non
     options: dict[str, Any] = {"controller_config": str(config)}
     if "[database]" in text or text.startswith("database"):
         options["object_storage"] = {"uri": "http://x", "bucket": "b", "access_key": "a", "secret_key": PLANTED}
+    else:
+        options["database_url"] = "postgres://u:p@127.0.0.1:1/opentalk"
     check(run_module("event_cleanup", **options), str(config), *names)
 
 
@@ -155,4 +157,14 @@ def test_no_settings_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
-    check(run_module("event_cleanup"), "[minio]", "controller_config")
+    check(run_module("event_cleanup"), "[database]", "controller_config")
+
+
+@pytest.mark.parametrize("library", ["psycopg2", "boto3"])
+def test_missing_library(world: World, tmp_path: Path, library: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / f"{library}.py").write_text("raise ImportError('not installed')\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    before = world.rows()
+    result = world.run_in_process("event_cleanup", check_mode=False)
+    assert result["failed"] and library in result["msg"] and "required Python library" in result["msg"]
+    assert world.rows() == before

@@ -76,6 +76,7 @@ def _prepare(job_class: type[Job], module: AnsibleModule, deadline: Deadline, lo
 
 
 def _execute(job: Job, run: Run, *, check_mode: bool) -> None:
+    url = run.settings.database_url() if job.uses_database else ""
     job.prepare()
     run.plan, run.done = Effects(job.listings()), Effects(job.listings())
     run.log.info(f"Executing {job.job_type.replace('_', '-')} job")
@@ -85,7 +86,7 @@ def _execute(job: Job, run: Run, *, check_mode: bool) -> None:
         job.apply()
         return
     run.database = Database(
-        run.settings.database_url(),
+        url,
         deadline=run.deadline,
         read_only=not run.gate.is_open,
         application_name=f"opentalk.maintenance {job.job_type}",
