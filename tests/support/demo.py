@@ -119,7 +119,8 @@ def play(title: str, options: list[str], config: Path, environment: dict[str, st
     arguments = ["opentalk.maintenance.event_cleanup", "-i", "localhost,", "-c", "local", *options]
     arguments += ["-e", f"opentalk_maintenance_controller_config={config}"]
     command = [str(Path(sys.executable).with_name("ansible-playbook")), *arguments]
-    print(f"\n=== {title}\n$ ansible-playbook {' '.join(arguments[:5] + options)}\n", flush=True)
+    shown = " ".join(arguments).replace(str(config), config.name)
+    print(f"\n=== {title}\n$ ansible-playbook {shown}\n", flush=True)
     # With -v Ansible prints the job's result, which is read here and not shown.
     played = subprocess.run([*command, "-v"], env=environment, stdout=subprocess.PIPE, text=True, timeout=100)
     match = re.search(r"^(?:ok|changed): \[localhost\] => (\{.*\})$", played.stdout, re.MULTILINE)
@@ -136,7 +137,7 @@ def shorten(output: str) -> str:
     lines: list[str] = []
     listed = 0
     for line in output.splitlines():
-        if line.startswith("Using "):
+        if line.startswith(("Using ", "running playbook inside collection")):
             continue
         listed = listed + 1 if line.startswith("-    - ") else 0
         if listed == DIFF_LINES + 1:
