@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import subprocess
@@ -74,12 +75,11 @@ def test_documentation_is_complete(installed: Path, module: str) -> None:
 
 def _argument_spec(module: str) -> dict[str, Any]:
     from ansible_collections.opentalk.maintenance.plugins.module_utils.engine import parameters, runner
-    from ansible_collections.opentalk.maintenance.plugins.module_utils.jobs import event_cleanup, self_check
 
     if module == "job_info":
         return {"job_type": {"type": "str", "choices": list(parameters.JOB_TYPES)}}
-    classes = {"event_cleanup": event_cleanup.EventCleanup, "self_check": self_check.SelfCheck}
-    return runner.argument_spec(classes[module])
+    job = importlib.import_module(f"ansible_collections.opentalk.maintenance.plugins.module_utils.jobs.{module}")
+    return runner.argument_spec(getattr(job, "".join(map(str.capitalize, module.split("_")))))
 
 
 def test_every_job_is_in_the_action_group_and_has_a_playbook() -> None:

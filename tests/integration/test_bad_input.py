@@ -66,6 +66,7 @@ def test_options_that_ansible_refuses(world: World, options: dict[str, Any], nam
         ({"timeout": 0}, ["timeout", "at least 1"]),
         ({"batch_size": 0}, ["batch_size"]),
         ({"report_limit": -1}, ["report_limit"]),
+        ({"ca_path": "/nonexistent/ca.pem"}, ["ca_path", "/nonexistent/ca.pem"]),
         ({"max_affected": -1}, ["max_affected"]),
         ({"max_affected_percent": 101}, ["max_affected_percent", "100"]),
         ({"max_affected_percent": "nan"}, ["max_affected_percent"]),
@@ -116,6 +117,7 @@ def test_missing_privilege(world: World) -> None:
         ({"secret_key": PLANTED}, ["access_key", "secret_key"]),
         ({"access_key": "nobody"}, ["access_key"]),
         ({"uri": "http://127.0.0.1:1"}, ["127.0.0.1:1", "cannot be reached"]),
+        ({"uri": "http://[::1"}, ["uri", "object_storage"]),
         ({"uri": "ftp://127.0.0.1"}, ["http://", "object_storage"]),
     ],
 )

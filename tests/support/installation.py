@@ -199,11 +199,24 @@ class _Writer:
             " SELECT pg_temp.id('resource', n), pg_temp.id('tenant', n % 2), room, owner, 'legal_vote', '{}'"
             "  FROM plan WHERE n % 10 = 0"
         )
+        lone = "rooms r WHERE NOT EXISTS (SELECT FROM events e WHERE e.room = r.id)"
+        self.run(
+            "INSERT INTO invites (created_by, updated_by, room, active)"
+            f" SELECT created_by, created_by, id, true FROM {lone};"
+            "INSERT INTO sip_configs (room, sip_id, password, enable_lobby)"
+            f" SELECT id, 'L' || lpad(id_serial::text, 9, '0'), '0123456789', false FROM {lone};"
+            "INSERT INTO room_streaming_targets (room_id, name, kind, streaming_endpoint, streaming_key, public_url)"
+            f" SELECT id, 'Stream', 'custom', 'rtmp://stream.example.org', 'stream-key', '' FROM {lone};"
+            "INSERT INTO module_resources (tenant_id, room_id, created_by, namespace, data)"
+            f" SELECT tenant_id, id, created_by, 'poll', '{{}}' FROM {lone}"
+        )
 
     def assets(self) -> None:
         self.run(
             "CREATE TEMP TABLE asset_plan AS SELECT pg_temp.id('asset ' || k, n) AS id, room, n, k"
             "  FROM plan, generate_series(1, 3) k WHERE n % 5 = 0 AND k <= 1 + n % 3;"
+            "INSERT INTO asset_plan SELECT pg_temp.id('lone asset', r.id_serial), r.id, r.id_serial, 4 FROM rooms r"
+            "  WHERE NOT EXISTS (SELECT FROM events e WHERE e.room = r.id);"
             "INSERT INTO assets (id, namespace, kind, filename, tenant_id, size)"
             " SELECT id, 'recording', 'recording-render', 'recording-' || n || '-' || k || '.webm',"
             "  pg_temp.id('tenant', n % 2), 1 + pg_temp.pick('size' || k, n, 16384) FROM asset_plan;"

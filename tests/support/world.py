@@ -85,6 +85,9 @@ class World:
     def objects(self) -> dict[str, int]:
         return self.storage.objects(self.bucket)
 
+    def ids(self, table: str) -> set[str]:
+        return {row[0] for row in self.query(f"SELECT id::text FROM {table}")}
+
     def query(self, statement: str, parameters: Any = None) -> list[tuple[Any, ...]]:
         """Run a statement, commit, and give its rows."""
         with self.connection.cursor() as cursor:

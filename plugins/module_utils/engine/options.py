@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from .errors import ParameterError
@@ -65,6 +66,9 @@ def check(options: dict[str, Any]) -> None:
     """:raises ParameterError: an option is out of its bounds"""
     for name, (minimum, maximum) in _BOUNDS.items():
         check_bounds(name, options.get(name), minimum=minimum, maximum=maximum)
+    ca_path = options.get("ca_path")
+    if ca_path and not os.path.isfile(ca_path):
+        raise ParameterError(f"The option ca_path names {ca_path}, which is not a file; correct the path.")
     percent = options.get("max_affected_percent")
     if percent is not None and percent != percent:
         raise ParameterError("The option max_affected_percent must be a number from 0 to 100.")

@@ -36,9 +36,8 @@ def main(job_class: type[Job]) -> None:
     try:
         run = _prepare(job_class, module, deadline, log)
     except MaintenanceError as error:
-        _fail(
-            module, error, {"job_type": job_class.job_type, "changed": False, "log": [*log.lines, _failure_line(error)]}
-        )
+        log.error(f"Job failed: {error}")
+        _fail(module, error, {"job_type": job_class.job_type, "changed": False, "log": log.lines})
         return
     failure: MaintenanceError | None = None
     try:
@@ -116,15 +115,9 @@ def _execute_with_database(job: Job, run: Run, *, check_mode: bool) -> None:
     if run.failures:
         first = run.failures[0]
         raise IncompleteError(
-            f"{len(run.failures)} things could not be deleted and stay in the database, the first of them"
-            f" {first['kind']} {first['id']} ({first['reason']}); see failures, mend the cause and run the job again."
+            f"Not everything could be deleted: {len(run.failures)} entries in failures name what stays in the database,"
+            f" the first of them {first['kind']} {first['id']} ({first['reason']}); mend the cause and run the job again."
         )
-
-
-def _failure_line(error: MaintenanceError) -> str:
-    log = JobLog()
-    log.error(f"Job failed: {error}")
-    return log.lines[0]
 
 
 def _fail(module: AnsibleModule, error: MaintenanceError, values: dict[str, Any]) -> None:

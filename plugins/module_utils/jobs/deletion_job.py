@@ -9,7 +9,7 @@ import itertools
 import time
 from abc import abstractmethod
 from collections import deque
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from ..deletion import shared_folders
 from ..deletion.apply import BatchDeletion, BatchOutcome
@@ -18,6 +18,7 @@ from ..deletion.effects import Description, listings
 from ..deletion.graph import DeletionGraph
 from ..deletion.keys import KeySet, Sql
 from ..deletion.references import Catalogue
+from ..deletion.selection import select_ids
 from ..engine import options
 from ..engine.errors import LockTimeoutError, TransientDatabaseError
 from ..engine.job import Job
@@ -54,6 +55,20 @@ class DeletionJob(Job):
         :param within: where given, only these rows are asked about
         """
 
+    def select_where(self, condition: Any, within: KeySet | None) -> KeySet:
+        """The rows of the job's table that meet a condition, in which the table is called ``chosen_from``.
+
+        :param within: as for :meth:`select`
+        """
+        table = self.catalogue.table(self.root)
+        conditions = [condition]
+        if within is not None:
+            conditions.append(Sql(self.catalogue).within(table, ("id",), within, ("id",)))
+        query = sql.SQL("SELECT id FROM {} chosen_from WHERE {} ORDER BY id").format(
+            Sql.name(table), sql.SQL(" AND ").join(conditions)
+        )
+        return select_ids(self.run.database, query)
+
     def listings(self) -> dict[str, Listing]:
         return listings(self.run.options["report_limit"])
 
@@ -77,7 +92,7 @@ class DeletionJob(Job):
                 description = Description(closure, self.run.options["report_limit"])
                 self.run.plan = description.effects(closure.counts(), closure.update_counts(), folders)
         self.run.affected = self._roots.count
-        self.run.log.info(f"{self._roots.count} {self.root} are to be deleted")
+        self.run.log.info(f"{self.root.capitalize()} to be deleted: {self._roots.count}")
         if self.run.plan["assets"].count:
             for warning in self._storage.check():
                 self.run.warn(warning)
@@ -102,10 +117,10 @@ class DeletionJob(Job):
             sizer.took(time.monotonic() - started)
         if left := len(self.run.shared_folders_left_behind):
             self.run.warn(
-                f"{left} shared folders of deleted events could not be deleted;"
+                f"Shared folders that could not be deleted: {left};"
                 " remove those listed in shared_folders_left_behind by hand."
             )
-        self.run.log.info(f"{self.run.done[self.root].count} {self.root} were deleted")
+        self.run.log.info(f"{self.root.capitalize()} deleted: {self.run.done[self.root].count}")
 
     def _delete(self, deletion: BatchDeletion, batch: list[str]) -> None:
         """Delete a batch; where a lock stands in the way, in ever smaller parts, so that only what is locked stays."""
@@ -141,7 +156,7 @@ class DeletionJob(Job):
         if outcome.unselected:
             limit = self.run.options["report_limit"]
             self.run.log.info(
-                f"{len(outcome.unselected)} {self.root} of the plan no longer match and stay: "
+                f"{self.root.capitalize()} of the plan that no longer match and stay: {len(outcome.unselected)}: "
                 + ", ".join(outcome.unselected[:limit])
             )
         for root in outcome.kept:

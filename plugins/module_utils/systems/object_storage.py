@@ -122,14 +122,19 @@ class ObjectStorage:
 
         while True:
             self._deadline.check()
-            client = self._connected()
             try:
-                return request(client)
+                return request(self._connected())
             except _TimeoutTooLong:
                 self._client = None
             except (BotoCoreError, ClientError) as error:
                 self._deadline.check()
                 raise failure(error, self._settings) from None
+            except ValueError:
+                # botocore refuses addresses without saying so in an exception of its own.
+                raise ObjectStorageError(
+                    "The address of the object storage cannot be used; correct the key uri of section [minio] in the"
+                    " controller's settings or in the option object_storage."
+                ) from None
 
     def _connected(self) -> Any:
         # A client's timeouts are fixed when it is made, so near the deadline a new one is needed.

@@ -1,0 +1,21 @@
+# SPDX-FileCopyrightText: The opentalk.maintenance authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""adhoc_event_cleanup: ad-hoc events that were created a number of seconds ago."""
+
+from __future__ import annotations
+
+from ..deletion.keys import KeySet
+from ..systems.database import sql
+from . import cutoff
+from .deletion_job import DeletionJob
+
+
+class AdhocEventCleanup(DeletionJob):
+    job_type = "adhoc_event_cleanup"
+    root = "events"
+
+    def select(self, within: KeySet | None) -> KeySet:
+        name = "seconds_since_creation"
+        limit = cutoff.ago(self.run.now, name, seconds=self.run.parameters[name])
+        return self.select_where(sql.SQL("is_adhoc AND created_at <= {}").format(sql.Literal(limit)), within)

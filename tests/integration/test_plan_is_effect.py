@@ -1,0 +1,95 @@
+# SPDX-FileCopyrightText: The opentalk.maintenance authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Every job that deletes, on every schema: a preview writes nothing, and the run does exactly what it showed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from support.schemas import SCHEMAS
+from support.snapshot import added, counts, removed
+from support.world import World
+
+# What must go, from how the installation was made: module, options, table, and a query for the ids.
+CASES: list[tuple[str, dict[str, Any], str, str]] = [
+    ("event_cleanup", {}, "events", "SELECT id::text FROM plan WHERE kind IN ('ended', 'all_day')"),
+    (
+        "event_cleanup",
+        {"include_finished_series": True},
+        "events",
+        "SELECT id::text FROM plan WHERE kind IN ('ended', 'all_day', 'finished')",
+    ),
+    # Created every six hours: the fifth and all before it are a day old.
+    ("adhoc_event_cleanup", {}, "events", "SELECT id::text FROM plan WHERE kind = 'adhoc' AND age % 20 >= 4"),
+    ("room_cleanup", {}, "rooms", "SELECT id::text FROM rooms EXCEPT SELECT room::text FROM plan"),
+]
+
+
+@pytest.mark.parametrize("version", SCHEMAS)
+@pytest.mark.parametrize(("module", "options", "table", "oracle"), CASES)
+def test_plan_is_effect(
+    open_world: Callable[..., World], version: int, module: str, options: dict[str, Any], table: str, oracle: str
+) -> None:
+    world = open_world(version)
+    world.fill(events=440)
+    rows, objects = world.rows(), world.objects()
+    expected = {row[0] for row in world.query(oracle)}
+
+    preview = world.run(module, check_mode=True, diff=True, **options)
+    assert preview["changed"]
+    assert world.rows() == rows
+    assert world.objects() == objects
+    assert world.proxy.writes == []
+    assert preview["done"]["rows_deleted"] == {}
+
+    run = world.run(module, **options)
+    assert run["changed"]
+    assert run["plan"] == preview["plan"]
+    after = world.rows()
+    assert added(rows, after) == {}
+    assert counts(removed(rows, after)) == preview["plan"]["rows_deleted"] == run["done"]["rows_deleted"]
+    for kind in ("events", "rooms", "invites", "assets"):
+        # Sorted within each batch.
+        done, planned = run["done"][kind], preview["plan"][kind]
+        assert not planned["truncated"]
+        assert {**done, "ids": sorted(done["ids"])} == {**planned, "ids": sorted(planned["ids"])}
+
+    assert set(run["done"][table]["ids"]) == expected != set()
+    assert {row for row in world.ids(table)} == _ids_before(rows, table) - expected
+    _check_objects(world, objects, preview["plan"])
+    _check_nothing_dangles(world, run["done"], version)
+
+    world.proxy.clear()
+    again = world.run(module, **options)
+    assert not again["changed"]
+    assert world.rows() == after
+    assert world.proxy.writes == []
+
+
+def _ids_before(rows: dict[str, list[str]], table: str) -> set[str]:
+
+    return {json.loads(row)["id"] for row in rows[table]}
+
+
+def _check_objects(world: World, before: dict[str, int], plan: dict[str, Any]) -> None:
+    planned = {f"assets/{asset_id}" for asset_id in plan["assets"]["ids"]}
+    left = world.objects()
+    assert before.keys() - left.keys() == planned
+    assert plan["assets"]["bytes"] == sum(before[key] for key in planned)
+    assert {f"assets/{asset_id}" for asset_id in world.ids("assets")} == left.keys()
+
+
+def _check_nothing_dangles(world: World, done: dict[str, Any], version: int) -> None:
+    asset_without_room = "SELECT FROM assets a WHERE NOT EXISTS (SELECT FROM room_assets r WHERE r.asset_id = a.id)"
+    assert world.query(asset_without_room) == []
+    if version < 66:
+        gone = [thing for kind in ("events", "rooms", "invites") for thing in done[kind]["ids"]]
+        assert not any(done[kind]["truncated"] for kind in ("events", "rooms", "invites"))
+        patterns = [f"%{thing}%" for thing in gone]
+        assert (
+            world.query("SELECT FROM casbin_rule WHERE v0 LIKE ANY(%s) OR v1 LIKE ANY(%s)", (patterns, patterns)) == []
+        )
