@@ -134,6 +134,23 @@ def test_refused_key(open_world: Open, versioned: bool) -> None:
         assert {key for key, _ in world.storage.versions(world.bucket)} == world.objects().keys()
 
 
+def test_object_under_legal_hold(open_world: Open) -> None:
+    """The storage itself refuses a version, with an error code of its own."""
+    world = open_world(67, object_lock=True)
+    world.fill(events=44)
+    plan = world.run("event_cleanup", check_mode=True)["plan"]
+    victim = plan["assets"]["ids"][0]
+    held = {"Bucket": world.bucket, "Key": f"assets/{victim}"}
+    world.storage.client().put_object_legal_hold(**held, LegalHold={"Status": "ON"})
+    run = world.run("event_cleanup")
+    assert run["failed"] and victim in {failure["id"] for failure in run["failures"]}
+    assert run["done"]["events"]["count"] == plan["events"]["count"] - 1
+    assert victim in world.ids("assets") and f"assets/{victim}" in world.objects()
+    world.storage.client().put_object_legal_hold(**held, LegalHold={"Status": "OFF"})
+    assert world.run("event_cleanup")["done"]["events"]["count"] == 1
+    assert {key for key, _ in world.storage.versions(world.bucket)} == {f"assets/{id}" for id in world.ids("assets")}
+
+
 def test_objects_are_deleted_by_the_thousand_and_before_the_rows(open_world: Open) -> None:
     world = open_world()
     build = Builder(world.connection)

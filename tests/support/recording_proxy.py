@@ -55,6 +55,7 @@ class RecordingProxy:
         self._faults: list[_Fault] = []
         self._callback: Callable[[Request], None] | None = None
         self.requests: list[Request] = []
+        self.callback_errors: list[BaseException] = []
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
@@ -117,7 +118,11 @@ class RecordingProxy:
                 if not fault.times:
                     self._faults.remove(fault)
         if self._callback:
-            self._callback(request)
+            try:
+                self._callback(request)
+            except BaseException as error:
+                self.callback_errors.append(error)
+                raise
         return (fault.action(request) if fault else None) or self._pass_on(request, headers)
 
     def _pass_on(self, request: Request, headers: Any) -> Answer:

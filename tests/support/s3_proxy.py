@@ -47,14 +47,15 @@ class S3Proxy(RecordingProxy):
             bucket = request.path.strip("/").partition("?")[0].partition("/")[0]
             entries = _entries(request.body)
             deleted = [entry for entry in entries if entry["Key"] not in codes]
+            refused = [{**entry, "Code": codes[entry["Key"]]} for entry in entries if entry["Key"] in codes]
             if deleted:
-                self._client.delete_objects(Bucket=bucket, Delete={"Objects": deleted, "Quiet": True})
+                answer = self._client.delete_objects(Bucket=bucket, Delete={"Objects": deleted, "Quiet": True})
+                refused += answer.get("Errors", [])
             root = ElementTree.Element("DeleteResult", xmlns=_NAMESPACE.strip("{}"))
-            for entry in entries:
-                if entry["Key"] in codes:
-                    error = ElementTree.SubElement(root, "Error")
-                    for name, value in {**entry, "Code": codes[entry["Key"]], "Message": "refused"}.items():
-                        ElementTree.SubElement(error, name).text = value
+            for entry in refused:
+                error = ElementTree.SubElement(root, "Error")
+                for name, value in {**entry, "Message": "refused"}.items():
+                    ElementTree.SubElement(error, name).text = value
             return 200, {"Content-Type": "application/xml"}, ElementTree.tostring(root)
 
         self.fault(answer, lambda request: request.operation == "DeleteObjects")

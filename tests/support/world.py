@@ -38,6 +38,8 @@ class World:
         self.proxy.clear_faults()
         self.storage.remove_bucket(self.bucket)
         self.server.drop_database(self.database)
+        errors, self.proxy.callback_errors = self.proxy.callback_errors, []
+        assert not errors, errors
 
     def fill(self, **shape: Any) -> None:
         installation.fill(self.connection, **{"seed": 1, "users": 30, "events": 220, **shape})
