@@ -114,6 +114,12 @@ plan:
       description: The events, as C(count), C(ids), and whether the ids are C(truncated).
       type: dict
       sample: {"count": 1, "ids": ["3f8b6a1e-58a5-4d0c-8f6c-5f3f0f1b2c3d"], "truncated": false}
+    events_of_other_users:
+      description: Those of the events that were created by users who are not deleted. Only user_cleanup has any.
+      type: dict
+    users:
+      description: The users. Only user_cleanup has any.
+      type: dict
     rooms:
       description: The rooms, in the same form.
       type: dict

@@ -10,9 +10,12 @@ from typing import Any
 
 import pytest
 
+from support.oracle import survivors
 from support.schemas import SCHEMAS
 from support.snapshot import added, counts, removed
 from support.world import World
+
+DISABLED = "SELECT id::text FROM users WHERE disabled_since < now() - interval '30 days'"
 
 # What must go, from how the installation was made: module, options, table, and a query for the ids.
 CASES: list[tuple[str, dict[str, Any], str, str]] = [
@@ -25,6 +28,8 @@ CASES: list[tuple[str, dict[str, Any], str, str]] = [
     ),
     # Created every six hours: the fifth and all before it are a day old.
     ("adhoc_event_cleanup", {}, "events", "SELECT id::text FROM plan WHERE kind = 'adhoc' AND age % 20 >= 4"),
+    ("user_cleanup", {}, "users", DISABLED),
+    ("user_cleanup", {"batch_size": 1}, "users", DISABLED),
     ("room_cleanup", {}, "rooms", "SELECT id::text FROM rooms EXCEPT SELECT room::text FROM plan"),
 ]
 
@@ -35,7 +40,7 @@ def test_plan_is_effect(
     open_world: Callable[..., World], version: int, module: str, options: dict[str, Any], table: str, oracle: str
 ) -> None:
     world = open_world(version)
-    world.fill(events=440)
+    world.fill(events=440, users=60)
     rows, objects = world.rows(), world.objects()
     expected = {row[0] for row in world.query(oracle)}
 
@@ -50,9 +55,18 @@ def test_plan_is_effect(
     assert run["changed"]
     assert run["plan"] == preview["plan"]
     after = world.rows()
-    assert added(rows, after) == {}
-    assert counts(removed(rows, after)) == preview["plan"]["rows_deleted"] == run["done"]["rows_deleted"]
-    for kind in ("events", "rooms", "invites", "assets"):
+    assert after == survivors(rows, table, expected)
+    updated = counts(added(rows, after))
+    assert updated == preview["plan"]["rows_updated"]
+    gone = {name: number - updated.get(name, 0) for name, number in counts(removed(rows, after)).items()}
+    assert {name: number for name, number in gone.items() if number} == preview["plan"]["rows_deleted"]
+    assert run["done"]["rows_deleted"] == preview["plan"]["rows_deleted"]
+    if "batch_size" not in options:  # else a row can be updated in one batch and deleted in a later one
+        assert run["done"]["rows_updated"] == preview["plan"]["rows_updated"]
+    others = _of_others(rows, after, expected) if table == "users" else set()
+    assert set(preview["plan"]["events_of_other_users"]["ids"]) == others
+    assert table != "users" or others
+    for kind in ("events", "events_of_other_users", "rooms", "users", "invites", "assets"):
         # Sorted within each batch.
         done, planned = run["done"][kind], preview["plan"][kind]
         assert not planned["truncated"]
@@ -73,6 +87,12 @@ def test_plan_is_effect(
 def _ids_before(rows: dict[str, list[str]], table: str) -> set[str]:
 
     return {json.loads(row)["id"] for row in rows[table]}
+
+
+def _of_others(rows: dict[str, list[str]], after: dict[str, list[str]], users: set[str]) -> set[str]:
+    gone = _ids_before(rows, "events") - _ids_before(after, "events")
+    events = map(json.loads, rows["events"])
+    return {event["id"] for event in events if event["id"] in gone and event["created_by"] not in users}
 
 
 def _check_objects(world: World, before: dict[str, int], plan: dict[str, Any]) -> None:

@@ -126,7 +126,8 @@ class _Writer:
             " ends_at = starts_at + CASE kind WHEN 'all_day' THEN interval '1 day' WHEN 'finished' THEN interval '50 days'"
             "  WHEN 'unfinished' THEN interval '414 days' WHEN 'endless' THEN interval '40 years'"
             "  ELSE interval '1 hour' END WHERE kind <> 'undated';"
-            "INSERT INTO rooms (id, created_by, password, waiting_room, tenant_id) SELECT room, owner,"
+            "INSERT INTO rooms (id, created_by, password, waiting_room, tenant_id) SELECT room,"
+            " CASE WHEN n % 7 = 0 THEN editor ELSE owner END,"
             " CASE WHEN n % 3 = 0 THEN 'room-password' END, false, pg_temp.id('tenant', n % 2) FROM plan;"
             # Rooms without an event, left over by deletions that went wrong.
             "INSERT INTO rooms (id, created_by, waiting_room, tenant_id) SELECT pg_temp.id('lone room', n), owner, false,"
@@ -184,7 +185,7 @@ class _Writer:
             "INSERT INTO event_favorites (user_id, event_id) SELECT invitee, event_id FROM event_invites"
             "  WHERE get_byte(uuid_send(event_id), 0) % 8 = 0;"
             "INSERT INTO event_email_invites (event_id, email, created_by)"
-            " SELECT id, 'guest' || n || '@example.net', owner FROM plan WHERE n % 4 = 0;"
+            " SELECT id, 'guest' || n || '@example.net', editor FROM plan WHERE n % 4 = 0;"
             "INSERT INTO event_exceptions (id, event_id, exception_date, exception_date_tz, created_by, kind)"
             " SELECT pg_temp.id('exception', n), id, starts_at + interval '7 days', 'Europe/Berlin', owner, 'cancelled'"
             "  FROM plan WHERE pattern IS NOT NULL AND n % 2 = 0;"
@@ -196,7 +197,7 @@ class _Writer:
             " SELECT pg_temp.id('target', n), room, 'Stream', 'custom', 'rtmp://stream.example.org', 'stream-key',"
             "  'https://stream.example.org/' || n FROM plan WHERE n % 20 = 0;"
             "INSERT INTO module_resources (id, tenant_id, room_id, created_by, namespace, data)"
-            " SELECT pg_temp.id('resource', n), pg_temp.id('tenant', n % 2), room, owner, 'legal_vote', '{}'"
+            " SELECT pg_temp.id('resource', n), pg_temp.id('tenant', n % 2), room, editor, 'legal_vote', '{}'"
             "  FROM plan WHERE n % 10 = 0"
         )
         lone = "rooms r WHERE NOT EXISTS (SELECT FROM events e WHERE e.room = r.id)"

@@ -47,6 +47,7 @@ class BatchDeletion:
     :param storage: where the objects of assets are
     :param fail_on_folder: whether a shared folder that cannot be deleted stops the job
     :param report_limit: how many ids are reported of each kind
+    :param roots: all roots of the plan
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class BatchDeletion:
         *,
         fail_on_folder: bool,
         report_limit: int,
+        roots: KeySet,
     ) -> None:
         self._database = database
         self._graph = graph
@@ -65,6 +67,7 @@ class BatchDeletion:
         self._storage = storage
         self._fail_on_folder = fail_on_folder
         self._report_limit = report_limit
+        self._roots = roots
 
     def delete(self, batch: KeySet) -> BatchOutcome:
         """Delete one batch.
@@ -78,7 +81,7 @@ class BatchDeletion:
             closure = self._lock(batch, outcome)
             closure = self._delete_objects(closure, outcome)
             outcome.left_behind = self._delete_folders(closure)
-            description = Description(closure, self._report_limit)
+            description = Description(closure, self._report_limit, self._roots)
             deleted, updated = delete_rows(self._database, closure)
         outcome.effects = description.effects(deleted, updated, ())
         return outcome

@@ -81,6 +81,21 @@ class Closure:
         )
         return self._database.row(query)[0]
 
+    def events_not_created_by(self, users: KeySet) -> KeySet:
+        """The events that go and were created by others than these users."""
+        events = self.graph.catalogue.table("events")
+        if not self.keys("events"):
+            return KeySet(("id",))
+        query = self._sql.keys(
+            events,
+            ("id",),
+            sql.SQL("{} AND ({}) IS NOT TRUE").format(
+                self.condition(events), self._among(events, ("created_by",), users, ("id",))
+            ),
+            lock=False,
+        )
+        return key_set(("id",), self._database.row(query))
+
     def update_counts(self) -> dict[str, int]:
         """How many rows of each table stay and lose a reference."""
         return {

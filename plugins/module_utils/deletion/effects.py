@@ -10,18 +10,21 @@ from collections.abc import Iterable
 from ..engine.plan import Effects, Listing, SizedListing
 from ..systems.shared_folders.base import SharedFolder
 from .closure import Closure
+from .keys import KeySet
 
-KINDS = ("events", "rooms", "invites", "assets")
+KINDS = ("events", "rooms", "users", "invites", "assets")
 
 
 def listings(limit: int) -> dict[str, Listing]:
-    """The kinds of things that go with events and rooms, empty.
+    """The kinds of things that the deleting jobs report, empty.
 
     :param limit: how many ids are listed of each kind
     """
     return {
         "events": Listing(limit),
+        "events_of_other_users": Listing(limit),
         "rooms": Listing(limit),
+        "users": Listing(limit),
         "invites": Listing(limit),
         "assets": SizedListing(limit),
         "shared_folders": Listing(limit, key="items"),
@@ -32,12 +35,15 @@ class Description:
     """The ids and sizes of what goes, read while the rows are still there.
 
     :param limit: how many ids are listed of each kind
+    :param roots: all roots of the plan, of which the closure may have a batch
     """
 
-    def __init__(self, closure: Closure, limit: int) -> None:
+    def __init__(self, closure: Closure, limit: int, roots: KeySet) -> None:
         self._limit = limit
         self._ids = {kind: closure.first_ids(kind, limit) for kind in KINDS}
         self._bytes = closure.asset_bytes()
+        of_users = closure.graph.root.label == "users"
+        self._of_others = closure.events_not_created_by(roots) if of_users else KeySet(("id",))
 
     def effects(self, deleted: dict[str, int], updated: dict[str, int], folders: Iterable[SharedFolder]) -> Effects:
         """What goes, with the numbers of rows.
@@ -51,6 +57,7 @@ class Description:
         effects.rows_updated.update(updated)
         for kind, ids in self._ids.items():
             effects[kind].add(ids, count=deleted.get(kind, 0))
+        effects["events_of_other_users"].add(self._of_others.ids())
         effects["assets"].bytes = self._bytes
         effects["shared_folders"].add(folder.as_item() for folder in folders)
         return effects

@@ -89,7 +89,7 @@ class DeletionJob(Job):
             if self._roots:
                 closure = Closure(self.run.database, self._graph, self._roots)
                 folders = shared_folders.read(self.run.database, self.catalogue, closure.keys("events"))
-                description = Description(closure, self.run.options["report_limit"])
+                description = Description(closure, self.run.options["report_limit"], self._roots)
                 self.run.plan = description.effects(closure.counts(), closure.update_counts(), folders)
         self.run.affected = self._roots.count
         self.run.log.info(f"{self.root.capitalize()} to be deleted: {self._roots.count}")
@@ -109,6 +109,7 @@ class DeletionJob(Job):
             self._storage,
             fail_on_folder=self.run.parameters["fail_on_shared_folder_deletion_error"],
             report_limit=self.run.options["report_limit"],
+            roots=self._roots,
         )
         sizer, ids = BatchSizer(self.run.options["batch_size"]), self._roots.ids()
         while batch := list(itertools.islice(ids, sizer.size)):

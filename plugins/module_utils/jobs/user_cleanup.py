@@ -1,0 +1,21 @@
+# SPDX-FileCopyrightText: The opentalk.maintenance authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""user_cleanup: users that were disabled a number of days ago."""
+
+from __future__ import annotations
+
+from ..deletion.keys import KeySet
+from ..systems.database import sql
+from . import cutoff
+from .deletion_job import DeletionJob
+
+
+class UserCleanup(DeletionJob):
+    job_type = "user_cleanup"
+    root = "users"
+
+    def select(self, within: KeySet | None) -> KeySet:
+        name = "days_since_user_has_been_disabled"
+        limit = cutoff.ago(self.run.now, name, days=self.run.parameters[name])
+        return self.select_where(sql.SQL("disabled_since <= {}").format(sql.Literal(limit)), within)

@@ -1,0 +1,168 @@
+#!/usr/bin/python
+# SPDX-FileCopyrightText: The opentalk.maintenance authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: user_cleanup
+short_description: Delete users that were disabled a number of days ago
+version_added: 1.0.0
+description:
+  - Deletes users that were disabled at least O(days_since_user_has_been_disabled) days ago, with everything that belongs
+    to them, also when they own events.
+  - With a user go their events and rooms, everything they created or were invited to, their memberships in groups, the
+    objects of the assets of these rooms, and the permissions for all of these.
+  - Another person's event that uses a room which a deleted user created goes too, see
+    RV(plan.events_of_other_users).
+  - Where a deleted user was the last to change something that stays, the user who created it takes their place.
+  - In check mode the module shows exactly what a run would delete, and writes to nothing.
+  - Objects are deleted before the rows that name them, a batch at a time, so that a run that was interrupted is
+    completed by the next one.
+  - This version deletes no folders from Nextcloud or OpenCloud. A shared folder counts as one that cannot be deleted,
+    see O(fail_on_shared_folder_deletion_error).
+extends_documentation_fragment:
+  - opentalk.maintenance.attributes
+  - opentalk.maintenance.attributes.deletes
+  - opentalk.maintenance.job
+  - opentalk.maintenance.database
+  - opentalk.maintenance.object_storage
+  - opentalk.maintenance.deletion
+options:
+  days_since_user_has_been_disabled:
+    description: The number of days that must have passed since the user was disabled.
+    type: int
+    default: 30
+  fail_on_shared_folder_deletion_error:
+    description:
+      - Whether a shared folder that cannot be deleted stops the job. The user then stays.
+      - Otherwise it is a warning, the user and the event are deleted, and the folder is listed in
+        RV(shared_folders_left_behind).
+    type: bool
+    default: false
+author:
+  - The opentalk.maintenance authors (@opentalk)
+seealso:
+  - module: opentalk.maintenance.event_cleanup
+"""
+
+EXAMPLES = r"""
+- name: Delete users that were disabled half a year ago
+  opentalk.maintenance.user_cleanup:
+    controller_config: /etc/opentalk/controller.toml
+    days_since_user_has_been_disabled: 180
+    max_affected: 50
+"""
+
+RETURN = r"""
+job_type:
+  description: The job that ran.
+  returned: always
+  type: str
+  sample: user_cleanup
+log:
+  description: The log of the job, one line each, in the format of the controller's own jobs.
+  returned: always
+  type: list
+  elements: str
+  sample: ["[INFO ] Starting job execution", "[INFO ] Loading parameters"]
+duration:
+  description: How long the job took, in seconds.
+  returned: unless O(hide_duration=true)
+  type: float
+  sample: 0.412
+skipped:
+  description: Whether nothing was done because another run of the same job was in progress.
+  returned: unless the options or settings are wrong
+  type: bool
+failures:
+  description:
+    - What could not be deleted and therefore stays in the database. The module fails when there is any.
+  returned: unless the options or settings are wrong
+  type: list
+  elements: dict
+  contains:
+    kind:
+      description: The kind of thing, which is its table.
+      type: str
+      sample: users
+    id:
+      description: The thing's id.
+      type: str
+      sample: 3f8b6a1e-58a5-4d0c-8f6c-5f3f0f1b2c3d
+    reason:
+      description: Why it stays.
+      type: str
+      sample: the object storage refused to delete it (AccessDenied)
+shared_folders_left_behind:
+  description: The shared folders of deleted events that could not be deleted and must be removed by hand.
+  returned: unless the options or settings are wrong
+  type: list
+  elements: dict
+  contains:
+    event_id:
+      description: The id of the event that had the folder.
+      type: str
+    provider:
+      description: Where the folder is, V(nextcloud) or V(opencloud).
+      type: str
+    path:
+      description: The path of the folder.
+      type: str
+    shares:
+      description: The ids of its share links.
+      type: dict
+plan:
+  description:
+    - What the run set out to do. In check mode this is what a run would do.
+    - Lists hold at most O(report_limit) entries, counts are always complete.
+  returned: unless the options or settings are wrong
+  type: dict
+  contains: &effects
+    events:
+      description: The events, as C(count), C(ids), and whether the ids are C(truncated).
+      type: dict
+      sample: {"count": 1, "ids": ["3f8b6a1e-58a5-4d0c-8f6c-5f3f0f1b2c3d"], "truncated": false}
+    events_of_other_users:
+      description: Those of the events that were created by users who are not deleted. Only user_cleanup has any.
+      type: dict
+    users:
+      description: The users. Only user_cleanup has any.
+      type: dict
+    rooms:
+      description: The rooms of these events.
+      type: dict
+    invites:
+      description: The invites to these rooms.
+      type: dict
+    assets:
+      description: The assets of these rooms, whose objects are deleted from the storage, with their size in C(bytes).
+      type: dict
+    shared_folders:
+      description: The shared folders of these events, as C(count), C(items) and C(truncated).
+      type: dict
+    rows_deleted:
+      description: The number of rows that are deleted, by table; tables without any are left out.
+      type: dict
+      sample: {"events": 1, "invites": 3, "rooms": 1}
+    rows_updated:
+      description: The number of rows that stay and lose a reference to something deleted, by table.
+      type: dict
+done:
+  description: What was confirmed done, in the same form as RV(plan). Empty in check mode.
+  returned: unless the options or settings are wrong
+  type: dict
+  contains: *effects
+"""
+
+from ansible_collections.opentalk.maintenance.plugins.module_utils.engine import runner
+from ansible_collections.opentalk.maintenance.plugins.module_utils.jobs.user_cleanup import UserCleanup
+
+
+def main() -> None:
+    runner.main(UserCleanup)
+
+
+if __name__ == "__main__":
+    main()
