@@ -266,12 +266,14 @@ def test_shared_folder_that_cannot_be_deleted(open_world: Open, version: int, fa
     old = datetime.now(timezone.utc) - timedelta(days=90)
     event = build.event(build.user(), starts_at=old, ends_at=old)
     build.shared_folder(event, path=f"opentalk/meetings/{event}")
-    before = world.rows()
+    build.asset(build.room_of(event))
+    world.upload()
+    before, objects = world.rows(), world.objects()
     run = world.run("event_cleanup", fail_on_shared_folder_deletion_error=fail)
     assert run["plan"]["shared_folders"]["count"] == 1
     if fail:
         assert run["failed"] and event in run["msg"]
-        assert world.rows() == before
+        assert (world.rows(), world.objects()) == (before, objects)
     else:
         (left,) = run["shared_folders_left_behind"]
         assert (left["event_id"], left["provider"], left["path"]) == (event, "nextcloud", f"opentalk/meetings/{event}")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from ..engine.errors import SharedFolderError
+from ..engine.errors import ObjectStorageError, SharedFolderError
 from ..engine.plan import Effects
 from ..systems.database import Database
 from ..systems.object_storage import ObjectStorage, asset_key
@@ -73,14 +73,15 @@ class BatchDeletion:
         """Delete one batch.
 
         :returns: what was done, once it is committed
-
         :raises MaintenanceError: the batch's rows all stay
         """
         outcome = BatchOutcome(Effects({}))
         with self._database.transaction():
             closure = self._lock(batch, outcome)
+            if self._fail_on_folder:
+                self._refuse_folders(closure)
             closure = self._delete_objects(closure, outcome)
-            outcome.left_behind = self._delete_folders(closure)
+            outcome.left_behind = self._folders(closure)
             description = Description(closure, self._report_limit, self._roots)
             deleted, updated = delete_rows(self._database, closure)
         outcome.effects = description.effects(deleted, updated, ())
@@ -108,16 +109,23 @@ class BatchDeletion:
         kept = set(roots_of(self._database, closure, "assets", list(outcome.refused)).ids())
         outcome.kept = sorted(kept)
         rest = KeySet.of_ids(_without(closure.sets[self._graph.root], kept))
-        return Closure(self._database, self._graph, rest, lock=True)
+        remaining = Closure(self._database, self._graph, rest, lock=True)
+        if not outcome.refused.keys().isdisjoint(remaining.keys("assets").ids()):
+            raise ObjectStorageError(
+                "The object storage refused to delete an object, and it is unclear what must stay because of it;"
+                " nothing of this batch was deleted from the database: mend the cause and run the job again."
+            )
+        return remaining
 
-    def _delete_folders(self, closure: Closure) -> list[SharedFolder]:
-        folders = shared_folders.read(self._database, self._graph.catalogue, closure.keys("events"))
-        if folders and self._fail_on_folder:
+    def _refuse_folders(self, closure: Closure) -> None:
+        for folder in self._folders(closure):
             raise SharedFolderError(
-                f"The shared folder of event {folders[0].event_id} cannot be deleted (no provider is available);"
+                f"The shared folder of event {folder.event_id} cannot be deleted (no provider is available);"
                 " remove it by hand and run the job again, or set fail_on_shared_folder_deletion_error to false."
             )
-        return folders
+
+    def _folders(self, closure: Closure) -> list[SharedFolder]:
+        return shared_folders.read(self._database, self._graph.catalogue, closure.keys("events"))
 
 
 def _without(keys: KeySet, ids: set[str]) -> list[str]:

@@ -130,17 +130,14 @@ class DeletionJob(Job):
             part = parts.popleft()
             try:
                 self._account(self._attempt(deletion, part))
-            except TransientDatabaseError as error:
+            except TransientDatabaseError:
                 if len(part) > 1:
                     parts.extendleft([part[len(part) // 2 :], part[: len(part) // 2]])
                     continue
                 locked += 1
                 if locked > MOST_LOCKED:
                     raise
-                self.run.failures.append(
-                    {"kind": self.root, "id": part[0], "reason": "another session holds a lock on it"}
-                )
-                self.run.log.debug(str(error))
+                self._fail(self.root, part[0], "another session holds a lock on it")
 
     def _attempt(self, deletion: BatchDeletion, ids: list[str]) -> BatchOutcome:
         for attempt in range(1, ATTEMPTS):
