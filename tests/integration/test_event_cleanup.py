@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from support.builders import Builder
-from support.recording_proxy import Request
+from support.recording_server import Request
 from support.schemas import SCHEMAS
 from support.snapshot import counts, removed
 from support.world import World

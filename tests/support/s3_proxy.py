@@ -7,7 +7,7 @@ from __future__ import annotations
 from xml.etree import ElementTree
 
 from support.object_storage import ObjectStorageServer
-from support.recording_proxy import Answer, RecordingProxy, Request
+from support.recording_server import Answer, RecordingProxy, Request
 
 _NAMESPACE = "{http://s3.amazonaws.com/doc/2006-03-01/}"
 

@@ -21,7 +21,7 @@ from botocore.exceptions import ClientError, ConnectionClosedError, ReadTimeoutE
 
 from support import minio
 from support.object_storage import ObjectStorageServer
-from support.recording_proxy import Request
+from support.recording_server import Request
 from support.s3_proxy import S3Proxy
 
 _numbers = itertools.count(1)

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The opentalk.maintenance authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""An HTTP proxy in front of a real server: records every request, and fails when told to."""
+"""HTTP servers of tests: they record every request, and fail when told to."""
 
 from __future__ import annotations
 
@@ -9,11 +9,16 @@ import socket
 import struct
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 READING = frozenset({"GET", "HEAD", "PROPFIND", "OPTIONS"})
 _HOP_BY_HOP = frozenset({"connection", "keep-alive", "transfer-encoding", "te", "trailer", "upgrade", "content-length"})
@@ -21,12 +26,13 @@ _HOP_BY_HOP = frozenset({"connection", "keep-alive", "transfer-encoding", "te", 
 
 @dataclass
 class Request:
-    """A request as the proxy received it."""
+    """A request as the server received it."""
 
     method: str
     path: str
     query: dict[str, list[str]]
     body: bytes = field(repr=False)
+    headers: Message = field(repr=False, default_factory=Message)
     operation: str = ""
 
 
@@ -45,12 +51,10 @@ class Reset(Exception):
     """The connection is to be reset without an answer."""
 
 
-class RecordingProxy:
-    """Passes requests on to `upstream` unchanged: `with RecordingProxy(url) as proxy: ...`; clients use `proxy.url`."""
+class RecordingServer(ABC):
+    """An HTTP server: `with TheServer() as server: ...`; clients use `server.url`."""
 
-    def __init__(self, upstream: str) -> None:
-        parts = urlsplit(upstream)
-        self._upstream = (parts.hostname or "127.0.0.1", parts.port or 80)
+    def __init__(self) -> None:
         self._lock = threading.RLock()
         self._faults: list[_Fault] = []
         self._callback: Callable[[Request], None] | None = None
@@ -60,7 +64,7 @@ class RecordingProxy:
         self._server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
 
-    def __enter__(self) -> RecordingProxy:
+    def __enter__(self) -> Self:
         threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
         return self
 
@@ -79,7 +83,7 @@ class RecordingProxy:
             self.requests.clear()
 
     def on_request(self, callback: Callable[[Request], None] | None) -> None:
-        """Call this with each request before it is passed on."""
+        """Call this with each request before it is answered."""
         self._callback = callback
 
     def clear_faults(self) -> None:
@@ -88,7 +92,7 @@ class RecordingProxy:
         self._callback = None
 
     def fault(self, action: Callable[[Request], Answer | None], when: Predicate, times: int | None = None) -> None:
-        """Ask `action` for the answer to the next `times` matching requests; None passes the request on."""
+        """Ask `action` for the answer to the next `times` matching requests; None answers as usual."""
         with self._lock:
             self._faults.append(_Fault(action, when, times))
 
@@ -108,7 +112,11 @@ class RecordingProxy:
         """What the protocol calls the request."""
         return request.method
 
-    def _respond(self, request: Request, headers: Any) -> Answer:
+    @abstractmethod
+    def answer(self, request: Request) -> Answer:
+        """Status, headers and body of the answer, where no fault has another. Called in threads."""
+
+    def _respond(self, request: Request) -> Answer:
         request.operation = self.operation(request)
         with self._lock:
             self.requests.append(request)
@@ -123,28 +131,10 @@ class RecordingProxy:
             except BaseException as error:
                 self.callback_errors.append(error)
                 raise
-        return (fault.action(request) if fault else None) or self._pass_on(request, headers)
-
-    def _pass_on(self, request: Request, headers: Any) -> Answer:
-        connection = http.client.HTTPConnection(*self._upstream, timeout=60)
-        try:
-            connection.putrequest(request.method, request.path, skip_host=True, skip_accept_encoding=True)
-            for name, value in headers.items():
-                if name.lower() not in _HOP_BY_HOP and name.lower() != "expect":
-                    connection.putheader(name, value)
-            if request.body or request.method in ("PUT", "POST"):
-                connection.putheader("Content-Length", str(len(request.body)))
-            connection.endheaders(request.body)
-            answer = connection.getresponse()
-            kept = {name: value for name, value in answer.getheaders() if name.lower() not in _HOP_BY_HOP}
-            if request.method == "HEAD" and answer.getheader("Content-Length"):
-                kept["Content-Length"] = answer.getheader("Content-Length") or "0"
-            return answer.status, kept, answer.read()
-        finally:
-            connection.close()
+        return (fault.action(request) if fault else None) or self.answer(request)
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
-        proxy = self
+        server = self
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
@@ -155,8 +145,8 @@ class RecordingProxy:
                 query = parse_qs(parts.query, keep_blank_values=True)
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
                 try:
-                    status, headers, content = proxy._respond(
-                        Request(self.command, self.path, query, body), self.headers
+                    status, headers, content = server._respond(
+                        Request(self.command, self.path, query, body, self.headers)
                     )
                 except Reset:
                     self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -180,3 +170,30 @@ class RecordingProxy:
                 pass
 
         return Handler
+
+
+class RecordingProxy(RecordingServer):
+    """Passes requests on to the server at `upstream` unchanged."""
+
+    def __init__(self, upstream: str) -> None:
+        super().__init__()
+        parts = urlsplit(upstream)
+        self._upstream = (parts.hostname or "127.0.0.1", parts.port or 80)
+
+    def answer(self, request: Request) -> Answer:
+        connection = http.client.HTTPConnection(*self._upstream, timeout=60)
+        try:
+            connection.putrequest(request.method, request.path, skip_host=True, skip_accept_encoding=True)
+            for name, value in request.headers.items():
+                if name.lower() not in _HOP_BY_HOP and name.lower() != "expect":
+                    connection.putheader(name, value)
+            if request.body or request.method in ("PUT", "POST"):
+                connection.putheader("Content-Length", str(len(request.body)))
+            connection.endheaders(request.body)
+            answer = connection.getresponse()
+            kept = {name: value for name, value in answer.getheaders() if name.lower() not in _HOP_BY_HOP}
+            if request.method == "HEAD" and answer.getheader("Content-Length"):
+                kept["Content-Length"] = answer.getheader("Content-Length") or "0"
+            return answer.status, kept, answer.read()
+        finally:
+            connection.close()
