@@ -52,13 +52,18 @@ class Reset(Exception):
 
 
 class RecordingServer(ABC):
-    """An HTTP server: `with TheServer() as server: ...`; clients use `server.url`."""
+    """An HTTP server: `with TheServer() as server: ...`; clients use `server.url`.
+
+    `most_parallel` is the largest number of requests that were under way at once.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
         self._faults: list[_Fault] = []
         self._callback: Callable[[Request], None] | None = None
         self.requests: list[Request] = []
+        self.most_parallel = 0
+        self._under_way = 0
         self.callback_errors: list[BaseException] = []
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._server.daemon_threads = True
@@ -81,6 +86,7 @@ class RecordingServer(ABC):
         """Forget the requests so far."""
         with self._lock:
             self.requests.clear()
+            self.most_parallel = 0
 
     def on_request(self, callback: Callable[[Request], None] | None) -> None:
         """Call this with each request before it is answered."""
@@ -117,6 +123,16 @@ class RecordingServer(ABC):
         """Status, headers and body of the answer, where no fault has another. Called in threads."""
 
     def _respond(self, request: Request) -> Answer:
+        with self._lock:
+            self._under_way += 1
+            self.most_parallel = max(self.most_parallel, self._under_way)
+        try:
+            return self._recorded(request)
+        finally:
+            with self._lock:
+                self._under_way -= 1
+
+    def _recorded(self, request: Request) -> Answer:
         request.operation = self.operation(request)
         with self._lock:
             self.requests.append(request)

@@ -1,0 +1,77 @@
+# SPDX-FileCopyrightText: The opentalk.maintenance authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A stand-in for Nextcloud: share links over the OCS share API, folders over WebDAV."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from typing import Any
+from xml.etree import ElementTree
+
+from support.cloud_server import CloudServer
+from support.recording_server import Answer, Request
+
+_SHARES = "/ocs/v2.php/apps/files_sharing/api/v1/shares/"
+
+
+class NextcloudServer(CloudServer):
+    """A Nextcloud server with one user.
+
+    With `http_status_always_200` the share API tells only in the body of its answer what became of a request.
+    """
+
+    share_api = "/ocs/"
+    http_status_always_200 = False
+
+    def __init__(self, username: str, password: str, *, base: str = "") -> None:
+        super().__init__(username, password, base=base)
+        self._share_ids = map(str, itertools.count(17))
+
+    def share(self, path: str) -> str:
+        with self._lock:
+            assert path in self.folders, path
+            share_id = next(self._share_ids)
+            self.shares[share_id] = path
+            return share_id
+
+    def record(self, write: str, read: str) -> dict[str, Any]:
+        return {"type": "nextcloud", "write_share_id": write, "read_share_id": read}
+
+    def answer_user(self, request: Request, path: str, raw: str) -> Answer:
+        if path.startswith(self.share_api):
+            return self._share_api(request, path)
+        root = f"/remote.php/dav/files/{self.username}"
+        if path != root and not path.startswith(f"{root}/"):
+            return 404, {}, b""
+        return self.webdav(request, root, path.removeprefix(root).strip("/"))
+
+    def refuse_login(self, request: Request) -> Answer:
+        if self.operation(request) != "DeleteShare":
+            return super().refuse_login(request)
+        return _ocs(request, 401, 997, "Current user is not logged in")
+
+    def _share_api(self, request: Request, path: str) -> Answer:
+        if request.headers.get("OCS-APIRequest") != "true":
+            return 412, {"Content-Type": "application/json"}, b'{"message":"CSRF check failed"}'
+        status = 200 if self.http_status_always_200 else None
+        if not path.startswith(_SHARES):
+            return _ocs(request, status or 404, 998, "Invalid query, please check the syntax.")
+        if request.method != "DELETE":
+            return 405, {}, b""
+        if self.shares.pop(path.removeprefix(_SHARES), None) is None:
+            return _ocs(request, status or 404, 404, "Wrong share ID, share does not exist")
+        return _ocs(request, 200, 200, "OK")
+
+
+def _ocs(request: Request, http_status: int, status: int, message: str) -> Answer:
+    meta = {"status": "ok" if status == 200 else "failure", "statuscode": status, "message": message}
+    if request.query.get("format") == ["json"]:
+        content = json.dumps({"ocs": {"meta": meta, "data": []}}).encode()
+        return http_status, {"Content-Type": "application/json; charset=utf-8"}, content
+    root = ElementTree.Element("ocs")
+    element = ElementTree.SubElement(root, "meta")
+    for name, value in meta.items():
+        ElementTree.SubElement(element, name).text = str(value)
+    ElementTree.SubElement(root, "data")
+    return http_status, {"Content-Type": "text/xml; charset=UTF-8"}, ElementTree.tostring(root, xml_declaration=True)
