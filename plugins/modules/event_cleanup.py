@@ -18,14 +18,15 @@ description:
   - In check mode the module shows exactly what a run would delete, and writes to nothing.
   - Objects are deleted before the rows that name them, a batch at a time, so that a run that was interrupted is
     completed by the next one.
-  - This version deletes no folders from Nextcloud or OpenCloud. A shared folder counts as one that cannot be deleted,
-    see O(fail_on_shared_folder_deletion_error).
+  - The shared folder of an event is deleted from Nextcloud or OpenCloud, its share links first. What happens when that
+    is impossible is up to O(fail_on_shared_folder_deletion_error).
 extends_documentation_fragment:
   - opentalk.maintenance.attributes
   - opentalk.maintenance.attributes.deletes
   - opentalk.maintenance.job
   - opentalk.maintenance.database
   - opentalk.maintenance.object_storage
+  - opentalk.maintenance.shared_folder
   - opentalk.maintenance.deletion
 options:
   days_since_last_occurrence:
@@ -109,7 +110,9 @@ failures:
       type: str
       sample: the object storage refused to delete it (AccessDenied)
 shared_folders_left_behind:
-  description: The shared folders of deleted events that could not be deleted and must be removed by hand.
+  description:
+    - The shared folders of deleted events that could not be deleted and must be removed by hand.
+    - In check mode those that can never be deleted, such as one outside the directory of the settings.
   returned: unless the options or settings are wrong
   type: list
   elements: dict
@@ -126,6 +129,10 @@ shared_folders_left_behind:
     shares:
       description: The ids of its share links.
       type: dict
+    reason:
+      description: Why it could not be deleted.
+      type: str
+      sample: the server answered every time with status 423
 plan:
   description:
     - What the run set out to do. In check mode this is what a run would do.

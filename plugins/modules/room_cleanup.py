@@ -23,6 +23,7 @@ extends_documentation_fragment:
   - opentalk.maintenance.job
   - opentalk.maintenance.database
   - opentalk.maintenance.object_storage
+  - opentalk.maintenance.shared_folder
   - opentalk.maintenance.deletion
 options:
   fail_on_shared_folder_deletion_error:
@@ -86,7 +87,9 @@ failures:
       type: str
       sample: the object storage refused to delete it (AccessDenied)
 shared_folders_left_behind:
-  description: The shared folders of deleted events that could not be deleted and must be removed by hand.
+  description:
+    - The shared folders of deleted events that could not be deleted and must be removed by hand.
+    - In check mode those that can never be deleted, such as one outside the directory of the settings.
   returned: unless the options or settings are wrong
   type: list
   elements: dict
@@ -103,6 +106,10 @@ shared_folders_left_behind:
     shares:
       description: The ids of its share links.
       type: dict
+    reason:
+      description: Why it could not be deleted.
+      type: str
+      sample: the server answered every time with status 423
 plan:
   description:
     - What the run set out to do. In check mode this is what a run would do.

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from ..engine.errors import ObjectStorageError, SharedFolderError
+from ..engine.errors import ObjectStorageError
 from ..engine.plan import Effects
 from ..systems.database import Database
 from ..systems.object_storage import ObjectStorage, asset_key
@@ -15,8 +15,9 @@ from ..systems.shared_folders.base import SharedFolder
 from . import shared_folders
 from .closure import Closure
 from .effects import Description
+from .folder_deletion import FolderDeletion, Refusals
 from .graph import DeletionGraph
-from .keys import KeySet
+from .keys import KeySet, without
 from .origins import roots_of
 from .selection import Select
 from .statements import delete_rows
@@ -30,14 +31,14 @@ class BatchOutcome:
     :ivar unselected: ids of roots that the job no longer chooses
     :ivar refused: ids of assets whose objects the storage refused to delete, with the reason
     :ivar kept: ids of roots that stay because of that
-    :ivar left_behind: shared folders of deleted events that could not be deleted
+    :ivar left_behind: shared folders of deleted events that could not be deleted, with the reason
     """
 
     effects: Effects
     unselected: list[str] = field(default_factory=list)
     refused: dict[str, str] = field(default_factory=dict)
     kept: list[str] = field(default_factory=list)
-    left_behind: list[SharedFolder] = field(default_factory=list)
+    left_behind: list[tuple[SharedFolder, str]] = field(default_factory=list)
 
 
 class BatchDeletion:
@@ -45,7 +46,7 @@ class BatchDeletion:
 
     :param select: the job's selection, asked again under the locks of the batch
     :param storage: where the objects of assets are
-    :param fail_on_folder: whether a shared folder that cannot be deleted stops the job
+    :param folders: deletes the shared folders of events
     :param report_limit: how many ids are reported of each kind
     :param roots: all roots of the plan
     """
@@ -56,8 +57,8 @@ class BatchDeletion:
         graph: DeletionGraph,
         select: Select,
         storage: ObjectStorage,
+        folders: FolderDeletion,
         *,
-        fail_on_folder: bool,
         report_limit: int,
         roots: KeySet,
     ) -> None:
@@ -65,7 +66,7 @@ class BatchDeletion:
         self._graph = graph
         self._select = select
         self._storage = storage
-        self._fail_on_folder = fail_on_folder
+        self._folders = folders
         self._report_limit = report_limit
         self._roots = roots
 
@@ -78,10 +79,9 @@ class BatchDeletion:
         outcome = BatchOutcome(Effects({}))
         with self._database.transaction():
             closure = self._lock(batch, outcome)
-            if self._fail_on_folder:
-                self._refuse_folders(closure)
+            refused = self._folders.delete(self._shared_folders(closure))
             closure = self._delete_objects(closure, outcome)
-            outcome.left_behind = self._folders(closure)
+            outcome.left_behind = self._left_behind(closure, refused)
             description = Description(closure, self._report_limit, self._roots)
             deleted, updated = delete_rows(self._database, closure)
         outcome.effects = description.effects(deleted, updated, ())
@@ -95,7 +95,7 @@ class BatchDeletion:
         selected = self._select(present)
         if selected.count == batch.count:
             return closure
-        outcome.unselected = _without(batch, set(selected.ids()))
+        outcome.unselected = without(batch, set(selected.ids()))
         return Closure(self._database, self._graph, selected, lock=True)
 
     def _delete_objects(self, closure: Closure, outcome: BatchOutcome) -> Closure:
@@ -108,7 +108,7 @@ class BatchDeletion:
         outcome.refused = {assets[key]: reason for key, reason in refused.items()}
         kept = set(roots_of(self._database, closure, "assets", list(outcome.refused)).ids())
         outcome.kept = sorted(kept)
-        rest = KeySet.of_ids(_without(closure.sets[self._graph.root], kept))
+        rest = KeySet.of_ids(without(closure.sets[self._graph.root], kept))
         remaining = Closure(self._database, self._graph, rest, lock=True)
         if not outcome.refused.keys().isdisjoint(remaining.keys("assets").ids()):
             raise ObjectStorageError(
@@ -117,16 +117,12 @@ class BatchDeletion:
             )
         return remaining
 
-    def _refuse_folders(self, closure: Closure) -> None:
-        for folder in self._folders(closure):
-            raise SharedFolderError(
-                f"The shared folder of event {folder.event_id} cannot be deleted (no provider is available);"
-                " remove it by hand and run the job again, or set fail_on_shared_folder_deletion_error to false."
-            )
-
-    def _folders(self, closure: Closure) -> list[SharedFolder]:
+    def _shared_folders(self, closure: Closure) -> list[SharedFolder]:
         return shared_folders.read(self._database, self._graph.catalogue, closure.keys("events"))
 
-
-def _without(keys: KeySet, ids: set[str]) -> list[str]:
-    return [key for key in keys.ids() if key not in ids]
+    def _left_behind(self, closure: Closure, refused: Refusals) -> list[tuple[SharedFolder, str]]:
+        # Only of events that really go.
+        if not refused:
+            return []
+        folders = self._shared_folders(closure)
+        return [(folder, refused[folder.event_id]) for folder in folders if folder.event_id in refused]

@@ -52,6 +52,11 @@ class KeySet:
             start = end + 1
 
 
+def without(keys: KeySet, ids: set[str]) -> list[str]:
+    """The ids of the keys that are not among these."""
+    return [key for key in keys.ids() if key not in ids]
+
+
 class Sql:
     """Builds SQL for key sets of a given catalogue. Values are always parameters, names always identifiers."""
 

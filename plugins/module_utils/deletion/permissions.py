@@ -37,11 +37,6 @@ def condition(closure: Closure) -> Any:
     return any_of(conditions)
 
 
-def invite_condition(invites: KeySet) -> Any:
-    """The condition that a row of casbin_rule is about one of these invites."""
-    return sql.SQL("ptype = 'p' AND {}").format(any_of(_equal("v0", "invite::", invites)))
-
-
 def _path(kind: str, keys: KeySet) -> list[Any]:
     # The resource itself, and everything below it.
     if not keys:

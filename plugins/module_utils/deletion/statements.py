@@ -34,6 +34,14 @@ def delete_rows(database: Database, closure: Closure) -> tuple[dict[str, int], d
     return {label: next(counts) for label, _ in deletes}, {label: next(counts) for label, _ in updates}
 
 
+def delete_permissions(database: Database, closure: Closure) -> int:
+    """Delete the permission rows of the closure's rows, and nothing else.
+
+    :returns: their number
+    """
+    return database.execute(_delete(closure.graph.catalogue.table(policy.PERMISSIONS), permissions.condition(closure)))
+
+
 def _run(database: Database, statements: list[Any]) -> tuple[int, ...]:
     names = [sql.Identifier(f"step_{number}") for number in range(len(statements))]
     return database.row(

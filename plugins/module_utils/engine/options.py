@@ -34,6 +34,20 @@ OBJECT_STORAGE: dict[str, Any] = {
     },
 }
 
+SHARED_FOLDER: dict[str, Any] = {
+    "shared_folder": {
+        "type": "dict",
+        "options": {
+            "provider": {"type": "str", "choices": ["nextcloud", "opencloud"]},
+            "url": {"type": "str"},
+            "username": {"type": "str"},
+            "password": {"type": "str", "no_log": True},
+            "directory": {"type": "str"},
+        },
+    },
+    "shared_folder_requests": {"type": "int", "default": 4},
+}
+
 TLS: dict[str, Any] = {
     "validate_certs": {"type": "bool", "default": True},
     "ca_path": {"type": "path"},
@@ -52,6 +66,7 @@ _BOUNDS: dict[str, tuple[float, float | None]] = {
     "timeout": (1, 10**9),
     "report_limit": (0, None),
     "batch_size": (1, 100_000),
+    "shared_folder_requests": (1, 64),
     "max_affected": (0, None),
     "max_affected_percent": (0, 100),
 }

@@ -14,13 +14,15 @@ class BatchSizer:
     """Grows and shrinks batches so that each takes about a second.
 
     :param largest: the most roots of a batch
+    :param smallest: the fewest, unless largest is less
     """
 
-    def __init__(self, largest: int) -> None:
+    def __init__(self, largest: int, smallest: int = 1) -> None:
         self._largest = largest
+        self._smallest = min(smallest, largest)
         self.size = min(FIRST, largest)
 
     def took(self, seconds: float) -> None:
         """Learn how long a batch of the current size took."""
         factor = min(4.0, max(0.25, TARGET / max(seconds, 0.001)))
-        self.size = max(1, min(self._largest, int(self.size * factor)))
+        self.size = max(self._smallest, min(self._largest, int(self.size * factor)))

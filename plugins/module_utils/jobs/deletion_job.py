@@ -5,117 +5,93 @@
 
 from __future__ import annotations
 
-import itertools
-import time
-from abc import abstractmethod
-from collections import deque
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from ..deletion import shared_folders
 from ..deletion.apply import BatchDeletion, BatchOutcome
 from ..deletion.closure import Closure
 from ..deletion.effects import Description, listings
+from ..deletion.folder_deletion import FolderDeletion
 from ..deletion.graph import DeletionGraph
-from ..deletion.keys import KeySet, Sql
-from ..deletion.references import Catalogue
-from ..deletion.selection import select_ids
+from ..deletion.keys import KeySet
 from ..engine import options
-from ..engine.errors import LockTimeoutError, TransientDatabaseError
-from ..engine.job import Job
-from ..engine.plan import Listing
-from ..systems.database import sql
+from ..engine.plan import Effects, Listing
 from ..systems.object_storage import ObjectStorage
-from .batches import BatchSizer
-
-ATTEMPTS = 3
-# Batches of one root that may fail for a lock before the job gives up: by then the whole table is locked.
-MOST_LOCKED = 10
+from ..systems.shared_folders.base import SharedFolder
+from ..systems.shared_folders.providers import provider
+from .batched_job import BatchedJob
 
 
-class DeletionJob(Job):
-    """Deletes rows of one table, with everything that goes with them.
+class DeletionJob(BatchedJob):
+    """Deletes rows of one table, with everything that goes with them, also in the object storage and the cloud.
 
-    :cvar root: the table
     :cvar deciding: tables whose rows decide on the selection, and are locked with the batch
     """
 
-    options = (options.DATABASE, options.OBJECT_STORAGE, options.TLS, options.REPORT, options.BATCHES, options.SAFETY)
-    root: ClassVar[str]
+    options = (*BatchedJob.options, options.OBJECT_STORAGE, options.SHARED_FOLDER, options.TLS)
     deciding: ClassVar[tuple[str, ...]] = ()
 
-    catalogue: Catalogue
     _graph: DeletionGraph
-    _roots: KeySet
     _storage: ObjectStorage
-
-    @abstractmethod
-    def select(self, within: KeySet | None) -> KeySet:
-        """The ids of the rows to delete, in their order.
-
-        :param within: where given, only these rows are asked about
-        """
-
-    def select_where(self, condition: Any, within: KeySet | None) -> KeySet:
-        """The rows of the job's table that meet a condition, in which the table is called ``chosen_from``.
-
-        :param within: as for :meth:`select`
-        """
-        table = self.catalogue.table(self.root)
-        conditions = [condition]
-        if within is not None:
-            conditions.append(Sql(self.catalogue).within(table, ("id",), within, ("id",)))
-        query = sql.SQL("SELECT id FROM {} chosen_from WHERE {} ORDER BY id").format(
-            Sql.name(table), sql.SQL(" AND ").join(conditions)
-        )
-        return select_ids(self.run.database, query)
+    _folders: FolderDeletion
+    _planned_folders: list[SharedFolder]
+    _deletion: BatchDeletion
 
     def listings(self) -> dict[str, Listing]:
         return listings(self.run.options["report_limit"])
 
     def prepare(self) -> None:
-        self._storage = ObjectStorage(
-            self.run.settings.object_storage(),
-            deadline=self.run.deadline,
-            gate=self.run.gate,
-            validate_certs=self.run.options["validate_certs"],
-            ca_path=self.run.options["ca_path"],
+        connection = {
+            "deadline": self.run.deadline,
+            "gate": self.run.gate,
+            "validate_certs": self.run.options["validate_certs"],
+            "ca_path": self.run.options["ca_path"],
+        }
+        self._storage = ObjectStorage(self.run.settings.object_storage(), **connection)
+        parallel = self.run.options["shared_folder_requests"]
+        self._folders = FolderDeletion(
+            provider(self.run.settings.shared_folder(), parallel=parallel, **connection),
+            parallel=parallel,
+            fail=self.run.parameters["fail_on_shared_folder_deletion_error"],
+        )
+        # So that as many folders as may be are worked on at once, however slow their server is.
+        self.smallest_batch = parallel
+
+    def read_schema(self) -> None:
+        self._graph = DeletionGraph(self.catalogue, self.catalogue.table(self.root), self.deciding)
+
+    def describe(self) -> Effects:
+        closure = Closure(self.run.database, self._graph, self.roots)
+        self._planned_folders = shared_folders.read(self.run.database, self.catalogue, closure.keys("events"))
+        description = Description(closure, self.run.options["report_limit"], self.roots)
+        return description.effects(
+            closure.counts(), closure.update_counts(), self._folders.deletable(self._planned_folders)
         )
 
     def plan(self) -> None:
-        self.catalogue = Catalogue(self.run.database)
-        self._graph = DeletionGraph(self.catalogue, self.catalogue.table(self.root), self.deciding)
-        with self.run.database.transaction(snapshot=True):
-            self._roots = self.select(None)
-            if self._roots:
-                closure = Closure(self.run.database, self._graph, self._roots)
-                folders = shared_folders.read(self.run.database, self.catalogue, closure.keys("events"))
-                description = Description(closure, self.run.options["report_limit"], self._roots)
-                self.run.plan = description.effects(closure.counts(), closure.update_counts(), folders)
-        self.run.affected = self._roots.count
-        self.run.log.info(f"{self.root.capitalize()} to be deleted: {self._roots.count}")
+        self._planned_folders = []
+        super().plan()
+        self.run.log.info(f"{self.root.capitalize()} to be deleted: {self.roots.count}")
+        if self._planned_folders and not self.run.gate.is_open:
+            self._preview_folders()
         if self.run.plan["assets"].count:
             for warning in self._storage.check():
                 self.run.warn(warning)
 
-    def total(self) -> int:
-        table = sql.SQL("SELECT count(*) FROM {}").format(Sql.name(self.catalogue.table(self.root)))
-        return self.run.database.row(table)[0]
-
     def apply(self) -> None:
-        deletion = BatchDeletion(
+        self._deletion = BatchDeletion(
             self.run.database,
             self._graph,
             self.select,
             self._storage,
-            fail_on_folder=self.run.parameters["fail_on_shared_folder_deletion_error"],
+            self._folders,
             report_limit=self.run.options["report_limit"],
-            roots=self._roots,
+            roots=self.roots,
         )
-        sizer, ids = BatchSizer(self.run.options["batch_size"]), self._roots.ids()
-        while batch := list(itertools.islice(ids, sizer.size)):
-            started = time.monotonic()
-            self._delete(deletion, batch)
-            sizer.took(time.monotonic() - started)
+        try:
+            super().apply()
+        finally:
+            self._count_folders()
         if left := len(self.run.shared_folders_left_behind):
             self.run.warn(
                 f"Shared folders that could not be deleted: {left};"
@@ -123,47 +99,49 @@ class DeletionJob(Job):
             )
         self.run.log.info(f"{self.root.capitalize()} deleted: {self.run.done[self.root].count}")
 
-    def _delete(self, deletion: BatchDeletion, batch: list[str]) -> None:
-        """Delete a batch; where a lock stands in the way, in ever smaller parts, so that only what is locked stays."""
-        parts, locked = deque([batch]), 0
-        while parts:
-            part = parts.popleft()
-            try:
-                self._account(self._attempt(deletion, part))
-            except TransientDatabaseError:
-                if len(part) > 1:
-                    parts.extendleft([part[len(part) // 2 :], part[: len(part) // 2]])
-                    continue
-                locked += 1
-                if locked > MOST_LOCKED:
-                    raise
-                self._fail(self.root, part[0], "another session holds a lock on it")
+    def delete_batch(self, batch: KeySet) -> BatchOutcome:
+        return self._deletion.delete(batch)
 
-    def _attempt(self, deletion: BatchDeletion, ids: list[str]) -> BatchOutcome:
-        for attempt in range(1, ATTEMPTS):
-            try:
-                return deletion.delete(KeySet.of_ids(ids))
-            except LockTimeoutError:
-                raise
-            except TransientDatabaseError:
-                self.run.deadline.sleep(0.1 * attempt)
-        return deletion.delete(KeySet.of_ids(ids))
-
-    def _account(self, outcome: BatchOutcome) -> None:
-        self.run.done.add(outcome.effects)
-        if outcome.unselected:
-            limit = self.run.options["report_limit"]
-            self.run.log.info(
-                f"{self.root.capitalize()} of the plan that no longer match and stay: {len(outcome.unselected)}: "
-                + ", ".join(outcome.unselected[:limit])
-            )
+    def account(self, outcome: BatchOutcome) -> None:
+        super().account(outcome)
         for root in outcome.kept:
-            self._fail(self.root, root, "the object of one of its assets could not be deleted")
+            self.fail(self.root, root, "the object of one of its assets could not be deleted")
         for asset_id, reason in outcome.refused.items():
-            self._fail("assets", asset_id, reason)
-        for folder in outcome.left_behind:
-            self.run.shared_folders_left_behind.append(folder.as_left_behind())
+            self.fail("assets", asset_id, reason)
+        for folder, reason in outcome.left_behind:
+            self._leave_behind(folder, reason)
+        self._count_folders()
 
-    def _fail(self, kind: str, identifier: str, reason: str) -> None:
-        self.run.failures.append({"kind": kind, "id": identifier, "reason": reason})
-        self.run.log.error(f"{kind} {identifier}: {reason}")
+    def _preview_folders(self) -> None:
+        """Say what will become of the folders, as far as that can be known without changing anything."""
+        folders = self._planned_folders
+        undeletable = self._folders.undeletable(folders)
+        missing, unanswered = self._folders.look(self._folders.deletable(folders))
+        self.run.log.info(
+            f"Shared folders to be deleted: {len(folders) - len(undeletable)}, of which are already gone: {len(missing)}"
+        )
+        for folder in folders:
+            if folder.event_id in undeletable:
+                self._leave_behind(folder, undeletable[folder.event_id])
+        if undeletable:
+            self.run.warn(
+                f"Shared folders that cannot be deleted: {len(undeletable)}, listed in shared_folders_left_behind;"
+                f" {self._consequence()}."
+            )
+        if unanswered:
+            event_id, reason = next(iter(unanswered.items()))
+            self.run.warn(
+                f"Shared folders about which the server gives no answer: {len(unanswered)}, the first of them that of"
+                f" event {event_id} ({reason}); if it stays so, {self._consequence()}."
+            )
+
+    def _consequence(self) -> str:
+        if self.run.parameters["fail_on_shared_folder_deletion_error"]:
+            return "a run will stop at the first of them"
+        return "a run will delete their events and leave the folders for somebody to remove by hand"
+
+    def _leave_behind(self, folder: SharedFolder, reason: str) -> None:
+        self.run.shared_folders_left_behind.append(folder.as_left_behind(reason))
+
+    def _count_folders(self) -> None:
+        self.run.done["shared_folders"].add(folder.as_item() for folder in self._folders.take_deleted())

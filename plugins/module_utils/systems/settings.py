@@ -101,9 +101,15 @@ class Settings:
                 f"The shared folder provider ({self._where('shared_folder', 'provider', 'shared_folder')})"
                 " must be nextcloud or opencloud."
             )
+        url = self._required(values, "shared_folder", "url", "shared_folder")
+        if not re.match(r"https?://[^/]", url):
+            raise ConfigurationError(
+                f"The address of the shared folders ({self._where('shared_folder', 'url', 'shared_folder')})"
+                " must begin with http:// or https:// and name a host."
+            )
         return SharedFolderSettings(
             provider=provider,
-            url=self._required(values, "shared_folder", "url", "shared_folder"),
+            url=url,
             username=self._required(values, "shared_folder", "username", "shared_folder"),
             password=self._required(values, "shared_folder", "password", "shared_folder"),
             directory=self._optional(values, "shared_folder", "directory", "shared_folder"),

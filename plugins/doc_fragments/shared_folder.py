@@ -1,0 +1,39 @@
+# SPDX-FileCopyrightText: The opentalk.maintenance authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+
+class ModuleDocFragment:
+    DOCUMENTATION = r"""
+options:
+  shared_folder:
+    description:
+      - Overrides the section C([shared_folder]) of the settings, key by key.
+      - Where neither is set, a folder that the database names counts as one that cannot be deleted.
+    type: dict
+    suboptions:
+      provider:
+        description: What the server is.
+        type: str
+        choices: [nextcloud, opencloud]
+      url:
+        description: The address of the server.
+        type: str
+      username:
+        description: The id of the user who owns the folders.
+        type: str
+      password:
+        description: The password of that user, or an app password.
+        type: str
+      directory:
+        description: The directory that holds all shared folders. A folder outside of it is never deleted.
+        type: str
+  shared_folder_requests:
+    description: The number of shared folders that are worked on at the same time, from 1 to 64.
+    type: int
+    default: 4
+requirements:
+  - requests
+"""

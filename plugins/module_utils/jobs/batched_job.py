@@ -1,0 +1,142 @@
+# SPDX-FileCopyrightText: The opentalk.maintenance authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What the jobs that delete have in common: they plan once, then delete a batch at a time."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from abc import abstractmethod
+from collections import deque
+from typing import Any, ClassVar
+
+from ..deletion.apply import BatchOutcome
+from ..deletion.keys import KeySet, Sql
+from ..deletion.references import Catalogue
+from ..deletion.selection import select_ids
+from ..engine import options
+from ..engine.errors import LockTimeoutError, TransientDatabaseError
+from ..engine.job import Job
+from ..engine.plan import Effects
+from ..systems.database import sql
+from .batches import BatchSizer
+
+ATTEMPTS = 3
+# Batches of one root that may fail for a lock before the job gives up: by then the whole table is locked.
+MOST_LOCKED = 10
+
+
+class BatchedJob(Job):
+    """Chooses rows of one table, the roots, and deletes what goes with them.
+
+    :cvar root: the table
+    :cvar smallest_batch: the fewest roots of a batch, however long it takes
+    """
+
+    options = (options.DATABASE, options.REPORT, options.BATCHES, options.SAFETY)
+    root: ClassVar[str]
+    smallest_batch = 1
+
+    catalogue: Catalogue
+    roots: KeySet
+
+    @abstractmethod
+    def select(self, within: KeySet | None) -> KeySet:
+        """The ids of the rows to delete, in their order.
+
+        :param within: where given, only these rows are asked about
+        """
+
+    def read_schema(self) -> None:  # noqa: B027 - optional
+        """Learn from the catalogue what the job needs before it plans.
+
+        :raises SchemaError: the schema is one that the job cannot work with
+        """
+
+    @abstractmethod
+    def describe(self) -> Effects:
+        """What deleting the roots means; called in the snapshot in which they were chosen."""
+
+    @abstractmethod
+    def delete_batch(self, batch: KeySet) -> BatchOutcome:
+        """Delete some of the roots in one transaction.
+
+        :raises MaintenanceError: the batch's rows all stay
+        """
+
+    def select_where(self, condition: Any, within: KeySet | None) -> KeySet:
+        """The rows of the job's table that meet a condition, in which the table is called ``chosen_from``.
+
+        :param within: as for :meth:`select`
+        """
+        table = self.catalogue.table(self.root)
+        conditions = [condition]
+        if within is not None:
+            conditions.append(Sql(self.catalogue).within(table, ("id",), within, ("id",)))
+        query = sql.SQL("SELECT id FROM {} chosen_from WHERE {} ORDER BY id").format(
+            Sql.name(table), sql.SQL(" AND ").join(conditions)
+        )
+        return select_ids(self.run.database, query)
+
+    def plan(self) -> None:
+        self.catalogue = Catalogue(self.run.database)
+        self.read_schema()
+        with self.run.database.transaction(snapshot=True):
+            self.roots = self.select(None)
+            if self.roots:
+                self.run.plan = self.describe()
+        self.run.affected = self.roots.count
+
+    def total(self) -> int:
+        table = sql.SQL("SELECT count(*) FROM {}").format(Sql.name(self.catalogue.table(self.root)))
+        return self.run.database.row(table)[0]
+
+    def apply(self) -> None:
+        sizer = BatchSizer(self.run.options["batch_size"], smallest=self.smallest_batch)
+        ids = self.roots.ids()
+        while batch := list(itertools.islice(ids, sizer.size)):
+            started = time.monotonic()
+            self._delete(batch)
+            sizer.took(time.monotonic() - started)
+
+    def account(self, outcome: BatchOutcome) -> None:
+        """Add what became of a batch to the run's record."""
+        self.run.done.add(outcome.effects)
+        if outcome.unselected:
+            limit = self.run.options["report_limit"]
+            self.run.log.info(
+                f"{self.root.capitalize()} of the plan that no longer match and stay: {len(outcome.unselected)}: "
+                + ", ".join(outcome.unselected[:limit])
+            )
+
+    def fail(self, kind: str, identifier: str, reason: str) -> None:
+        """Record that something stays."""
+        self.run.failures.append({"kind": kind, "id": identifier, "reason": reason})
+        self.run.log.error(f"{kind} {identifier}: {reason}")
+
+    def _delete(self, batch: list[str]) -> None:
+        """Delete a batch; where a lock stands in the way, in ever smaller parts, so that only what is locked stays."""
+        parts, locked = deque([batch]), 0
+        while parts:
+            part = parts.popleft()
+            try:
+                self.account(self._attempt(part))
+            except TransientDatabaseError:
+                if len(part) > 1:
+                    parts.extendleft([part[len(part) // 2 :], part[: len(part) // 2]])
+                    continue
+                locked += 1
+                if locked > MOST_LOCKED:
+                    raise
+                self.fail(self.root, part[0], "another session holds a lock on it")
+
+    def _attempt(self, ids: list[str]) -> BatchOutcome:
+        for attempt in range(1, ATTEMPTS):
+            try:
+                return self.delete_batch(KeySet.of_ids(ids))
+            except LockTimeoutError:
+                raise
+            except TransientDatabaseError:
+                self.run.deadline.sleep(0.1 * attempt)
+        return self.delete_batch(KeySet.of_ids(ids))
