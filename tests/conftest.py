@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import tempfile
@@ -19,7 +20,10 @@ from support import collection  # noqa: E402
 
 sys.path.insert(0, str(collection.link(Path(_COLLECTIONS.name))))
 
+from support.cloud_server import CloudServer  # noqa: E402
+from support.nextcloud import NextcloudServer  # noqa: E402
 from support.object_storage import ObjectStorageServer, S3ServerUnavailable  # noqa: E402
+from support.opencloud import OpenCloudServer  # noqa: E402
 from support.postgresql import PostgreSQLServer  # noqa: E402
 from support.s3_proxy import S3Proxy  # noqa: E402
 from support.world import World  # noqa: E402
@@ -61,6 +65,18 @@ def storage() -> Iterator[ObjectStorageServer]:
 def s3_proxy(storage: ObjectStorageServer) -> Iterator[S3Proxy]:
     with S3Proxy(storage) as proxy:
         yield proxy
+
+
+@pytest.fixture
+def open_cloud() -> Iterator[Callable[..., CloudServer]]:
+    """Starts cloud servers, `open_cloud(provider)`, and ends them after the test."""
+    with contextlib.ExitStack() as servers:
+
+        def make(provider: str = "nextcloud", **options: str) -> CloudServer:
+            kind = {kind.provider: kind for kind in (NextcloudServer, OpenCloudServer)}[provider]
+            return servers.enter_context(kind("opentalk@example.org", "pass:word ü", **options))
+
+        yield make
 
 
 @pytest.fixture

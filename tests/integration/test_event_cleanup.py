@@ -258,30 +258,6 @@ def test_safety_limits_touch_nothing(open_world: Open) -> None:
     assert world.run("event_cleanup", max_affected=planned, max_affected_percent=60)["changed"]
 
 
-@pytest.mark.parametrize("fail", [False, True])
-@pytest.mark.parametrize("version", [52, 67])
-def test_shared_folder_that_cannot_be_deleted(open_world: Open, version: int, fail: bool) -> None:
-    world = open_world(version)
-    build = Builder(world.connection)
-    old = datetime.now(timezone.utc) - timedelta(days=90)
-    event = build.event(build.user(), starts_at=old, ends_at=old)
-    build.shared_folder(event, path=f"opentalk/meetings/{event}")
-    build.asset(build.room_of(event))
-    world.upload()
-    before, objects = world.rows(), world.objects()
-    run = world.run("event_cleanup", fail_on_shared_folder_deletion_error=fail)
-    assert run["plan"]["shared_folders"]["count"] == 1
-    if fail:
-        assert run["failed"] and event in run["msg"]
-        assert (world.rows(), world.objects()) == (before, objects)
-    else:
-        (left,) = run["shared_folders_left_behind"]
-        assert (left["event_id"], left["provider"], left["path"]) == (event, "nextcloud", f"opentalk/meetings/{event}")
-        assert left["shares"] == {"write": "17", "read": "18"}
-        assert world.ids("events") == set()
-    assert "planted" not in str(run) and "https://" not in str(run)
-
-
 @pytest.mark.parametrize("rule", ["", "ON DELETE CASCADE", "ON DELETE SET NULL"])
 @pytest.mark.parametrize("target", ["events (id)", "rooms (id)", "invites (id)"])
 def test_new_foreign_key(open_world: Open, rule: str, target: str) -> None:

@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
+from support.cloud_server import CloudServer
 from support.oracle import survivors
 from support.schemas import SCHEMAS
-from support.snapshot import added, counts, removed
+from support.snapshot import Snapshot, added, counts, removed
 from support.world import World
 
 DISABLED = "SELECT id::text FROM users WHERE disabled_since < now() - interval '30 days'"
@@ -34,21 +35,33 @@ CASES: list[tuple[str, dict[str, Any], str, str]] = [
 ]
 
 
-@pytest.mark.parametrize("version", SCHEMAS)
+# Up to migration 64 all folders are on Nextcloud.
+INSTALLATIONS = [*((version, "nextcloud") for version in SCHEMAS), (67, "opencloud")]
+
+
+@pytest.mark.parametrize(("version", "provider"), INSTALLATIONS)
 @pytest.mark.parametrize(("module", "options", "table", "oracle"), CASES)
 def test_plan_is_effect(
-    open_world: Callable[..., World], version: int, module: str, options: dict[str, Any], table: str, oracle: str
+    open_world: Callable[..., World],
+    open_cloud: Callable[..., CloudServer],
+    version: int,
+    provider: str,
+    module: str,
+    options: dict[str, Any],
+    table: str,
+    oracle: str,
 ) -> None:
-    world = open_world(version)
+    world, cloud = open_world(version), open_cloud(provider)
     world.fill(events=440, users=60)
-    rows, objects = world.rows(), world.objects()
+    world.share_folders_on(cloud)
+    rows, objects, folders = world.rows(), world.objects(), set(cloud.folders)
     expected = {row[0] for row in world.query(oracle)}
 
     preview = world.run(module, check_mode=True, diff=True, **options)
     assert preview["changed"]
     assert world.rows() == rows
     assert world.objects() == objects
-    assert world.proxy.writes == []
+    assert world.proxy.writes == cloud.writes == []
     assert preview["done"]["rows_deleted"] == {}
 
     run = world.run(module, **options)
@@ -71,6 +84,7 @@ def test_plan_is_effect(
         done, planned = run["done"][kind], preview["plan"][kind]
         assert not planned["truncated"]
         assert {**done, "ids": sorted(done["ids"])} == {**planned, "ids": sorted(planned["ids"])}
+    _check_folders(cloud, folders, rows, after, run)
 
     assert set(run["done"][table]["ids"]) == expected != set()
     assert {row for row in world.ids(table)} == _ids_before(rows, table) - expected
@@ -78,18 +92,31 @@ def test_plan_is_effect(
     _check_nothing_dangles(world, run["done"], version)
 
     world.proxy.clear()
+    cloud.clear()
     again = world.run(module, **options)
     assert not again["changed"]
     assert world.rows() == after
-    assert world.proxy.writes == []
+    assert world.proxy.writes == cloud.writes == []
 
 
-def _ids_before(rows: dict[str, list[str]], table: str) -> set[str]:
+def _check_folders(cloud: CloudServer, before: set[str], rows: Snapshot, after: Snapshot, run: dict[str, Any]) -> None:
+    recorded = {row["event_id"]: row["path"] for row in map(json.loads, rows["event_shared_folders"])}
+    left = {row["event_id"]: row["path"] for row in map(json.loads, after["event_shared_folders"])}
+    gone = recorded.keys() - left.keys()
+    assert run["shared_folders_left_behind"] == []
+    for effects in (run["plan"], run["done"]):
+        items = {item["event_id"]: (item["provider"], item["path"]) for item in effects["shared_folders"]["items"]}
+        assert items == {event: (cloud.provider, recorded[event]) for event in gone}
+        assert effects["shared_folders"]["count"] == len(items)
+    assert before - cloud.folders == {recorded[event] for event in gone}
+    assert sorted(cloud.shares.values()) == sorted([*left.values(), *left.values()])
 
+
+def _ids_before(rows: Snapshot, table: str) -> set[str]:
     return {json.loads(row)["id"] for row in rows[table]}
 
 
-def _of_others(rows: dict[str, list[str]], after: dict[str, list[str]], users: set[str]) -> set[str]:
+def _of_others(rows: Snapshot, after: Snapshot, users: set[str]) -> set[str]:
     gone = _ids_before(rows, "events") - _ids_before(after, "events")
     events = map(json.loads, rows["events"])
     return {event["id"] for event in events if event["id"] in gone and event["created_by"] not in users}
@@ -104,12 +131,13 @@ def _check_objects(world: World, before: dict[str, int], plan: dict[str, Any]) -
 
 
 def _check_nothing_dangles(world: World, done: dict[str, Any], version: int) -> None:
-    asset_without_room = "SELECT FROM assets a WHERE NOT EXISTS (SELECT FROM room_assets r WHERE r.asset_id = a.id)"
+    asset_without_room = "SELECT 1 FROM assets a WHERE NOT EXISTS (SELECT FROM room_assets r WHERE r.asset_id = a.id)"
     assert world.query(asset_without_room) == []
     if version < 66:
         gone = [thing for kind in ("events", "rooms", "invites") for thing in done[kind]["ids"]]
         assert not any(done[kind]["truncated"] for kind in ("events", "rooms", "invites"))
         patterns = [f"%{thing}%" for thing in gone]
         assert (
-            world.query("SELECT FROM casbin_rule WHERE v0 LIKE ANY(%s) OR v1 LIKE ANY(%s)", (patterns, patterns)) == []
+            world.query("SELECT 1 FROM casbin_rule WHERE v0 LIKE ANY(%s) OR v1 LIKE ANY(%s)", (patterns, patterns))
+            == []
         )

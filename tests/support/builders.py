@@ -101,10 +101,16 @@ class Builder:
         )
         return [row[0] for row in rows]
 
-    def shared_folder(self, event: str, path: str) -> str:
-        shares: dict[str, Any] = {"write_share_id": "17", "read_share_id": "18"}
+    def shared_folder(self, event: str, path: str, record: dict[str, Any] | None = None) -> str:
+        """A record of a shared folder.
+
+        :param record: what the provider knows of it, in the form of `provider_data`
+        """
+        record = record or {"type": "nextcloud", "write_share_id": "17", "read_share_id": "18"}
         if ("event_shared_folders", "provider_data") in self._columns:
-            shares = {"provider_data": json.dumps({"type": "nextcloud", **shares})}
+            shares = {"provider_data": json.dumps(record)}
+        else:
+            shares = {column: record[column] for column in ("write_share_id", "read_share_id")}
         return self._insert(
             "event_shared_folders",
             **{

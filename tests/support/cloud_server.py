@@ -30,7 +30,9 @@ class CloudServer(RecordingServer):
     :param base: the path below which the server answers, as behind a reverse proxy: "/cloud"
     """
 
+    provider: ClassVar[str]
     share_api: ClassVar[str]
+    directory = "opentalk/meetings"
 
     def __init__(self, username: str, password: str, *, base: str = "") -> None:
         super().__init__()
@@ -38,6 +40,17 @@ class CloudServer(RecordingServer):
         self.url += base
         self.folders: set[str] = set()
         self.shares: dict[str, str] = {}
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """What the controller's settings say about this server."""
+        return {
+            "provider": self.provider,
+            "url": self.url,
+            "username": self.username,
+            "password": self.password,
+            "directory": self.directory,
+        }
 
     def make_folder(self, path: str) -> None:
         """Make a folder and all above it."""

@@ -21,6 +21,7 @@ class NextcloudServer(CloudServer):
     With `http_status_always_200` the share API tells only in the body of its answer what became of a request.
     """
 
+    provider = "nextcloud"
     share_api = "/ocs/"
     http_status_always_200 = False
 

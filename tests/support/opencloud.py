@@ -19,6 +19,7 @@ _ID_CHARACTERS = frozenset("$!")
 class OpenCloudServer(CloudServer):
     """An OpenCloud server with one user and one space (drive)."""
 
+    provider = "opencloud"
     share_api = "/graph/"
 
     def __init__(self, username: str, password: str, *, base: str = "") -> None:

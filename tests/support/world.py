@@ -5,10 +5,14 @@
 from __future__ import annotations
 
 import itertools
+import json
 from datetime import datetime
 from typing import Any
 
+from psycopg2.extras import execute_values
+
 from support import installation
+from support.cloud_server import CloudServer
 from support.modules import run_in_process, run_module
 from support.object_storage import ObjectStorageServer
 from support.postgresql import PostgreSQLServer
@@ -26,6 +30,7 @@ class World:
         self.database = server.database_for(version)
         self.bucket = f"controller-{next(_numbers)}"
         self.connection: Any = None
+        self.cloud: CloudServer | None = None
 
     def open(self, **bucket: bool) -> World:
         self.storage.create_bucket(self.bucket, **bucket)
@@ -49,10 +54,28 @@ class World:
         """Store the object of every asset."""
         self.storage.upload(self.bucket, installation.objects(self.connection))
 
+    def share_folders_on(self, cloud: CloudServer) -> None:
+        """Make every folder that the database records on this server, with share links, and let modules know it."""
+        self.cloud = cloud
+        records = {
+            event: cloud.shared_folder(path)
+            for event, path in self.query("SELECT event_id::text, path FROM event_shared_folders")
+        }
+        if self.has("event_shared_folders", "provider_data"):
+            values, columns = "(event_id, data)", "provider_data = data::jsonb"
+            rows = [(event, json.dumps(record)) for event, record in records.items()]
+        else:
+            values, columns = "(event_id, write, read)", "write_share_id = write, read_share_id = read"
+            rows = [(event, record["write_share_id"], record["read_share_id"]) for event, record in records.items()]
+        with self.connection, self.connection.cursor() as cursor:
+            statement = f"UPDATE event_shared_folders f SET {columns} FROM (VALUES %s) v {values}"
+            execute_values(cursor, f"{statement} WHERE f.event_id = v.event_id::uuid", rows)
+
     @property
     def options(self) -> dict[str, Any]:
         return {
             "database_url": self.server.url(self.database),
+            **({"shared_folder": self.cloud.settings} if self.cloud else {}),
             "object_storage": {
                 "uri": self.proxy.url,
                 "bucket": self.bucket,
@@ -80,6 +103,11 @@ class World:
             f" $$ SELECT '{now.isoformat()}'::timestamptz $$;"
             f'ALTER DATABASE "{self.database}" SET search_path = frozen, public, pg_catalog'
         )
+
+    def has(self, table: str, column: str) -> bool:
+        """Whether the schema has that column."""
+        found = "SELECT 1 FROM information_schema.columns WHERE (table_schema, table_name, column_name) = ('public', %s, %s)"
+        return bool(self.query(found, (table, column)))
 
     def rows(self) -> Snapshot:
         return snapshot(self.connection)
