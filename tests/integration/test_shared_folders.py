@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from typing import Any
@@ -241,6 +242,7 @@ def test_passing_fault_is_outlasted(
     open_installation: Callable[..., Cloud], monkeypatch: pytest.MonkeyPatch, provider: str, fault: str
 ) -> None:
     monkeypatch.setattr(client, "READ_TIMEOUT", 0.5)
+    monkeypatch.setattr(client, "BACKOFF", 0.05)
     cloud = open_installation(provider)
     event = cloud.folder("one")
     PASSING[fault](cloud.server)
@@ -337,7 +339,13 @@ def test_server_that_is_down_is_not_asked_for_every_folder(
 def test_a_few_requests_at_a_time(open_installation: Callable[..., Cloud], parallel: int) -> None:
     cloud = open_installation()
     events = {cloud.folder(f"folder {number}") for number in range(96)}
-    cloud.server.hang(0.05, lambda request: True)
+
+    def wait_for_the_others(request: Request) -> None:
+        end = time.monotonic() + 10
+        while cloud.server.most_parallel < parallel and time.monotonic() < end:
+            time.sleep(0.005)
+
+    cloud.server.on_request(wait_for_the_others)
     run = cloud.run(shared_folder_requests=parallel, report_limit=50)
     assert run["done"]["shared_folders"]["count"] == len(events)
     assert len(run["done"]["shared_folders"]["items"]) == 50
