@@ -89,6 +89,25 @@ class Builder:
             **columns,
         )
 
+    def invite(self, room: str, **columns: Any) -> str:
+        """An invite by the room's owner, with its permissions."""
+        ((owner,),) = self._execute("SELECT created_by::text FROM rooms WHERE id = %s", (room,))
+        invite = self._insert(
+            "invites",
+            **{"id": _id(), "created_by": owner, "updated_by": owner, "room": room, "active": True, **columns},
+        )
+        for path in (f"/rooms/{room}", f"/rooms/{room}/start"):
+            self.permission(f"invite::{invite}", path)
+        return invite
+
+    def permission(self, subject: str, path: str) -> None:
+        """A permission row, where the schema has them."""
+        if ("casbin_rule", "v0") in self._columns:
+            self._execute(
+                "INSERT INTO casbin_rule (ptype, v0, v1, v2, v3, v4, v5) VALUES ('p', %s, %s, 'get', '', '', '')",
+                (subject, path),
+            )
+
     def asset(self, room: str, size: int = 10) -> str:
         return self.assets(room, 1, size)[0]
 

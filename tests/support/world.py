@@ -4,8 +4,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import datetime
 from typing import Any
 
@@ -20,6 +24,8 @@ from support.s3_proxy import S3Proxy
 from support.snapshot import Snapshot, snapshot
 
 _numbers = itertools.count(1)
+# Jobs that touch nothing else take no options for anything else.
+DATABASE_ONLY = {"invite_cleanup"}
 
 
 class World:
@@ -85,16 +91,34 @@ class World:
             },
         }
 
+    def options_of(self, module: str) -> dict[str, Any]:
+        """Those of the options that a module takes."""
+        return {"database_url": self.options["database_url"]} if module in DATABASE_ONLY else self.options
+
     def run(self, module: str, *, check_mode: bool = False, diff: bool = False, **options: Any) -> dict[str, Any]:
-        return run_module(module, check_mode=check_mode, diff=diff, **{**self.options, **options})
+        return run_module(module, check_mode=check_mode, diff=diff, **{**self.options_of(module), **options})
 
     def run_bare(self, module: str, **options: Any) -> dict[str, Any]:
         """Run a module that is not told where this installation is."""
         return run_module(module, **options)
 
-    def run_in_process(self, module: str, check_mode: bool) -> dict[str, Any]:
+    def run_in_process(self, module: str, *, check_mode: bool = False, **options: Any) -> dict[str, Any]:
         """The same in a process of its own, as on another host."""
-        return run_in_process(module, {**self.options, "_ansible_check_mode": check_mode})
+        return run_in_process(module, {**self.options_of(module), **options, "_ansible_check_mode": check_mode})
+
+    @contextlib.contextmanager
+    def in_background(self, module: str, **options: Any) -> Iterator[Future[dict[str, Any]]]:
+        """The result to come of a module that runs in a process of its own."""
+        with ThreadPoolExecutor(1) as executor:
+            yield executor.submit(self.run_in_process, module, **options)
+
+    def wait_for_lock(self) -> None:
+        """Wait until a session of this database waits for a lock."""
+        waiting = "SELECT 1 FROM pg_stat_activity WHERE datname = %s AND wait_event_type = 'Lock'"
+        end = time.monotonic() + 30
+        while not self.query(waiting, (self.database,)):
+            assert time.monotonic() < end, "no session waits for a lock"
+            time.sleep(0.02)
 
     def freeze(self, now: datetime) -> None:
         """Stop the clock of the database for all sessions to come."""
