@@ -171,7 +171,7 @@ def test_demo() -> None:
         timeout=600,
     )
     assert played.returncode == 0, played.stdout + played.stderr
-    assert played.stdout.count("yes  ") == 5
+    assert played.stdout.count("yes  ") == 6
     scratch.rmdir()
     assert not [path for path in Path("/proc").glob("[0-9]*/cmdline") if str(scratch).encode() in _content(path)]
 

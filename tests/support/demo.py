@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The opentalk.maintenance authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The demo: event_cleanup on a made-up installation, previewed, run, and run again."""
+"""The demo: a job on a made-up installation, previewed, run, and run again."""
 
 from __future__ import annotations
 
@@ -15,54 +15,61 @@ import time
 from pathlib import Path
 from typing import Any
 
-from support import collection, installation
+from support import collection, installation, shared_folders
+from support.nextcloud import NextcloudServer
 from support.object_storage import ObjectStorageServer
 from support.postgresql import PostgreSQLServer
-from support.snapshot import counts, removed, snapshot
+from support.snapshot import deleted, snapshot
 
 USERS, EVENTS, MIGRATION, BUCKET = 400, 3000, 67, "controller"
+JOBS = ("event_cleanup", "adhoc_event_cleanup", "room_cleanup", "user_cleanup", "invite_cleanup")
 # How many ids of each list in a diff are shown.
 DIFF_LINES = 6
 
 _started = time.monotonic()
 
 
-def main() -> int:
+def main(job: str = "event_cleanup") -> int:
+    if job not in JOBS:
+        raise SystemExit(f"The demo shows one of these jobs: {', '.join(JOBS)}.")
     with contextlib.ExitStack() as stack:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="opentalk-demo-")))
         say("Starting PostgreSQL and an S3 server ...")
         server = stack.enter_context(PostgreSQLServer(embedded=True))
         storage = stack.enter_context(ObjectStorageServer.start("moto", require=True))
-        say(f"{server.description} and {storage.description} are running")
+        cloud = stack.enter_context(NextcloudServer("opentalk", "password"))
+        say(f"{server.description}, {storage.description} and a stand-in for Nextcloud are running")
         database = server.database_for(MIGRATION)
         connection = stack.enter_context(contextlib.closing(server.connect(database)))
         installation.fill(connection, seed=2026, users=USERS, events=EVENTS, invites=3)
         storage.create_bucket(BUCKET)
         objects = list(installation.objects(connection))
+        shared_folders.make(connection, cloud)
         say(f"Made up {USERS} users and {EVENTS} events; storing {len(objects)} recordings ...")
         storage.upload(BUCKET, objects)
         config = scratch / "controller.toml"
-        write_settings(config, server.url(database), storage)
+        write_settings(config, server.url(database), storage, cloud)
         environment = ansible_environment(scratch)
 
-        def world() -> tuple[Any, set[str]]:
-            return snapshot(connection), set(storage.objects(BUCKET))
+        def world() -> tuple[Any, set[str], set[str]]:
+            return snapshot(connection), set(storage.objects(BUCKET)), set(cloud.folders)
 
         before = world()
-        preview = play("1. The preview: nothing is changed", ["--check", "--diff"], config, environment)
+        preview = play(job, "1. The preview: nothing is changed", ["--check", "--diff"], config, environment)
         previewed = world()
-        run = play("2. The run", [], config, environment)
+        run = play(job, "2. The run", [], config, environment)
         after = world()
-        again = play("3. The same run again: nothing is left to do", [], config, environment)
+        again = play(job, "3. The same run again: nothing is left to do", [], config, environment)
         final = world()
 
-    gone = counts(removed(before[0], after[0]))
+    gone = deleted(before[0], after[0])
     checks = {
-        "the preview changed no row and no object": before == previewed,
+        "the preview changed no row, object or folder": before == previewed,
         "the run deleted exactly the rows of the preview": gone == preview["plan"]["rows_deleted"] != {},
         "the run deleted exactly the objects of the preview": {key.split("/")[1] for key in before[1] - after[1]}
-        == set(preview["plan"]["assets"]["ids"])
-        != set(),
+        == set(preview["plan"].get("assets", {}).get("ids", ())),
+        "the run deleted exactly the folders of the preview": before[2] - after[2]
+        == {folder["path"] for folder in preview["plan"].get("shared_folders", {}).get("items", ())},
         "the run reported what it did": run["done"]["rows_deleted"] == gone and run["changed"],
         "the second run changed nothing": not again["changed"] and final == after,
     }
@@ -77,7 +84,7 @@ def say(text: str) -> None:
     print(f"[{time.monotonic() - _started:5.1f}s] {text}", flush=True)
 
 
-def write_settings(path: Path, url: str, storage: ObjectStorageServer) -> None:
+def write_settings(path: Path, url: str, storage: ObjectStorageServer, cloud: NextcloudServer) -> None:
     values = {
         "database": {"url": url},
         "minio": {
@@ -86,6 +93,7 @@ def write_settings(path: Path, url: str, storage: ObjectStorageServer) -> None:
             "access_key": storage.access_key,
             "secret_key": storage.secret_key,
         },
+        "shared_folder": cloud.settings,
     }
     path.touch(mode=0o600)
     path.write_text(
@@ -114,10 +122,12 @@ def ansible_environment(scratch: Path) -> dict[str, str]:
     }
 
 
-def play(title: str, options: list[str], config: Path, environment: dict[str, str]) -> dict[str, Any]:
+def play(job: str, title: str, options: list[str], config: Path, environment: dict[str, str]) -> dict[str, Any]:
     """Run the playbook as an operator does, print what it prints, and give the result of the job."""
-    arguments = ["opentalk.maintenance.event_cleanup", "-i", "localhost,", "-c", "local", *options]
+    arguments = [f"opentalk.maintenance.{job}", "-i", "localhost,", "-c", "local", *options]
     arguments += ["-e", f"opentalk_maintenance_controller_config={config}"]
+    if job == "invite_cleanup":  # of this schema, nothing but the invites can be deleted
+        arguments += ["-e", "invite_cleanup_delete_invites=true"]
     command = [str(Path(sys.executable).with_name("ansible-playbook")), *arguments]
     shown = " ".join(arguments).replace(str(config), config.name)
     print(f"\n=== {title}\n$ ansible-playbook {shown}\n", flush=True)
@@ -148,4 +158,4 @@ def shorten(output: str) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(*sys.argv[1:]))

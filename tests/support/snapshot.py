@@ -41,3 +41,10 @@ def added(before: Snapshot, after: Snapshot) -> Snapshot:
 def counts(rows: Snapshot) -> dict[str, int]:
     """The number of rows by table."""
     return {table: len(values) for table, values in rows.items()}
+
+
+def deleted(before: Snapshot, after: Snapshot) -> dict[str, int]:
+    """The number of rows by table that are gone rather than changed, where none was inserted."""
+    changed = counts(added(before, after))
+    gone = {table: number - changed.get(table, 0) for table, number in counts(removed(before, after)).items()}
+    return {table: number for table, number in gone.items() if number}

@@ -6,16 +6,13 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import json
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import datetime
 from typing import Any
 
-from psycopg2.extras import execute_values
-
-from support import installation
+from support import installation, shared_folders
 from support.cloud_server import CloudServer
 from support.modules import run_in_process, run_module
 from support.object_storage import ObjectStorageServer
@@ -63,19 +60,7 @@ class World:
     def share_folders_on(self, cloud: CloudServer) -> None:
         """Make every folder that the database records on this server, with share links, and let modules know it."""
         self.cloud = cloud
-        records = {
-            event: cloud.shared_folder(path)
-            for event, path in self.query("SELECT event_id::text, path FROM event_shared_folders")
-        }
-        if self.has("event_shared_folders", "provider_data"):
-            values, columns = "(event_id, data)", "provider_data = data::jsonb"
-            rows = [(event, json.dumps(record)) for event, record in records.items()]
-        else:
-            values, columns = "(event_id, write, read)", "write_share_id = write, read_share_id = read"
-            rows = [(event, record["write_share_id"], record["read_share_id"]) for event, record in records.items()]
-        with self.connection, self.connection.cursor() as cursor:
-            statement = f"UPDATE event_shared_folders f SET {columns} FROM (VALUES %s) v {values}"
-            execute_values(cursor, f"{statement} WHERE f.event_id = v.event_id::uuid", rows)
+        shared_folders.make(self.connection, cloud)
 
     @property
     def options(self) -> dict[str, Any]:
@@ -127,11 +112,6 @@ class World:
             f" $$ SELECT '{now.isoformat()}'::timestamptz $$;"
             f'ALTER DATABASE "{self.database}" SET search_path = frozen, public, pg_catalog'
         )
-
-    def has(self, table: str, column: str) -> bool:
-        """Whether the schema has that column."""
-        found = "SELECT 1 FROM information_schema.columns WHERE (table_schema, table_name, column_name) = ('public', %s, %s)"
-        return bool(self.query(found, (table, column)))
 
     def rows(self) -> Snapshot:
         return snapshot(self.connection)
