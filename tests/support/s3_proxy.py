@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
+from urllib.parse import unquote_plus
 from xml.etree import ElementTree
 
 from support.object_storage import ObjectStorageServer
@@ -40,6 +42,21 @@ class S3Proxy(RecordingProxy):
             if request.operation == "DeleteObjects"
         ]
 
+    def make_older(self, keys: set[str], age: timedelta) -> None:
+        """From now on listings show these objects as written that much earlier."""
+
+        def answer(request: Request) -> Answer:
+            status, headers, body = self.answer(request)
+            root = ElementTree.fromstring(body)
+            for entry in root.iterfind(f"{_NAMESPACE}Contents"):
+                modified = entry.find(f"{_NAMESPACE}LastModified")
+                if unquote_plus(entry.findtext(f"{_NAMESPACE}Key", "")) in keys and modified is not None:
+                    written = datetime.fromisoformat(str(modified.text).replace("Z", "+00:00"))
+                    modified.text = f"{written - age:%Y-%m-%dT%H:%M:%S.%fZ}"
+            return status, headers, ElementTree.tostring(root)
+
+        self.fault(answer, lambda request: request.operation == "ListObjectsV2")
+
     def refuse_keys(self, codes: dict[str, str]) -> None:
         """From now on DeleteObjects deletes all but these keys, and reports the error code of each of these."""
 
@@ -49,9 +66,12 @@ class S3Proxy(RecordingProxy):
             deleted = [entry for entry in entries if entry["Key"] not in codes]
             refused = [{**entry, "Code": codes[entry["Key"]]} for entry in entries if entry["Key"] in codes]
             if deleted:
-                answer = self._client.delete_objects(Bucket=bucket, Delete={"Objects": deleted, "Quiet": True})
+                answer = self._client.delete_objects(Bucket=bucket, Delete={"Objects": deleted})
                 refused += answer.get("Errors", [])
+                deleted = answer.get("Deleted", [])
             root = ElementTree.Element("DeleteResult", xmlns=_NAMESPACE.strip("{}"))
+            for entry in deleted:
+                ElementTree.SubElement(ElementTree.SubElement(root, "Deleted"), "Key").text = entry["Key"]
             for entry in refused:
                 error = ElementTree.SubElement(root, "Error")
                 for name, value in {**entry, "Message": "refused"}.items():

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from .deadline import Deadline
 from .log import JobLog
 from .plan import Effects, Listing
+from .safety import DefaultLimit
 
 if TYPE_CHECKING:
     from ..systems.database import Database
@@ -62,11 +63,13 @@ class Job(ABC):
     :cvar job_type: its name, which is the module's
     :cvar options: the option groups that it takes besides its parameters, the settings file and those of the run
     :cvar uses_database: whether it needs a database connection, and with it the lock
+    :cvar default_limit: how much it may touch where the operator sets no limit, None for any number
     """
 
     job_type: ClassVar[str]
     options: ClassVar[tuple[dict[str, Any], ...]] = ()
     uses_database: ClassVar[bool] = True
+    default_limit: ClassVar[DefaultLimit | None] = None
 
     def __init__(self, run: Run) -> None:
         self.run = run
@@ -92,3 +95,8 @@ class Job(ABC):
     @abstractmethod
     def apply(self) -> None:
         """Do what is planned, and fill the run's record of what was done."""
+
+    def fail(self, kind: str, identifier: str, reason: str) -> None:
+        """Record that something stays as it is."""
+        self.run.failures.append({"kind": kind, "id": identifier, "reason": reason})
+        self.run.log.error(f"{kind} {identifier}: {reason}")

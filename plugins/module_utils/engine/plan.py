@@ -15,11 +15,13 @@ class Listing:
 
     :param limit: how many are listed
     :param key: the name of the list in the result
+    :param informative: whether these things only are there, so that they are no effect
     """
 
-    def __init__(self, limit: int, key: str = "ids") -> None:
+    def __init__(self, limit: int, key: str = "ids", *, informative: bool = False) -> None:
         self.limit = limit
         self.key = key
+        self.informative = informative
         self.count = 0
         self.listed: list[Any] = []
 
@@ -47,9 +49,15 @@ class Listing:
 class SizedListing(Listing):
     """A listing of things that have a size, which is summed up in bytes."""
 
-    def __init__(self, limit: int, key: str = "ids") -> None:
-        super().__init__(limit, key)
+    def __init__(self, limit: int, key: str = "ids", *, informative: bool = False) -> None:
+        super().__init__(limit, key, informative=informative)
         self.bytes = 0
+
+    def add_sized(self, things: Iterable[tuple[Any, int]]) -> None:
+        """Count, list and sum up more things, each with its size in bytes."""
+        for thing, size in things:
+            self.add([thing])
+            self.bytes += size
 
     def merge(self, other: Listing) -> None:
         super().merge(other)
@@ -57,6 +65,16 @@ class SizedListing(Listing):
 
     def as_result(self) -> dict[str, Any]:
         return {**super().as_result(), "bytes": self.bytes}
+
+
+class Tally(SizedListing):
+    """Things that are counted and summed up in bytes, but have no id that could be shown."""
+
+    def __init__(self, *, informative: bool = False) -> None:
+        super().__init__(0, informative=informative)
+
+    def as_result(self) -> dict[str, Any]:
+        return {"count": self.count, "bytes": self.bytes}
 
 
 class Effects:
@@ -70,13 +88,13 @@ class Effects:
         self.rows_deleted: Counter[str] = Counter()
         self.rows_updated: Counter[str] = Counter()
 
-    def __getitem__(self, kind: str) -> Listing:
+    def __getitem__(self, kind: str) -> Any:
         return self.listings[kind]
 
     def __bool__(self) -> bool:
         """Whether there is any effect."""
         return bool(
-            any(listing.count for listing in self.listings.values())
+            any(listing.count and not listing.informative for listing in self.listings.values())
             or sum(self.rows_deleted.values())
             or sum(self.rows_updated.values())
         )

@@ -36,7 +36,8 @@ def diff(effects: Effects) -> list[dict[str, str]]:
     """What goes or went, an entry for each kind of thing, as YAML."""
     entries = []
     for kind, values in effects.as_result().items():
-        if values and values.get("count", True):
+        listing = effects.listings.get(kind)
+        if values and values.get("count", True) and not (listing and listing.informative):
             lines = list(_yaml_lines(values))
             entries.append(
                 {

@@ -108,6 +108,7 @@ def _execute_with_database(job: Job, run: Run, *, check_mode: bool) -> None:
         job.total,
         max_affected=run.options.get("max_affected"),
         max_percent=run.options.get("max_affected_percent"),
+        default=job.default_limit,
     )
     if check_mode:
         return
@@ -115,7 +116,7 @@ def _execute_with_database(job: Job, run: Run, *, check_mode: bool) -> None:
     if run.failures:
         first = run.failures[0]
         raise IncompleteError(
-            f"Not everything could be deleted: {len(run.failures)} entries in failures name what stays in the database,"
+            f"Not everything could be done: {len(run.failures)} entries in failures name what stays as it is,"
             f" the first of them {first['kind']} {first['id']} ({first['reason']}); mend the cause and run the job again."
         )
 

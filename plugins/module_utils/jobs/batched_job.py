@@ -5,10 +5,7 @@
 
 from __future__ import annotations
 
-import itertools
-import time
 from abc import abstractmethod
-from collections import deque
 from typing import Any, ClassVar
 
 from ..deletion.apply import BatchOutcome
@@ -16,15 +13,10 @@ from ..deletion.keys import KeySet, Sql
 from ..deletion.references import Catalogue
 from ..deletion.selection import select_ids
 from ..engine import options
-from ..engine.errors import LockTimeoutError, TransientDatabaseError
 from ..engine.job import Job
 from ..engine.plan import Effects
 from ..systems.database import sql
-from .batches import BatchSizer
-
-ATTEMPTS = 3
-# Batches of one root that may fail for a lock before the job gives up: by then the whole table is locked.
-MOST_LOCKED = 10
+from .batches import Batches
 
 
 class BatchedJob(Job):
@@ -93,12 +85,13 @@ class BatchedJob(Job):
         return self.run.database.row(table)[0]
 
     def apply(self) -> None:
-        sizer = BatchSizer(self.run.options["batch_size"], smallest=self.smallest_batch)
-        ids = self.roots.ids()
-        while batch := list(itertools.islice(ids, sizer.size)):
-            started = time.monotonic()
-            self._delete(batch)
-            sizer.took(time.monotonic() - started)
+        Batches(
+            lambda ids: self.account(self.delete_batch(KeySet.of_ids(ids))),
+            lambda identifier, reason: self.fail(self.root, identifier, reason),
+            self.run.deadline,
+            largest=self.run.options["batch_size"],
+            smallest=self.smallest_batch,
+        ).run(self.roots.ids())
 
     def account(self, outcome: BatchOutcome) -> None:
         """Add what became of a batch to the run's record."""
@@ -109,34 +102,3 @@ class BatchedJob(Job):
                 f"{self.root.capitalize()} of the plan that no longer match and stay: {len(outcome.unselected)}: "
                 + ", ".join(outcome.unselected[:limit])
             )
-
-    def fail(self, kind: str, identifier: str, reason: str) -> None:
-        """Record that something stays."""
-        self.run.failures.append({"kind": kind, "id": identifier, "reason": reason})
-        self.run.log.error(f"{kind} {identifier}: {reason}")
-
-    def _delete(self, batch: list[str]) -> None:
-        """Delete a batch; where a lock stands in the way, in ever smaller parts, so that only what is locked stays."""
-        parts, locked = deque([batch]), 0
-        while parts:
-            part = parts.popleft()
-            try:
-                self.account(self._attempt(part))
-            except TransientDatabaseError:
-                if len(part) > 1:
-                    parts.extendleft([part[len(part) // 2 :], part[: len(part) // 2]])
-                    continue
-                locked += 1
-                if locked > MOST_LOCKED:
-                    raise
-                self.fail(self.root, part[0], "another session holds a lock on it")
-
-    def _attempt(self, ids: list[str]) -> BatchOutcome:
-        for attempt in range(1, ATTEMPTS):
-            try:
-                return self.delete_batch(KeySet.of_ids(ids))
-            except LockTimeoutError:
-                raise
-            except TransientDatabaseError:
-                self.run.deadline.sleep(0.1 * attempt)
-        return self.delete_batch(KeySet.of_ids(ids))

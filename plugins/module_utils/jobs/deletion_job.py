@@ -17,6 +17,7 @@ from ..deletion.keys import KeySet
 from ..engine import options
 from ..engine.plan import Effects, Listing
 from ..systems.object_storage import ObjectStorage
+from ..systems.object_storage_client import StorageClient
 from ..systems.shared_folders.base import SharedFolder
 from ..systems.shared_folders.providers import provider
 from .batched_job import BatchedJob
@@ -47,7 +48,7 @@ class DeletionJob(BatchedJob):
             "validate_certs": self.run.options["validate_certs"],
             "ca_path": self.run.options["ca_path"],
         }
-        self._storage = ObjectStorage(self.run.settings.object_storage(), **connection)
+        self._storage = ObjectStorage(StorageClient(self.run.settings.object_storage(), **connection))
         parallel = self.run.options["shared_folder_requests"]
         self._folders = FolderDeletion(
             provider(self.run.settings.shared_folder(), parallel=parallel, **connection),

@@ -6,26 +6,19 @@
 from __future__ import annotations
 
 import itertools
-import traceback
-from collections.abc import Callable, Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from datetime import datetime
+from email.utils import parsedate_to_datetime
+from typing import Any, NamedTuple
 
-from ..engine.deadline import Deadline
-from ..engine.errors import MissingLibraryError, ObjectStorageError
-from .object_storage_errors import failure, refusal
-from .settings import ObjectStorageSettings
-from .write_gate import WriteGate
+from ..engine.errors import ObjectStorageError
+from .object_storage_client import PARALLEL_REQUESTS, StorageClient
+from .object_storage_errors import refusal
 
 # The most keys that DeleteObjects takes.
 KEYS_PER_REQUEST = 1000
-CONNECT_TIMEOUT = 5.0
-READ_TIMEOUT = 30.0
-ATTEMPTS = 4
-# Requests for the versions of single keys that are under way at once.
-PARALLEL_LISTINGS = 8
-# Seconds by which a request may begin late without a shorter timeout.
-TOLERANCE = 1.0
 
 
 def asset_key(asset_id: str) -> str:
@@ -33,28 +26,35 @@ def asset_key(asset_id: str) -> str:
     return f"assets/{asset_id}"
 
 
-class ObjectStorage:
-    """The controller's bucket. The connection is made when it is first used.
+class StoredObject(NamedTuple):
+    """An object as a listing shows it.
 
-    :param gate: asked before every request
-    :param ca_path: a file of CA certificates, or None for those of the system
+    :ivar size: in bytes
+    :ivar modified: when it was last written, in ISO 8601
+    :ivar listed_at: the server's clock when it was listed, as in the HTTP header Date
     """
 
-    def __init__(
-        self,
-        settings: ObjectStorageSettings,
-        *,
-        deadline: Deadline,
-        gate: WriteGate,
-        validate_certs: bool,
-        ca_path: str | None,
-    ) -> None:
-        self._settings = settings
-        self._deadline = deadline
-        self._gate = gate
-        self._verify: bool | str = (ca_path or True) if validate_certs else False
-        self._client: Any = None
-        self._client_timeout = 0.0
+    key: str
+    size: int
+    modified: str
+    listed_at: str
+
+    @property
+    def age(self) -> float:
+        """Seconds since it was last written, by the server's clock; -1 where the server does not tell."""
+        try:
+            modified = datetime.fromisoformat(self.modified.replace("Z", "+00:00"))
+            # The header has whole seconds, so that what was just written can seem to be of the future.
+            return max(0.0, (parsedate_to_datetime(self.listed_at) - modified).total_seconds())
+        except (ValueError, TypeError):
+            return -1.0
+
+
+class ObjectStorage:
+    """The controller's bucket."""
+
+    def __init__(self, client: StorageClient) -> None:
+        self._client = client
         self._versioned = False
 
     def check(self) -> list[str]:
@@ -63,43 +63,109 @@ class ObjectStorage:
         :returns: warnings
         :raises ObjectStorageError: it is not, or the server cannot be reached
         """
-        self._call(lambda client: client.head_bucket(Bucket=self._settings.bucket))
+        self._client.call(lambda client: client.head_bucket(Bucket=self._client.bucket))
+        return self.learn_versioning()
+
+    def learn_versioning(self) -> list[str]:
+        """Ask whether the bucket keeps versions, so that they are deleted as well.
+
+        :returns: warnings
+        """
         try:
-            answer = self._call(lambda client: client.get_bucket_versioning(Bucket=self._settings.bucket))
+            answer = self._client.call(lambda client: client.get_bucket_versioning(Bucket=self._client.bucket))
         except ObjectStorageError:
             return [
-                f"It is unknown whether bucket {self._settings.bucket} keeps versions, because the server refuses to tell;"
+                f"It is unknown whether bucket {self._client.bucket} keeps versions, because the server refuses to tell;"
                 " older versions of deleted objects may remain."
             ]
         self._versioned = "Status" in answer
         return []
+
+    def objects(self) -> Iterator[StoredObject]:
+        """Every current object of the bucket, in the order of the keys, with a request for each thousand.
+
+        :raises ObjectStorageError: a request failed; what was listed until then is not all
+        :raises DeadlineExceeded: the deadline passed meanwhile
+        """
+        position: dict[str, str] = {}
+        while True:
+            page = self._client.call(
+                lambda client, position=position: client.list_objects_v2(Bucket=self._client.bucket, **position)
+            )
+            self._check_listing(page)
+            listed_at = page["ResponseMetadata"]["HTTPHeaders"].get("date", "")
+            for entry in page.get("Contents", ()):
+                yield StoredObject(entry["Key"], entry["Size"], entry["LastModified"], listed_at)
+            if not page.get("IsTruncated"):
+                return
+            position = {"ContinuationToken": page["NextContinuationToken"]}
+
+    def absent(self, keys: list[str]) -> set[str]:
+        """Those of the keys that have no object at this moment.
+
+        :raises ObjectStorageError: the server did not tell of one of them
+        :raises DeadlineExceeded: the deadline passed meanwhile
+        """
+        with ThreadPoolExecutor(PARALLEL_REQUESTS) as executor:
+            found = dict(zip(keys, executor.map(self._exists, keys), strict=True))
+        missing = {key for key, exists in found.items() if not exists}
+        if missing:
+            # An object in a bucket that is gone is "not found" as well.
+            self._client.call(lambda client: client.head_bucket(Bucket=self._client.bucket))
+        return missing
 
     def delete(self, keys: Iterable[str]) -> dict[str, str]:
         """Delete objects, with all their versions where the bucket keeps versions.
 
         An object that is not there counts as deleted.
 
-        :returns: the keys that the server refused to delete, with the reason
+        :returns: the keys that the server refused to delete or did not confirm, with the reason
         :raises ObjectStorageError: a request failed as a whole
         :raises DeadlineExceeded: the deadline passed meanwhile
         """
         refused: dict[str, str] = {}
         for chunk in _chunks(self._identifiers(keys), KEYS_PER_REQUEST):
-            answer = self._call(
-                lambda client, chunk=chunk: client.delete_objects(
-                    Bucket=self._settings.bucket, Delete={"Objects": chunk, "Quiet": True}
-                )
+            answer = self._client.call(
+                lambda client, chunk=chunk: client.delete_objects(Bucket=self._client.bucket, Delete={"Objects": chunk})
             )
+            # What is in neither list was not answered by an S3 server, whatever the HTTP status says.
+            open_keys = Counter(identifier["Key"] for identifier in chunk)
+            open_keys.subtract(entry.get("Key") for entry in answer.get("Deleted", ()))
             for error in answer.get("Errors", ()):
+                open_keys[error["Key"]] -= 1
                 if error.get("Code") not in ("NoSuchKey", "NoSuchVersion"):
                     refused[error["Key"]] = refusal(error.get("Code", "unknown"))
+            for key in open_keys:
+                if open_keys[key] > 0:
+                    refused.setdefault(key, "the object storage did not confirm that it was deleted")
         return refused
+
+    def _check_listing(self, page: dict[str, Any]) -> None:
+        # A page of another server, such as that of a login, has no such element and would seem to be an empty listing.
+        if "IsTruncated" not in page:
+            raise ObjectStorageError(
+                f"The object storage did not answer the listing of bucket {self._client.bucket} as an S3 server does; check"
+                " uri in section [minio] of the controller's settings or in the option object_storage, then run the job"
+                " again."
+            )
+
+    def _exists(self, key: str) -> bool:
+        def head(client: Any) -> bool:
+            try:
+                client.head_object(Bucket=self._client.bucket, Key=key)
+            except client.exceptions.ClientError as error:
+                if error.response["ResponseMetadata"]["HTTPStatusCode"] != 404:
+                    raise
+                return False
+            return True
+
+        return self._client.call(head)
 
     def _identifiers(self, keys: Iterable[str]) -> Iterator[dict[str, str]]:
         if not self._versioned:
             yield from ({"Key": key} for key in keys)
             return
-        with ThreadPoolExecutor(PARALLEL_LISTINGS) as executor:
+        with ThreadPoolExecutor(PARALLEL_REQUESTS) as executor:
             for chunk in _chunks(keys, KEYS_PER_REQUEST):
                 for versions in executor.map(self._versions, chunk):
                     yield from versions
@@ -108,77 +174,15 @@ class ObjectStorage:
         found: list[dict[str, str]] = []
         position: dict[str, str] = {}
         while True:
-            listing = {"Bucket": self._settings.bucket, "Prefix": key, **position}
-            page = self._call(lambda client, listing=listing: client.list_object_versions(**listing))
+            listing = {"Bucket": self._client.bucket, "Prefix": key, **position}
+            page = self._client.call(lambda client, listing=listing: client.list_object_versions(**listing))
+            self._check_listing(page)
             for version in itertools.chain(page.get("Versions", ()), page.get("DeleteMarkers", ())):
                 if version["Key"] == key:
                     found.append({"Key": key, "VersionId": version["VersionId"]})
             if not page.get("IsTruncated"):
                 return found
             position = {"KeyMarker": page["NextKeyMarker"], "VersionIdMarker": page["NextVersionIdMarker"]}
-
-    def _call(self, request: Callable[[Any], Any]) -> Any:
-        from botocore.exceptions import BotoCoreError, ClientError
-
-        while True:
-            self._deadline.check()
-            try:
-                return request(self._connected())
-            except _TimeoutTooLong:
-                self._client = None
-            except (BotoCoreError, ClientError) as error:
-                self._deadline.check()
-                raise failure(error, self._settings) from None
-            except ValueError:
-                # botocore refuses addresses without saying so in an exception of its own.
-                raise ObjectStorageError(
-                    "The address of the object storage cannot be used; correct the key uri of section [minio] in the"
-                    " controller's settings or in the option object_storage."
-                ) from None
-
-    def _connected(self) -> Any:
-        # A client's timeouts are fixed when it is made, so near the deadline a new one is needed.
-        if self._client is None or self._client_timeout > self._deadline.remaining() + TOLERANCE:
-            self._client_timeout = self._deadline.bound(READ_TIMEOUT)
-            self._client = self._make_client(self._client_timeout)
-        return self._client
-
-    def _make_client(self, timeout: float) -> Any:
-        try:
-            import boto3
-            from botocore.config import Config
-        except ImportError:
-            raise MissingLibraryError("boto3", traceback.format_exc()) from None
-        session = boto3.session.Session(
-            aws_access_key_id=self._settings.access_key,
-            aws_secret_access_key=self._settings.secret_key,
-            region_name=self._settings.region,
-        )
-        client = session.client(
-            "s3",
-            endpoint_url=self._settings.uri,
-            verify=self._verify,
-            config=Config(
-                connect_timeout=min(CONNECT_TIMEOUT, timeout),
-                read_timeout=timeout,
-                retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
-                max_pool_connections=PARALLEL_LISTINGS,
-                s3={"addressing_style": "path" if self._settings.force_path_style else "auto"},
-                request_checksum_calculation="when_required",
-                response_checksum_validation="when_required",
-            ),
-        )
-        client.meta.events.register("before-send.s3", self._before_send)
-        return client
-
-    def _before_send(self, request: Any, **kwargs: Any) -> None:
-        self._gate.check(request.method, "the object storage")
-        if self._deadline.remaining() + TOLERANCE < self._client_timeout:
-            raise _TimeoutTooLong
-
-
-class _TimeoutTooLong(Exception):
-    """A request, or its repetition, would end after the deadline with the timeout that the client has."""
 
 
 def _chunks(things: Iterable[Any], size: int) -> Iterator[list[Any]]:

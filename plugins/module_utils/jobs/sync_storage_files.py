@@ -1,0 +1,204 @@
+# SPDX-FileCopyrightText: The opentalk.maintenance authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""sync_storage_files: sizes of assets as the storage has them, and what has lost its other half."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from ..deletion.closure import Closure
+from ..deletion.graph import DeletionGraph
+from ..deletion.keys import KeySet
+from ..deletion.references import Catalogue
+from ..deletion.statements import delete_rows
+from ..engine import options
+from ..engine.job import Job
+from ..engine.plan import Effects, Listing, SizedListing, Tally
+from ..systems.object_storage import ObjectStorage, asset_key
+from ..systems.object_storage_client import StorageClient
+from . import asset_rows
+from .asset_comparison import Comparison, Records
+from .batches import Batches
+
+
+class SyncStorageFiles(Job):
+    job_type = "sync_storage_files"
+    options = (options.DATABASE, options.OBJECT_STORAGE, options.TLS, options.REPORT, options.BATCHES, options.SAFETY)
+
+    _storage: ObjectStorage
+    _graph: DeletionGraph
+    _comparison: Comparison
+    _old_orphans: Records
+
+    def listings(self) -> dict[str, Listing]:
+        limit = self.run.options["report_limit"]
+        return {
+            "assets_resized": Listing(limit, key="items"),
+            "assets_missing": Listing(limit),
+            "orphaned_objects": SizedListing(limit, informative=not self._deletes_orphans),
+            "young_orphaned_objects": SizedListing(limit, informative=True),
+            "unknown_objects": Tally(informative=True),
+        }
+
+    def prepare(self) -> None:
+        self._storage = ObjectStorage(
+            StorageClient(
+                self.run.settings.object_storage(),
+                deadline=self.run.deadline,
+                gate=self.run.gate,
+                validate_certs=self.run.options["validate_certs"],
+                ca_path=self.run.options["ca_path"],
+            )
+        )
+
+    def plan(self) -> None:
+        catalogue = Catalogue(self.run.database)
+        self._graph = DeletionGraph(catalogue, catalogue.table("assets"))
+        self._comparison, self._old_orphans = Comparison(), Records(1)
+        with self.run.database.transaction(snapshot=True):
+            self._compare()
+            missing = self._missing
+            self.run.plan["assets_missing"].add(
+                itertools.islice(missing.ids(), self.run.options["report_limit"]), len(missing)
+            )
+            self._describe_rows()
+        self._describe_resized(self._comparison.resized, self.run.plan)
+        self.run.affected = len(missing) + (len(self._old_orphans) if self._deletes_orphans else 0)
+        self._log_plan()
+        if self._deletes_orphans and self._old_orphans:
+            for warning in self._storage.learn_versioning():
+                self.run.warn(warning)
+
+    def total(self) -> int:
+        return self._comparison.assets
+
+    def apply(self) -> None:
+        self._each("assets", self._comparison.resized, self._resize)
+        self._each("assets", self._missing, self._settle_missing)
+        if self._deletes_orphans:
+            self._each("objects", self._old_orphans, self._delete_orphans)
+
+    @property
+    def _deletes_rows(self) -> bool:
+        return self.run.parameters["missing_storage_file_handling"] == "delete_asset_entry"
+
+    @property
+    def _deletes_orphans(self) -> bool:
+        return self.run.parameters["orphaned_objects"] == "delete"
+
+    @property
+    def _missing(self) -> Records:
+        """The assets without an object about which there is something to do."""
+        return self._comparison.missing if self._deletes_rows else self._comparison.missing_with_size
+
+    # Plan
+
+    def _compare(self) -> None:
+        minimum = self.run.parameters["orphan_min_age"]
+        # The first rows are read before the first objects: what is uploaded and recorded meanwhile is no row without an
+        # object, but a young object without a row.
+        for asset_id, stored in self._comparison.orphans(
+            asset_rows.stream(self.run.database, self._graph.root), self._storage.objects()
+        ):
+            old = stored.age >= minimum
+            if old:
+                self._old_orphans.add(asset_id, stored.size)
+            kind = "young_orphaned_objects" if self._deletes_orphans and not old else "orphaned_objects"
+            self.run.plan[kind].add_sized([(asset_id, stored.size)])
+        unknown = self.run.plan["unknown_objects"]
+        unknown.count, unknown.bytes = self._comparison.unknown, self._comparison.unknown_bytes
+
+    def _describe_rows(self) -> None:
+        plan = self.run.plan
+        plan.rows_updated[self._graph.root.label] = len(self._comparison.resized)
+        if not self._deletes_rows:
+            plan.rows_updated[self._graph.root.label] += len(self._missing)
+        elif self._missing:
+            closure = Closure(self.run.database, self._graph, KeySet.of_ids(list(self._missing.ids())))
+            plan.rows_deleted.update(closure.counts())
+            plan.rows_updated.update(closure.update_counts())
+
+    def _describe_resized(self, assets: Iterable[tuple[Any, ...]], effects: Effects) -> None:
+        effects["assets_resized"].add(
+            {"id": asset_id, "from": recorded, "to": stored} for asset_id, recorded, stored in assets
+        )
+
+    def _log_plan(self) -> None:
+        plan, found, log = self.run.plan, self._comparison, self.run.log
+        log.info(
+            f"Assets in the database: {found.assets}, of which have an object: {found.assets - len(found.missing)}"
+        )
+        log.info(f"Assets whose size is to be corrected: {plan['assets_resized'].count}")
+        handling = "to be deleted" if self._deletes_rows else "whose size is to be set to zero"
+        log.info(f"Assets without an object {handling}: {plan['assets_missing'].count}")
+        for kind, text in (
+            ("orphaned_objects", f"no asset knows{' and that are to be deleted' if self._deletes_orphans else ''}"),
+            ("young_orphaned_objects", "no asset knows yet"),
+            ("unknown_objects", "do not have the key of an asset"),
+        ):
+            if plan[kind].count:
+                log.info(f"Objects that {text}: {plan[kind].count} ({plan[kind].bytes} bytes)")
+        if found.assets and not found.objects:
+            self.run.warn(
+                "The bucket holds no object of any asset; check that the settings name the right bucket before anything"
+                " is recorded as missing."
+            )
+
+    # Apply
+
+    def _each(self, kind: str, records: Records, work: Callable[[list[Any]], None]) -> None:
+        Batches(
+            work,
+            lambda record, reason: self.fail(kind, record[0], reason),
+            self.run.deadline,
+            largest=self.run.options["batch_size"],
+        ).run(iter(records))
+
+    def _resize(self, assets: list[tuple[str, int, int]]) -> None:
+        with self.run.database.transaction():
+            changed = asset_rows.resize(self.run.database, self._graph.root, assets)
+        self._describe_resized([asset for asset in assets if asset[0] in changed], self.run.done)
+        self.run.done.rows_updated[self._graph.root.label] += len(changed)
+        self._log_left([asset[0] for asset in assets if asset[0] not in changed])
+
+    def _settle_missing(self, assets: list[tuple[str]]) -> None:
+        database, effects = self.run.database, Effects(self.listings())
+        ids = [asset[0] for asset in assets]
+        with database.transaction():
+            present = asset_rows.lock(database, self._graph.root, ids)
+            # The second look: an object may have been uploaded since the listing.
+            absent = self._storage.absent([asset_key(asset_id) for asset_id in present])
+            missing = [asset_id for asset_id in present if asset_key(asset_id) in absent]
+            if missing and self._deletes_rows:
+                closure = Closure(database, self._graph, KeySet.of_ids(missing), lock=True)
+                deleted, updated = delete_rows(database, closure)
+                effects.rows_deleted.update(deleted)
+                effects.rows_updated.update(updated)
+            elif missing:
+                effects.rows_updated[self._graph.root.label] = asset_rows.zero(database, self._graph.root, missing)
+        effects["assets_missing"].add(missing)
+        self.run.done.add(effects)
+        self._log_left(sorted(set(ids) - set(missing)))
+
+    def _delete_orphans(self, objects: list[tuple[str, int]]) -> None:
+        sizes = dict(objects)
+        # The second look: an asset may have been recorded since the listing.
+        known = asset_rows.present(self.run.database, self._graph.root, list(sizes))
+        ids = {asset_key(asset_id): asset_id for asset_id in sizes if asset_id not in known}
+        refused = self._storage.delete(ids)
+        for key, reason in refused.items():
+            self.fail("objects", ids[key], reason)
+        deleted = [asset_id for key, asset_id in ids.items() if key not in refused]
+        self.run.done["orphaned_objects"].add_sized((asset_id, sizes[asset_id]) for asset_id in deleted)
+        self._log_left(sorted(known))
+
+    def _log_left(self, ids: list[str]) -> None:
+        if ids:
+            limit = self.run.options["report_limit"]
+            self.run.log.info(
+                f"Assets that changed since the bucket was listed, and stay as they are: {len(ids)}: "
+                + ", ".join(ids[:limit])
+            )

@@ -1,0 +1,124 @@
+# SPDX-FileCopyrightText: The opentalk.maintenance authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Requests to an S3 server: bounded in time, repeated where that may help, and never writing in check mode."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+from ..engine.deadline import Deadline
+from ..engine.errors import MissingLibraryError, ObjectStorageError
+from .object_storage_errors import failure
+from .settings import ObjectStorageSettings
+from .write_gate import WriteGate
+
+CONNECT_TIMEOUT = 5.0
+READ_TIMEOUT = 30.0
+ATTEMPTS = 4
+# Requests about single keys that are under way at once.
+PARALLEL_REQUESTS = 8
+# Seconds by which a request may begin late without a shorter timeout.
+TOLERANCE = 1.0
+
+
+class StorageClient:
+    """A connection to the controller's bucket, made when it is first used.
+
+    :param gate: asked before every request
+    :param ca_path: a file of CA certificates, or None for those of the system
+    :ivar bucket: its name
+    """
+
+    def __init__(
+        self,
+        settings: ObjectStorageSettings,
+        *,
+        deadline: Deadline,
+        gate: WriteGate,
+        validate_certs: bool,
+        ca_path: str | None,
+    ) -> None:
+        self._settings = settings
+        self.bucket = settings.bucket
+        self._deadline = deadline
+        self._gate = gate
+        self._verify: bool | str = (ca_path or True) if validate_certs else False
+        self._client: Any = None
+        self._client_timeout = 0.0
+
+    def call(self, request: Callable[[Any], Any]) -> Any:
+        """The answer to a request, which is given a boto3 client; may be called by several threads.
+
+        :raises ObjectStorageError: the server refused it, or cannot be reached
+        :raises DeadlineExceeded: the deadline passed meanwhile
+        :raises MissingLibraryError: the package boto3 is not installed
+        """
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        while True:
+            self._deadline.check()
+            try:
+                return request(self._connected())
+            except _TimeoutTooLong:
+                self._client = None
+            except (BotoCoreError, ClientError) as error:
+                self._deadline.check()
+                raise failure(error, self._settings) from None
+            except ValueError:
+                # botocore refuses addresses without saying so in an exception of its own.
+                raise ObjectStorageError(
+                    "The address of the object storage cannot be used; correct the key uri of section [minio] in the"
+                    " controller's settings or in the option object_storage."
+                ) from None
+
+    def _connected(self) -> Any:
+        # A client's timeouts are fixed when it is made, so near the deadline a new one is needed.
+        if self._client is None or self._client_timeout > self._deadline.remaining() + TOLERANCE:
+            self._client_timeout = self._deadline.bound(READ_TIMEOUT)
+            self._client = self._make_client(self._client_timeout)
+        return self._client
+
+    def _make_client(self, timeout: float) -> Any:
+        try:
+            import boto3
+            import botocore.session
+            from botocore.config import Config
+        except ImportError:
+            raise MissingLibraryError("boto3", traceback.format_exc()) from None
+        core = botocore.session.get_session()
+        # Timestamps stay text: parsing them takes longer than all the rest of a listing.
+        core.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=str)
+        session = boto3.session.Session(
+            botocore_session=core,
+            aws_access_key_id=self._settings.access_key,
+            aws_secret_access_key=self._settings.secret_key,
+            region_name=self._settings.region,
+        )
+        client = session.client(
+            "s3",
+            endpoint_url=self._settings.uri,
+            verify=self._verify,
+            config=Config(
+                connect_timeout=min(CONNECT_TIMEOUT, timeout),
+                read_timeout=timeout,
+                retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
+                max_pool_connections=PARALLEL_REQUESTS,
+                s3={"addressing_style": "path" if self._settings.force_path_style else "auto"},
+                request_checksum_calculation="when_required",
+                response_checksum_validation="when_required",
+            ),
+        )
+        client.meta.events.register("before-send.s3", self._before_send)
+        return client
+
+    def _before_send(self, request: Any, **kwargs: Any) -> None:
+        self._gate.check(request.method, "the object storage")
+        if self._deadline.remaining() + TOLERANCE < self._client_timeout:
+            raise _TimeoutTooLong
+
+
+class _TimeoutTooLong(Exception):
+    """A request, or its repetition, would end after the deadline with the timeout that the client has."""

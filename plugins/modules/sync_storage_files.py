@@ -1,0 +1,175 @@
+#!/usr/bin/python
+# SPDX-FileCopyrightText: The opentalk.maintenance authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: sync_storage_files
+short_description: Synchronize assets in the database with the objects in the storage
+version_added: 1.0.0
+description:
+  - Compares every asset in the database with the bucket, which is listed once. Sizes that differ are set to those of the
+    objects, and assets whose object is missing are handled as O(missing_storage_file_handling) says.
+  - Before an asset without an object is changed, its object is looked up once more, because it may have been uploaded
+    since the listing.
+  - Objects with the key of an asset that no asset knows are counted and listed. They are deleted only with
+    O(orphaned_objects=delete), and only when they are old enough. Objects with any other key are counted and left alone.
+  - When the listing fails, nothing is changed and the module fails.
+  - For O(max_affected) and O(max_affected_percent) count assets without an object and objects to be deleted. Sizes that
+    are corrected do not count.
+  - In check mode the module shows exactly what a run would change, and writes to nothing.
+extends_documentation_fragment:
+  - opentalk.maintenance.attributes
+  - opentalk.maintenance.attributes.deletes
+  - opentalk.maintenance.job
+  - opentalk.maintenance.database
+  - opentalk.maintenance.object_storage
+  - opentalk.maintenance.deletion
+options:
+  missing_storage_file_handling:
+    description: What happens to an asset whose object is missing from the storage.
+    type: str
+    choices:
+      set_file_size_to_zero: Its size in the database is set to zero. An asset whose size is zero already stays as it is.
+      delete_asset_entry: It is deleted from the database.
+    default: set_file_size_to_zero
+  orphaned_objects:
+    description: What happens to an object that has the key of an asset, but that no asset knows.
+    type: str
+    choices:
+      report: It is counted and listed.
+      delete: It is deleted with all its versions if it is older than O(orphan_min_age).
+    default: report
+  orphan_min_age:
+    description:
+      - The age in seconds below which an object is never deleted, by the clock of the storage server. An upload that is
+        in progress has its object before its asset is in the database.
+    type: int
+    default: 86400
+author:
+  - The opentalk.maintenance authors (@opentalk)
+seealso:
+  - module: opentalk.maintenance.event_cleanup
+"""
+
+EXAMPLES = r"""
+- name: Correct the sizes of assets
+  opentalk.maintenance.sync_storage_files:
+    controller_config: /etc/opentalk/controller.toml
+
+- name: See which objects no asset knows
+  opentalk.maintenance.sync_storage_files:
+    controller_config: /etc/opentalk/controller.toml
+  check_mode: true
+  register: job
+
+- name: Delete what has lost its other half, unless that is more than expected
+  opentalk.maintenance.sync_storage_files:
+    controller_config: /etc/opentalk/controller.toml
+    missing_storage_file_handling: delete_asset_entry
+    orphaned_objects: delete
+    max_affected: 100
+"""
+
+RETURN = r"""
+job_type:
+  description: The job that ran.
+  returned: always
+  type: str
+  sample: sync_storage_files
+log:
+  description: The log of the job, one line each, in the format of the controller's own jobs.
+  returned: always
+  type: list
+  elements: str
+  sample: ["[INFO ] Starting job execution", "[INFO ] Loading parameters"]
+duration:
+  description: How long the job took, in seconds.
+  returned: unless O(hide_duration=true)
+  type: float
+  sample: 0.412
+skipped:
+  description: Whether nothing was done because another run of the same job was in progress.
+  returned: unless the options or settings are wrong
+  type: bool
+failures:
+  description:
+    - What could not be changed or deleted. The module fails when there is any.
+  returned: unless the options or settings are wrong
+  type: list
+  elements: dict
+  contains:
+    kind:
+      description: The kind of thing, V(assets) or V(objects).
+      type: str
+      sample: objects
+    id:
+      description: The asset's id, which is in the key of an object.
+      type: str
+      sample: 3f8b6a1e-58a5-4d0c-8f6c-5f3f0f1b2c3d
+    reason:
+      description: Why it stays.
+      type: str
+      sample: the object storage refused to delete it (AccessDenied)
+shared_folders_left_behind:
+  description: Always empty, as this job touches no folders. All jobs return it.
+  returned: unless the options or settings are wrong
+  type: list
+  elements: dict
+plan:
+  description:
+    - What the run set out to do. In check mode this is what a run would do.
+    - Lists hold at most O(report_limit) entries, counts are always complete.
+  returned: unless the options or settings are wrong
+  type: dict
+  contains: &effects
+    assets_resized:
+      description: Assets whose size is corrected, as C(count), C(items) with sizes in bytes, and C(truncated).
+      type: dict
+      sample: {"count": 1, "items": [{"id": "3f8b6a1e-58a5-4d0c-8f6c-5f3f0f1b2c3d", "from": 10, "to": 12}], "truncated": false}
+    assets_missing:
+      description: Assets without an object that are changed or deleted, as C(count), C(ids), and C(truncated).
+      type: dict
+      sample: {"count": 1, "ids": ["a3c1de55-6f6e-4a86-b5a1-0f7e2f4f8f11"], "truncated": false}
+    orphaned_objects:
+      description:
+        - Objects that no asset knows, by the id in their keys, as C(count), C(ids), C(truncated), and C(bytes).
+        - With O(orphaned_objects=report) all of them. They are no change.
+        - With O(orphaned_objects=delete) those that are deleted.
+      type: dict
+      sample: {"count": 1, "ids": ["77a9b2c5-0a51-4d0b-9a5e-1c8a3f5d2e10"], "truncated": false, "bytes": 16384}
+    young_orphaned_objects:
+      description: With O(orphaned_objects=delete) those that stay because they are younger than O(orphan_min_age).
+      type: dict
+    unknown_objects:
+      description: The number and the bytes of objects that do not have the key of an asset. Their keys are not shown,
+        as they may be anything.
+      type: dict
+      sample: {"count": 3, "bytes": 4096}
+    rows_deleted:
+      description: The number of rows that are deleted, by table; tables without any are left out.
+      type: dict
+      sample: {"assets": 1, "room_assets": 1}
+    rows_updated:
+      description: The number of rows that are changed, by table.
+      type: dict
+      sample: {"assets": 2}
+done:
+  description: What was confirmed done, in the same form as RV(plan). Empty in check mode.
+  returned: unless the options or settings are wrong
+  type: dict
+  contains: *effects
+"""
+
+from ansible_collections.opentalk.maintenance.plugins.module_utils.engine import runner
+from ansible_collections.opentalk.maintenance.plugins.module_utils.jobs.sync_storage_files import SyncStorageFiles
+
+
+def main() -> None:
+    runner.main(SyncStorageFiles)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,267 @@
+# SPDX-FileCopyrightText: The opentalk.maintenance authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""sync_storage_files on a real bucket: sizes, missing objects, orphans, and what changes meanwhile."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from support.builders import Builder
+from support.recording_server import Request
+from support.schemas import SCHEMAS
+from support.world import World
+
+Open = Callable[..., World]
+MODULE = "sync_storage_files"
+DELETE = {"missing_storage_file_handling": "delete_asset_entry"}
+# Keys that are almost that of an asset.
+FOREIGN = [
+    "assets/", "assets/0", "backup.tar", "assets/{upper}", "assets/{id}/part", "assets/{id}.tmp", "assets/{bare}",
+    "avatars/{id}", "{id}", "assets/{{{id}}}", "Assets/{id}", "assets/{id} ", "assets/Grüße & 100%.txt",
+]  # fmt: skip
+
+
+class Storage:
+    """An installation whose assets and objects do not agree."""
+
+    def __init__(self, world: World, assets: int) -> None:
+        self.world = world
+        self.build = Builder(world.connection)
+        self.room = self.build.room(self.build.user())
+        self.ids = sorted(self.build.assets(self.room, assets, size=3))
+
+    def upload(self, ids: Iterable[str], size: int = 3) -> None:
+        self.world.storage.upload(self.world.bucket, [(f"assets/{identifier}", size) for identifier in ids])
+
+    def sizes(self) -> dict[str, int]:
+        """The assets in the database."""
+        return dict(self.world.query("SELECT id::text, size FROM assets"))
+
+    def run(self, **options: Any) -> dict[str, Any]:
+        return self.world.run(MODULE, **options)
+
+    def orphans(self, number: int, size: int = 5, *, old: bool) -> set[str]:
+        ids = {str(uuid.uuid4()) for _ in range(number)}
+        self.upload(ids, size)
+        if old:
+            self.world.proxy.make_older({f"assets/{identifier}" for identifier in ids}, timedelta(days=1, seconds=1))
+        return ids
+
+    def foreign(self) -> dict[str, int]:
+        identifier = str(uuid.uuid4())
+        names = {"id": identifier, "upper": identifier.upper(), "bare": identifier.replace("-", "")}
+        objects = {key.format(**names): 7 for key in FOREIGN}
+        self.world.storage.upload(self.world.bucket, objects.items())
+        return objects
+
+
+@pytest.mark.parametrize("handling", ["set_file_size_to_zero", "delete_asset_entry"])
+@pytest.mark.parametrize(
+    ("version", "number", "orphaned_objects"),
+    [*((version, 400, "report") for version in SCHEMAS), (67, 400, "delete"), (67, 20_000, "delete")],
+)
+def test_plan_is_effect(open_world: Open, version: int, number: int, orphaned_objects: str, handling: str) -> None:
+    storage = Storage(open_world(version), number)
+    world, ids = storage.world, storage.ids
+    # Every tenth object has another size, every twelfth is missing; of these, some have size zero already.
+    wrong, missing = set(ids[::10]), set(ids[5::12]) - set(ids[::10])
+    zero = set(sorted(missing)[::4])
+    world.query("UPDATE assets SET size = 0 WHERE id = ANY (%s::uuid[])", (sorted(zero),))
+    storage.upload(wrong, size=4)
+    storage.upload(set(ids) - wrong - missing)
+    old, young = storage.orphans(number // 20, old=True), storage.orphans(number // 40, old=False)
+    foreign = storage.foreign()
+    before, rows, objects = storage.sizes(), world.rows(), world.objects()
+    options: dict[str, Any] = {
+        "missing_storage_file_handling": handling, "orphaned_objects": orphaned_objects, "report_limit": number,
+    }  # fmt: skip
+
+    world.proxy.clear()
+    preview = storage.run(check_mode=True, diff=True, **options)
+    assert world.rows() == rows and world.objects() == objects and world.proxy.writes == []
+    listings = -(-len(objects) // 1000)
+    operations = Counter(request.operation for request in world.proxy.requests)
+    assert operations["ListObjectsV2"] == listings
+    assert operations.total() <= listings + 1
+
+    world.proxy.clear()
+    run = storage.run(**options)
+    assert run["changed"] and run["plan"] == preview["plan"]
+    operations = Counter(request.operation for request in world.proxy.requests)
+    assert operations["ListObjectsV2"] == listings
+
+    settled = missing if handling == "delete_asset_entry" else missing - zero
+    assert operations["HeadObject"] == len(settled)
+    expected = {asset: 4 if asset in wrong else 3 for asset in ids if asset not in missing}
+    if handling == "set_file_size_to_zero":
+        expected |= dict.fromkeys(missing, 0)
+    assert storage.sizes() == expected
+    gone = missing if handling == "delete_asset_entry" else set()
+    changed = (wrong | settled) - gone
+    after = world.rows()
+    for table, content in rows.items():
+        column = {"assets": "id", "room_assets": "asset_id"}.get(table)
+        untouched = [row for row in content if not column or json.loads(row)[column] not in gone | changed]
+        assert [row for row in after[table] if not column or json.loads(row)[column] not in changed] == untouched
+    removed = old if orphaned_objects == "delete" else set()
+    assert world.objects() == {key: size for key, size in objects.items() if key.removeprefix("assets/") not in removed}
+
+    for effects in (preview["plan"], run["done"]):
+        resized = {item["id"]: (item["from"], item["to"]) for item in effects["assets_resized"]["items"]}
+        assert resized == {asset: (before[asset], 4) for asset in wrong}
+        assert set(effects["assets_missing"]["ids"]) == settled
+        assert effects["rows_updated"] == {"assets": len(changed)}
+        assert effects["rows_deleted"] == ({"assets": len(gone), "room_assets": len(gone)} if gone else {})
+    orphans = old if orphaned_objects == "delete" else old | young
+    found = preview["plan"]["orphaned_objects"]
+    assert (set(found["ids"]), found["count"], found["bytes"]) == (orphans, len(orphans), 5 * len(orphans))
+    assert run["done"]["orphaned_objects"]["count"] == len(removed)
+    assert run["done"]["orphaned_objects"]["bytes"] == 5 * len(removed)
+    kept = preview["plan"]["young_orphaned_objects"]
+    assert set(kept["ids"]) == (young if orphaned_objects == "delete" else set())
+    assert preview["plan"]["unknown_objects"] == {"count": len(foreign), "bytes": 7 * len(foreign)}
+
+    world.proxy.clear()
+    again = storage.run(**options)
+    assert not again["changed"] and world.rows() == after and world.proxy.writes == []
+
+
+@pytest.mark.parametrize("handling", ["set_file_size_to_zero", "delete_asset_entry"])
+def test_what_is_uploaded_or_recorded_meanwhile_is_left_alone(open_world: Open, handling: str) -> None:
+    storage = Storage(open_world(), 2000)
+    world, ids = storage.world, storage.ids
+    late, missing, resized, deleted = ids[10], ids[20], ids[30], ids[40]
+    storage.upload(set(ids) - {late, missing, resized, deleted})
+    storage.upload([resized], size=9)
+    orphans = sorted(storage.orphans(3, old=True))
+    added: list[str] = []
+
+    def meanwhile(request: Request) -> None:
+        if request.operation == "ListObjectsV2" and "continuation-token" in request.query and not added:
+            # After the snapshot of the rows: a whole new asset, a row for an orphan, another size, a row that goes.
+            added.extend(storage.build.assets(storage.room, 1))
+            storage.upload(added, size=10)
+            world.query("UPDATE assets SET id = %s WHERE id = %s", (orphans[0], added[0]))
+            added.append(storage.build.asset(storage.room))
+            storage.upload(added[1:], size=10)
+            world.query("UPDATE assets SET size = 5 WHERE id = %s", (resized,))
+            world.query("DELETE FROM room_assets WHERE asset_id = %s", (deleted,))
+            world.query("DELETE FROM assets WHERE id = %s", (deleted,))
+        if request.operation == "HeadObject" and request.path.endswith(late):
+            storage.upload([late])
+
+    world.query("ALTER TABLE room_assets DROP CONSTRAINT room_assets_asset_id_fkey")  # lets the row change its id
+    world.query(
+        "ALTER TABLE room_assets ADD CONSTRAINT room_assets_asset_id_fkey FOREIGN KEY (asset_id)"
+        " REFERENCES assets ON UPDATE CASCADE ON DELETE CASCADE"
+    )
+    world.proxy.on_request(meanwhile)
+    run = storage.run(missing_storage_file_handling=handling, orphaned_objects="delete")
+    world.proxy.on_request(None)
+    assert len(added) == 2 and not run.get("failed")
+    assert run["done"]["assets_missing"]["ids"] == [missing]
+    assert run["done"]["assets_resized"]["count"] == 0
+    sizes = storage.sizes()
+    assert sizes[late] == 3 and sizes[resized] == 5 and sizes[orphans[0]] == 10 and sizes[added[1]] == 10
+    assert sizes.get(missing) == (0 if handling == "set_file_size_to_zero" else None)
+    assert {f"assets/{orphans[0]}", f"assets/{added[1]}", f"assets/{late}"} <= world.objects().keys()
+    assert not {f"assets/{orphan}" for orphan in orphans[1:]} & world.objects().keys()
+    log = "\n".join(run["log"])
+    assert all(asset in log for asset in (late, resized, deleted, orphans[0]))
+
+
+def shuffled(request: Request) -> tuple[int, dict[str, str], bytes]:
+    keys = "".join(
+        f"<Contents><Key>assets/{uuid.UUID(int=number)}</Key><Size>1</Size>"
+        "<LastModified>2026-01-01T00:00:00Z</LastModified></Contents>"
+        for number in (2, 1)
+    )
+    return 200, {"Content-Type": "application/xml"}, f"<ListBucketResult>{keys}</ListBucketResult>".encode()
+
+
+FAULTS: dict[str, Callable[[World, Callable[[Request], bool]], None]] = {
+    "500": lambda world, when: world.proxy.fail(500, when),
+    "reset": lambda world, when: world.proxy.reset(when),
+    "access denied": lambda world, when: world.proxy.fail(403, when),
+    "login page": lambda world, when: world.proxy.fail(200, when, body=b"<html>please log in</html>"),
+    "cut off": lambda world, when: world.proxy.fail(200, when, body=b"<ListBucketResult><Contents><Key>assets/"),
+    "disorder": lambda world, when: world.proxy.fault(shuffled, when),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_listing_that_fails_half_way_changes_nothing(open_world: Open, fault: str) -> None:
+    storage = Storage(open_world(), 1500)
+    storage.upload(storage.ids[:1400], size=4)
+    storage.orphans(5, old=False)
+    rows, objects = storage.world.rows(), storage.world.objects()
+    FAULTS[fault](storage.world, lambda request: "continuation-token" in request.query)
+    for mode in (True, False):
+        run = storage.run(check_mode=mode, orphaned_objects="delete", orphan_min_age=0, **DELETE)
+        assert run["failed"] and "object storage" in run["msg"], run
+        assert run["done"]["rows_deleted"] == {}
+    assert storage.world.rows() == rows and storage.world.objects() == objects
+    storage.world.proxy.clear_faults()
+    assert storage.run(orphaned_objects="delete", orphan_min_age=0, **DELETE)["changed"]
+
+
+@pytest.mark.parametrize("options", [{}, DELETE])
+def test_bucket_that_vanishes_before_the_second_look(open_world: Open, options: dict[str, Any]) -> None:
+    storage = Storage(open_world(), 30)
+    storage.upload(storage.ids[:20])
+    rows = storage.world.rows()
+    storage.world.proxy.fail(404, lambda request: request.method == "HEAD")
+    run = storage.run(**options)
+    assert run["failed"] and storage.world.bucket in run["msg"]
+    assert storage.world.rows() == rows
+
+
+def test_second_look_that_is_not_answered(open_world: Open) -> None:
+    storage = Storage(open_world(), 30)
+    storage.upload(storage.ids[:20])
+    rows = storage.world.rows()
+    storage.world.proxy.fail(403, lambda request: request.operation == "HeadObject")
+    run = storage.run(**DELETE)
+    assert run["failed"] and "denies access" in run["msg"]
+    assert storage.world.rows() == rows
+
+
+def test_orphan_that_the_storage_refuses_to_delete(open_world: Open) -> None:
+    storage = Storage(open_world(), 10)
+    storage.upload(storage.ids)
+    orphans = sorted(storage.orphans(3, old=False))
+    storage.world.proxy.refuse_keys({f"assets/{orphans[1]}": "AccessDenied"})
+    run = storage.run(orphaned_objects="delete", orphan_min_age=0)
+    assert run["failed"] and orphans[1] in run["msg"]
+    assert [(failure["kind"], failure["id"]) for failure in run["failures"]] == [("objects", orphans[1])]
+    assert set(run["done"]["orphaned_objects"]["ids"]) == {orphans[0], orphans[2]}
+    assert storage.world.objects().keys() == {f"assets/{identifier}" for identifier in [*storage.ids, orphans[1]]}
+
+
+def test_orphans_in_a_bucket_with_versions_leave_nothing(open_world: Open) -> None:
+    storage = Storage(open_world(versioned=True), 10)
+    storage.upload(storage.ids)
+    for _ in range(3):
+        storage.upload(["00000000-0000-0000-0000-00000000000a"])
+    storage.run(orphaned_objects="delete", orphan_min_age=0)
+    kept = storage.world.storage.versions(storage.world.bucket)
+    assert {key for key, _version in kept} == {f"assets/{identifier}" for identifier in storage.ids}
+
+
+def test_wrong_bucket(open_world: Open) -> None:
+    """Nothing of the database's is in it: a warning, and the operator's limits hold."""
+    storage = Storage(open_world(), 50)
+    rows = storage.world.rows()
+    preview = storage.run(check_mode=True)
+    assert "right bucket" in str(preview["warnings"]) and preview["plan"]["assets_missing"]["count"] == 50
+    for mode in (True, False):
+        assert "50 of 50" in storage.run(check_mode=mode, max_affected_percent=20)["msg"]
+        assert "max_affected allows 10" in storage.run(check_mode=mode, max_affected=10)["msg"]
+    assert storage.world.rows() == rows
