@@ -63,8 +63,12 @@ def test_finished_series(open_world: Open, version: int) -> None:
     build.exception(
         moved, owner, kind="modified", starts_at=start + timedelta(days=99), ends_at=start + timedelta(days=99)
     )
+    lasting = series("RRULE:FREQ=WEEKLY;COUNT=3")
+    build.exception(lasting, owner, kind="modified", starts_at=start + timedelta(days=70, minutes=-30))
     broken = {series("RRULE:FREQ=NEVER;COUNT=3"), series("RRULE:FREQ=DAILY;COUNT=3", starts_at_tz="Mars/Olympus")}
-    stays = {series("RRULE:FREQ=WEEKLY"), series("RRULE:FREQ=WEEKLY;COUNT=30"), moved} | broken
+    if version == 52:  # it may say that it recurs, but not how
+        broken.add(build.event(owner, starts_at=start, ends_at=start + timedelta(hours=1), is_recurring=True))
+    stays = {series("RRULE:FREQ=WEEKLY"), series("RRULE:FREQ=WEEKLY;COUNT=30"), moved, lasting} | broken
     run = world.run("event_cleanup", include_finished_series=True)
     assert set(run["done"]["events"]["ids"]) == goes
     assert world.ids("events") == stays
