@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from typing import Any
 
@@ -25,6 +26,11 @@ def snapshot(connection: Any) -> Snapshot:
             content[table] = sorted(row[0] for row in cursor.fetchall())
     connection.rollback()
     return content
+
+
+def parsed(rows: Snapshot) -> dict[str, list[dict[str, Any]]]:
+    """The rows as mappings from their columns, in the same order."""
+    return {table: [json.loads(row) for row in values] for table, values in rows.items()}
 
 
 def removed(before: Snapshot, after: Snapshot) -> Snapshot:
