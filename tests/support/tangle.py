@@ -23,7 +23,9 @@ from support.tangle_values import RULES, Context, value
 SEED_VARIABLE = "OPENTALK_TEST_SEED"
 # Not the installation's: what the controller's migrations keep.
 UNTOUCHED = "refinery_schema_history"
-ROUNDS = 8
+# Tables whose number of rows is given, and how often others are tried to be filled up.
+COUNTED = ("users", "rooms")
+ROUNDS = 6
 
 Row = dict[str, Any]
 Rows = dict[str, list[Row]]
@@ -61,7 +63,7 @@ class Tangle:
         tables = [table for table in read_tables(connection) if table.name != UNTOUCHED]
         # Permissions name the ids of all others.
         tables.sort(key=lambda table: table.name == "casbin_rule")
-        sizes = {"users": users, "rooms": rooms, "events": rooms, "casbin_rule": 12 * rooms}
+        sizes = {"users": users, "rooms": rooms, "events": rooms, "casbin_rule": 8 * rooms}
         self.clear(connection, (table.name for table in tables))
         with connection.cursor() as cursor:
             for table in tables:
@@ -71,8 +73,10 @@ class Tangle:
 
     def write(self) -> None:
         """Bring the database back to these rows, and commit."""
-        self.clear(self._connection, self.rows)
         with self._connection.cursor() as cursor:
+            # These rows kept all foreign keys before: without checking them again it takes half the time.
+            cursor.execute("SET LOCAL session_replication_role = replica")
+            self.clear(self._connection, self.rows)
             for table, rows in self.rows.items():
                 _insert(cursor, table, rows, [])
         self._connection.commit()
@@ -95,12 +99,13 @@ class Tangle:
         self.rows[table.name] = filled
         # What breaks a check or a unique key is left out, so several rounds are needed; not every table can have the
         # number of rows that is wanted.
-        for number in range(ROUNDS):
-            first = number * size
-            candidates = [self._row(table, first + place) for place in range(size - len(filled))]
+        for number in range(100 if table.name in COUNTED else ROUNDS):
+            candidates = [self._row(table, number * size + place) for place in range(size - len(filled))]
             filled.extend(_insert(cursor, table.name, candidates, table.checks))
-        assert filled, f"no row of table {table.name} was accepted"
-        assert len(filled) == size or table.name not in ("users", "rooms")
+            if len(filled) == size:
+                break
+        else:
+            assert filled and table.name not in COUNTED, f"too few rows of table {table.name} were accepted"
         return filled
 
     def _row(self, table: Table, number: int) -> Row:
