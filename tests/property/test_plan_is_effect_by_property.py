@@ -17,7 +17,9 @@ import boto3
 import pytest
 
 from support.cases import CASES, case
+from support.cloud_server import CloudServer
 from support.effect import check_effect
+from support.folders import stock
 from support.schemas import SCHEMAS
 from support.tangle import SEED_VARIABLE, UNTOUCHED, Tangle, first_seed
 from support.world import World
@@ -35,8 +37,8 @@ def one_session(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("first", range(FIRST, FIRST + NUMBER, AT_ONCE))
-def test_plan_is_effect(open_world: Callable[..., World], first: int) -> None:
-    world_at = functools.cache(open_world)
+def test_plan_is_effect(open_world: Callable[..., World], open_cloud: Callable[..., CloudServer], first: int) -> None:
+    world_at, cloud = functools.cache(open_world), open_cloud()
     seeds = range(first, min(first + AT_ONCE, FIRST + NUMBER))
     effective: Counter[str] = Counter()
     for seed in seeds:
@@ -46,12 +48,14 @@ def test_plan_is_effect(open_world: Callable[..., World], first: int) -> None:
         tangle = Tangle(world.connection, seed, users=size.randint(4, 12), rooms=size.randint(5, 20))
         world.freeze(tangle.now)
         world.storage.upload(world.bucket, tangle.other_objects())
+        world.cloud = size.choice((cloud, None))
         before = world.rows()
         assert [table for table, rows in before.items() if not rows and table != UNTOUCHED] == []
         for number, job in enumerate(CASES):
             if number:
                 tangle.write()
             world.upload()
+            stock(cloud, before)
             made = case(job, tangle.random, before, tangle.now)
             try:
                 check_effect(world, made.module, made.options, before, made.expected, again=False, **made.facts)

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
+from support.folders import folder_effect
 from support.snapshot import Snapshot, counts, parsed, removed
 from support.world import World
 
@@ -32,12 +33,15 @@ def check_effect(
     :param invites: ids of the invites that must be listed, where it is not those that go
     :param again: whether a second run, which finds nothing left to do, is made too
     """
-    objects = world.objects()
+    objects, cloud = world.objects(), world.cloud
+    folders = folder_effect(cloud, before, expected)
     world.proxy.clear()
+    if cloud:
+        cloud.clear()
     preview = world.run(module, check_mode=True, **options)
     assert not preview.get("failed"), preview.get("msg")
     assert world.rows() == before, "the preview changed the database"
-    assert world.proxy.writes == []
+    assert world.proxy.writes == [] and not (cloud and cloud.writes)
     plan = preview["plan"]
 
     run = world.run(module, **options)
@@ -66,6 +70,17 @@ def check_effect(
         assert plan["assets"]["bytes"] == run["done"]["assets"]["bytes"] == sum(sizes[id] for id in listed["assets"])
     gone = {f"assets/{asset}" for asset in listed["assets"]}
     assert world.objects() == {key: size for key, size in objects.items() if key not in gone}
+
+    if "shared_folders" in plan:
+        for report in (plan, run["done"]):
+            items = {tuple(item.values()) for item in report["shared_folders"]["items"]}
+            assert items == folders.deleted and report["shared_folders"]["count"] == len(items)
+        for result in (preview, run):
+            assert {left["event_id"] for left in result["shared_folders_left_behind"]} == folders.left_behind
+    else:
+        assert not folders.deleted and not folders.left_behind
+    if cloud:
+        assert (cloud.folders, cloud.shares) == (folders.folders, folders.shares)
 
     if again:
         world.proxy.clear()

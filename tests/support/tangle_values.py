@@ -138,7 +138,7 @@ def _shared_folder(context: Context) -> dict[str, Any]:
             directory,
         )
     )
-    shares = [str(context.random.randint(1, 99)) for _ in range(2)]
+    shares = [str(context.random.randint(1, 999)) for _ in range(2)]
     links = [dict.fromkeys(("drive_id", "item_id", "permission_id"), f"{share}$x!y") for share in shares]
     return {
         "path": path,
