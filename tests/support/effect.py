@@ -23,17 +23,21 @@ def check_effect(
     *,
     users: frozenset[str] = frozenset(),
     invites: set[str] | None = None,
+    objects: dict[str, int] | None = None,
     again: bool = True,
-) -> None:
+) -> dict[str, int]:
     """Preview and run a job that deletes; what it shows, says and does must be the same.
 
     :param before: the database as it is
     :param expected: the database as it must be after the run
     :param users: ids of the users that go because they were chosen
     :param invites: ids of the invites that must be listed, where it is not those that go
+    :param objects: the objects in the bucket, if that is known
     :param again: whether a second run, which finds nothing left to do, is made too
+    :returns: the objects in the bucket after the run
     """
-    objects, cloud = world.objects(), world.cloud
+    cloud = world.cloud
+    objects = world.objects() if objects is None else objects
     folders = folder_effect(cloud, before, expected)
     world.proxy.clear()
     if cloud:
@@ -69,7 +73,8 @@ def check_effect(
         sizes = {asset["id"]: asset["size"] for asset in parsed(before)["assets"]}
         assert plan["assets"]["bytes"] == run["done"]["assets"]["bytes"] == sum(sizes[id] for id in listed["assets"])
     gone = {f"assets/{asset}" for asset in listed["assets"]}
-    assert world.objects() == {key: size for key, size in objects.items() if key not in gone}
+    left = world.objects()
+    assert left == {key: size for key, size in objects.items() if key not in gone}
 
     if "shared_folders" in plan:
         for report in (plan, run["done"]):
@@ -89,6 +94,7 @@ def check_effect(
         assert not second["changed"]
         assert world.proxy.writes == []
         assert world.rows() == after
+    return left
 
 
 def _changes(before: Snapshot, expected: Snapshot) -> tuple[dict[str, int], dict[str, int]]:
