@@ -17,6 +17,8 @@ DAY = timedelta(days=1)
 # How long ago things happened, so that the jobs' parameters can name exactly that.
 AGES = (timedelta(0), timedelta(seconds=1), timedelta(hours=1), DAY, 2 * DAY, 30 * DAY, 365 * DAY)
 SHIFTS = (timedelta(0), timedelta(0), timedelta(microseconds=1), timedelta(seconds=1), timedelta(hours=2))
+# Occurrences of a series.
+COUNTS = (1, 2, 31)
 DURATIONS = (0, 1, 3600, 86_400)
 ZONES = ("UTC", "Europe/Berlin", "Asia/Tokyo", "America/Bogota")
 _CHARACTERS = "abcxyz019 _-%'\"\\/,;:{}()$?*\n\täß日🎈"
@@ -86,7 +88,9 @@ def _pattern(context: Context) -> str | None:
     until = context.moment().strftime("%Y%m%dT%H%M%SZ")
     return choose(
         (
-            f"RRULE:FREQ={frequency};COUNT={choose((1, 2, 3, 31))}",
+            f"RRULE:FREQ=DAILY;COUNT={choose(COUNTS)}",
+            f"RRULE:FREQ=DAILY;COUNT={choose(COUNTS)}",
+            f"RRULE:FREQ={frequency};COUNT={choose(COUNTS)}",
             f"RRULE:FREQ={frequency};UNTIL={until}",
             f"RRULE:FREQ={frequency}",
             choose(("RRULE:FREQ=SOMETIMES;COUNT=1", "", "weekly", "RRULE:FREQ=DAILY;COUNT=0")),
@@ -98,8 +102,8 @@ def _dates(context: Context) -> dict[str, Any]:
     choose = context.random.choice
     duration = choose(DURATIONS)
     ends_at = context.moment()
-    # So that a daily series of 1, 2, 3 or 31 occurrences ends at such a moment, too.
-    starts_at = ends_at - choose((0, 1, 2, 30)) * DAY - timedelta(seconds=duration)
+    # So that a daily series can end at such a moment, too.
+    starts_at = ends_at - (choose(COUNTS) - 1) * DAY - timedelta(seconds=duration)
     zone = choose(ZONES) if context.random.random() < 0.95 else context.text(10)
     return {
         "starts_at": starts_at.isoformat(),
