@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from support.snapshot import Snapshot
+from support.snapshot import Snapshot, parsed
 
 # Rows of the table go when the row that the column names goes. Columns of the controller's schema, 52 to 67.
 BELONGS = {
@@ -30,12 +30,38 @@ BELONGS = {
 }
 
 
+# Columns that are set to another column of the row where the user that they name goes and the row stays.
+REPOINTED = {"events": ("updated_by", "created_by"), "invites": ("updated_by", "created_by")}
+
+
 def survivors(before: Snapshot, table: str, ids: set[str]) -> Snapshot:
     """The database as it must be after these rows of the table were deleted."""
-    content = {name: [json.loads(row) for row in rows] for name, rows in before.items()}
-    gone: dict[str, set[str]] = {
-        name: set() for name in ("users", "rooms", "events", "assets", "invites", "module_resources")
-    }
+    content = parsed(before)
+    gone = _gone(content, table, ids)
+    after: Snapshot = {}
+    for name, rows in content.items():
+        kept = []
+        for row, text in zip(rows, before[name], strict=True):
+            if row.get("id") in gone.get(name, ()) or _belongs(name, row, gone) or _permits(name, row, gone):
+                continue
+            kept.append(_repointed(name, row, text, gone["users"]))
+        after[name] = sorted(kept)
+    return after
+
+
+def without_permissions(before: Snapshot, invites: set[str]) -> Snapshot:
+    """The database as it must be after the permissions of these invites were deleted, and nothing else."""
+    gone = {name: invites if name == "invites" else set() for name in IDENTIFIED}
+    rows = [row for row in before.get("casbin_rule", []) if not _permits("casbin_rule", json.loads(row), gone)]
+    return {**before, "casbin_rule": rows} if "casbin_rule" in before else before
+
+
+# Tables with an id that other rows name.
+IDENTIFIED = ("users", "rooms", "events", "assets", "invites", "module_resources")
+
+
+def _gone(content: dict[str, list[dict[str, Any]]], table: str, ids: set[str]) -> dict[str, set[str]]:
+    gone: dict[str, set[str]] = {name: set() for name in IDENTIFIED}
     gone[table] |= ids
     while True:
         size = sum(map(len, gone.values()))
@@ -44,36 +70,39 @@ def survivors(before: Snapshot, table: str, ids: set[str]) -> Snapshot:
         gone["rooms"] |= {row["room"] for row in content["events"] if row["id"] in gone["events"]}
         gone["assets"] |= {row["asset_id"] for row in content["room_assets"] if row["room_id"] in gone["rooms"]}
         if sum(map(len, gone.values())) == size:
-            break
-    after: Snapshot = {}
-    for name, rows in content.items():
-        kept = []
-        for row, text in zip(rows, before[name], strict=True):
-            if row.get("id") in gone.get(name, ()) or _belongs(name, row, gone) or _permits(name, row, gone):
-                continue
-            if row.get("updated_by") in gone["users"]:
-                text = text.replace(f'"updated_by": "{row["updated_by"]}"', f'"updated_by": "{row["created_by"]}"')
-            kept.append(text)
-        after[name] = sorted(kept)
-    return after
+            return gone
 
 
 def _belongs(table: str, row: dict[str, Any], gone: dict[str, set[str]]) -> bool:
     return any(row[column] in gone[target] for column, target in BELONGS.get(table, {}).items())
 
 
+def _repointed(table: str, row: dict[str, Any], text: str, users: set[str]) -> str:
+    column, source = REPOINTED.get(table, (None, None))
+    if column is None or row[column] not in users:
+        return text
+    assert row[source] not in users, f"a row of {table} stays although its creator goes"
+    changed = text.replace(f'"{column}": "{row[column]}"', f'"{column}": "{row[source]}"')
+    assert json.loads(changed) == {**row, column: row[source]}
+    return changed
+
+
 def _permits(table: str, row: dict[str, Any], gone: dict[str, set[str]]) -> bool:
-    if table != "casbin_rule":
+    """Whether it is the permission of a user or an invite that goes, or one for something that goes."""
+    if table != "casbin_rule" or row["ptype"] not in ("p", "g"):
         return False
     kind, _, identifier = row["v0"].partition("::")
-    if kind == "user" and identifier in gone["users"] and row["ptype"] in ("p", "g"):
+    if kind == "user" and identifier in gone["users"]:
         return True
-    if row["ptype"] != "p":
+    if row["ptype"] == "g":
         return False
-    parts = row["v1"].split("/")
-    return (
-        (kind == "invite" and identifier in gone["invites"])
-        or (parts[1] in ("rooms", "events") and len(parts) > 2 and parts[2] in gone[parts[1]])
-        or (parts[1:4] == ["users", "me", "event_favorites"] and len(parts) == 5 and parts[4] in gone["events"])
-        or (parts[1] == "module_resources" and len(parts) == 3 and parts[2] in gone["module_resources"])
-    )
+    if kind == "invite" and identifier in gone["invites"]:
+        return True
+    match row["v1"].split("/"):
+        case ["", ("rooms" | "events") as resources, thing, *_]:
+            return thing in gone[resources]
+        case ["", "users", "me", "event_favorites", event]:
+            return event in gone["events"]
+        case ["", "module_resources", thing]:
+            return thing in gone["module_resources"]
+    return False

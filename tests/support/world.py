@@ -108,7 +108,8 @@ class World:
     def freeze(self, now: datetime) -> None:
         """Stop the clock of the database for all sessions to come."""
         self.query(
-            "CREATE SCHEMA frozen; CREATE FUNCTION frozen.now() RETURNS timestamptz LANGUAGE sql AS"
+            "CREATE SCHEMA IF NOT EXISTS frozen;"
+            "CREATE OR REPLACE FUNCTION frozen.now() RETURNS timestamptz LANGUAGE sql AS"
             f" $$ SELECT '{now.isoformat()}'::timestamptz $$;"
             f'ALTER DATABASE "{self.database}" SET search_path = frozen, public, pg_catalog'
         )

@@ -55,9 +55,9 @@ class EventCleanup(DeletionJob):
         query = sql.SQL(
             "SELECT e.id::text, {starts_at}, {timezone}, {duration}, {pattern} FROM {source}"
             " WHERE {conditions} AND {starts_at} <= {limit}"
-            # An occurrence that was moved counts where it was moved to.
-            " AND NOT EXISTS (SELECT FROM {exceptions} x WHERE x.event_id = e.id AND x.kind = 'modified'"
-            " AND greatest(x.starts_at, x.ends_at) > {limit})"
+            # An occurrence that was moved counts where it was moved to; without an end of its own it keeps its length.
+            " AND NOT EXISTS (SELECT FROM {exceptions} x WHERE x.event_id = e.id AND x.kind = 'modified' AND"
+            " greatest(x.starts_at, coalesce(x.ends_at, x.starts_at + {duration} * interval '1 second')) > {limit})"
         ).format(
             starts_at=columns.column("starts_at"),
             timezone=columns.column("starts_at_tz"),
@@ -72,6 +72,8 @@ class EventCleanup(DeletionJob):
         for event_id, starts_at, timezone, duration, pattern in self.run.database.stream(query):
             self.run.deadline.check()
             try:
+                if pattern is None:
+                    raise recurrence.UnsupportedRecurrence("it is missing")
                 if duration is None:
                     raise recurrence.UnsupportedRecurrence("its occurrences have no duration")
                 if recurrence.finished(

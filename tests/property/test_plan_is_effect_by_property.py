@@ -1,0 +1,80 @@
+# SPDX-FileCopyrightText: The opentalk.maintenance authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Small tangled databases, many of them: for every job that deletes, plan, effect and an independent oracle agree.
+
+OPENTALK_TEST_DATABASES is their number, OPENTALK_TEST_SEED the seed of the first one; each one's seed is one more.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import random
+from collections import Counter
+from collections.abc import Callable, Iterator
+
+import boto3
+import pytest
+
+from support.cases import CASES, case
+from support.cloud_server import CloudServer
+from support.effect import check_effect
+from support.folders import stock
+from support.schemas import SCHEMAS
+from support.tangle import SEED_VARIABLE, UNTOUCHED, Tangle, first_seed
+from support.world import World
+
+NUMBER_VARIABLE = "OPENTALK_TEST_DATABASES"
+NUMBER = int(os.environ.get(NUMBER_VARIABLE, "300"))
+FIRST = first_seed()
+AT_ONCE = 20
+INVITE_CLEANUPS = ("invite_cleanup", "invite_cleanup delete_invites")
+
+
+@pytest.fixture(autouse=True)
+def one_session(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every run makes a client of its own, but reads botocore's description of S3, a megabyte, only once."""
+    monkeypatch.setattr(boto3.session, "Session", functools.cache(boto3.session.Session))
+
+
+@pytest.mark.parametrize("first", range(FIRST, FIRST + NUMBER, AT_ONCE))
+def test_plan_is_effect(open_world: Callable[..., World], open_cloud: Callable[..., CloudServer], first: int) -> None:
+    world_at, cloud = functools.cache(open_world), open_cloud()
+    seeds = range(first, min(first + AT_ONCE, FIRST + NUMBER))
+    effective: Counter[str] = Counter()
+    for seed in seeds:
+        try:
+            effective.update(_check_database(world_at(SCHEMAS[seed % len(SCHEMAS)]), cloud, seed))
+        except BaseException:
+            print(f"Database {seed} failed. To repeat it:")
+            print(f"{SEED_VARIABLE}={seed} {NUMBER_VARIABLE}=1 tests/all tests/property")
+            raise
+    # Else all this would prove little.
+    assert len(seeds) < AT_ONCE or all(effective[job] for job in CASES), effective
+
+
+def _check_database(world: World, cloud: CloudServer, seed: int) -> Iterator[str]:
+    """Run every job on a database of its own; gives the names of the cases that had something to do."""
+    choose = random.Random(f"sizes of {seed}")
+    tangle = Tangle(world.connection, seed, users=choose.randint(4, 12), rooms=choose.randint(5, 20))
+    world.freeze(tangle.now)
+    world.cloud = choose.choice((cloud, None, None, None))
+    world.storage.upload(world.bucket, tangle.other_objects())
+    before, objects = world.rows(), world.objects()
+    assert [table for table, rows in before.items() if not rows and table != UNTOUCHED] == []
+    assets = {f"assets/{asset['id']}": asset["size"] for asset in tangle.rows["assets"]}
+    # Either way of invite_cleanup has its turn on each schema.
+    left_out = INVITE_CLEANUPS[seed // len(SCHEMAS) % len(INVITE_CLEANUPS)]
+    for name in filter(left_out.__ne__, CASES):
+        missing = {key: size for key, size in assets.items() if key not in objects}
+        world.storage.upload(world.bucket, missing.items())
+        stock(cloud, before)
+        made = case(name, tangle.random, before, tangle.now)
+        print(f"{name} with {made.options} on database {seed}")
+        stored = {**objects, **missing}
+        objects = check_effect(
+            world, made.module, made.options, before, made.expected, objects=stored, again=False, **made.facts
+        )
+        if made.expected != before:
+            yield name
+            tangle.write()

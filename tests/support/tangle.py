@@ -1,0 +1,141 @@
+# SPDX-FileCopyrightText: The opentalk.maintenance authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Databases in which everything refers to everything: random rows in every table of whatever schema there is.
+
+Tables, types, keys and checks come from the catalogue; `tangle_values` has the few columns that mean something.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import secrets
+from collections.abc import Iterable
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+from psycopg2 import sql
+
+from support.tables import Column, Table, read_tables
+from support.tangle_values import RULES, Context, value
+
+SEED_VARIABLE = "OPENTALK_TEST_SEED"
+# Not the installation's: what the controller's migrations keep.
+UNTOUCHED = "refinery_schema_history"
+# Tables whose number of rows is given, and how often others are tried to be filled up.
+COUNTED = ("users", "rooms")
+ROUNDS = 6
+
+Row = dict[str, Any]
+Rows = dict[str, list[Row]]
+
+
+def first_seed() -> int:
+    """The seed that the environment names, or a new one."""
+    named = os.environ.get(SEED_VARIABLE)
+    return int(named) if named else secrets.randbelow(10**9)
+
+
+class Tangle:
+    """A tangled database.
+
+    :ivar seed: with the same schema, the same seed makes the same database
+    :ivar now: the moment around which its dates lie, UTC
+    :ivar rows: its rows by table, each table after those that it refers to
+    """
+
+    def __init__(self, connection: Any, seed: int, *, users: int, rooms: int) -> None:
+        """Fill a database and commit.
+
+        :param connection: to a database with the controller's schema and without rows
+        :param users: how many there are
+        :param rooms: how many there are; the other tables get up to as many rows, permissions more
+        """
+        self.seed = seed
+        self.random = random.Random(seed)
+        self.now = datetime(2025, 1, 1, tzinfo=timezone.utc) + timedelta(
+            microseconds=self.random.randrange(3 * 365 * 86_400 * 10**6)
+        )
+        self.rows: Rows = {}
+        self._connection = connection
+        self._context = Context(self.random, self.now, self.rows)
+        tables = [table for table in read_tables(connection) if table.name != UNTOUCHED]
+        # Permissions name the ids of all others.
+        tables.sort(key=lambda table: table.name == "casbin_rule")
+        sizes = {"users": users, "rooms": rooms, "events": rooms, "casbin_rule": 8 * rooms}
+        self.clear(connection, (table.name for table in tables))
+        with connection.cursor() as cursor:
+            for table in tables:
+                size = sizes.get(table.name) or self.random.randint(max(2, rooms // 3), rooms)
+                self.rows[table.name] = self._fill(cursor, table, size)
+        connection.commit()
+
+    def write(self) -> None:
+        """Bring the database back to these rows, and commit."""
+        with self._connection.cursor() as cursor:
+            # These rows kept all foreign keys before: without checking them again it takes half the time.
+            cursor.execute("SET LOCAL session_replication_role = replica")
+            self.clear(self._connection, self.rows)
+            for table, rows in self.rows.items():
+                _insert(cursor, table, rows, [])
+        self._connection.commit()
+
+    def other_objects(self) -> list[tuple[str, int]]:
+        """Keys and sizes of objects that are not those of assets, but some look like it."""
+        asset = self._context.pick("assets")["id"]
+        keys = (f"assets/{asset}x", f"assets/{asset[:-1]}", f"x/{asset}", asset, f"assets/{self._context.identifier()}")
+        return [(key, self.random.randint(0, 99)) for key in keys]
+
+    @staticmethod
+    def clear(connection: Any, tables: Iterable[str]) -> None:
+        """Empty tables, given in an order in which they can be filled; the transaction stays open."""
+        statements = [sql.SQL("DELETE FROM {}").format(sql.Identifier("public", table)) for table in tables]
+        with connection.cursor() as cursor:
+            cursor.execute(sql.SQL(";").join(reversed(statements)))
+
+    def _fill(self, cursor: Any, table: Table, size: int) -> list[Row]:
+        filled: list[Row] = []
+        self.rows[table.name] = filled
+        # What breaks a check or a unique key is left out, so several rounds are needed; not every table can have the
+        # number of rows that is wanted.
+        for number in range(100 if table.name in COUNTED else ROUNDS):
+            candidates = [self._row(table, number * size + place) for place in range(size - len(filled))]
+            filled.extend(_insert(cursor, table.name, candidates, table.checks))
+            if len(filled) == size:
+                break
+        else:
+            assert filled and table.name not in COUNTED, f"too few rows of table {table.name} were accepted"
+        return filled
+
+    def _row(self, table: Table, number: int) -> Row:
+        row = {column.name: self._value(column, number) for column in table.columns}
+        rule = RULES.get(table.name)
+        if rule is not None:
+            row.update({name: given for name, given in rule(self._context).items() if name in row})
+        return row
+
+    def _value(self, column: Column, number: int) -> Any:
+        if column.numbered:
+            return number + 1
+        if not column.not_null and self.random.random() < 0.25:
+            return None
+        if column.target is None:
+            return value(column, self._context)
+        table, target = column.target
+        found = self._context.pick(table)
+        return found[target] if found else None
+
+
+def _insert(cursor: Any, table: str, rows: list[Row], checks: list[str]) -> list[Row]:
+    if not rows:
+        return []
+    name = sql.Identifier("public", table)
+    cursor.execute(
+        sql.SQL(
+            "INSERT INTO {0} AS made SELECT * FROM jsonb_populate_recordset(NULL::{0}, %s) WHERE {1}"
+            " ON CONFLICT DO NOTHING RETURNING to_jsonb(made)"
+        ).format(name, sql.SQL(" AND ").join([sql.SQL("true"), *map(sql.SQL, (c.replace("%", "%%") for c in checks))])),
+        (json.dumps(rows),),
+    )
+    return [row[0] for row in cursor.fetchall()]
