@@ -10,7 +10,7 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
-from ansible_collections.opentalk.maintenance.plugins.module_utils.systems.shared_folders import client
+from ansible_collections.opentalk.maintenance.plugins.module_utils.systems import http_session
 
 from support.builders import Builder
 from support.cloud_server import CloudServer
@@ -241,8 +241,8 @@ PASSING: dict[str, Callable[[CloudServer], None]] = {
 def test_passing_fault_is_outlasted(
     open_installation: Callable[..., Cloud], monkeypatch: pytest.MonkeyPatch, provider: str, fault: str
 ) -> None:
-    monkeypatch.setattr(client, "READ_TIMEOUT", 0.5)
-    monkeypatch.setattr(client, "BACKOFF", 0.05)
+    monkeypatch.setattr(http_session, "READ_TIMEOUT", 0.5)
+    monkeypatch.setattr(http_session, "BACKOFF", 0.05)
     cloud = open_installation(provider)
     event = cloud.folder("one")
     PASSING[fault](cloud.server)
@@ -273,8 +273,8 @@ LASTING: dict[str, tuple[Callable[[CloudServer], None], str]] = {
 def test_lasting_fault(
     open_installation: Callable[..., Cloud], monkeypatch: pytest.MonkeyPatch, fault: str, fail: bool
 ) -> None:
-    monkeypatch.setattr(client, "READ_TIMEOUT", 0.2)
-    monkeypatch.setattr(client, "BACKOFF", 0.01)
+    monkeypatch.setattr(http_session, "READ_TIMEOUT", 0.2)
+    monkeypatch.setattr(http_session, "BACKOFF", 0.01)
     cloud = open_installation()
     event = cloud.folder("one")
     cloud.build.asset(cloud.build.room_of(event))
@@ -312,7 +312,7 @@ def test_lasting_fault(
 def test_retries_end_at_the_deadline(
     open_installation: Callable[..., Cloud], monkeypatch: pytest.MonkeyPatch, fault: Callable[[CloudServer], None]
 ) -> None:
-    monkeypatch.setattr(client, "BACKOFF", 1.0)
+    monkeypatch.setattr(http_session, "BACKOFF", 1.0)
     cloud = open_installation()
     cloud.folder("one")
     rows = cloud.world.rows()
@@ -326,7 +326,7 @@ def test_retries_end_at_the_deadline(
 def test_server_that_is_down_is_not_asked_for_every_folder(
     open_installation: Callable[..., Cloud], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client, "BACKOFF", 0.01)
+    monkeypatch.setattr(http_session, "BACKOFF", 0.01)
     cloud = open_installation()
     events = {cloud.folder(f"folder {number}") for number in range(100)}
     cloud.server.fail(503, lambda request: True)

@@ -1,0 +1,176 @@
+# SPDX-FileCopyrightText: The opentalk.maintenance authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""HTTP requests that are bounded in time, asked for at the write gate, and repeated where that may help."""
+
+from __future__ import annotations
+
+import threading
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from datetime import datetime, timezone
+from email.utils import parsedate_to_datetime
+from http.cookiejar import DefaultCookiePolicy
+from typing import Any
+
+from ..engine.deadline import Deadline
+from ..engine.errors import MissingLibraryError
+from .write_gate import WriteGate
+
+CONNECT_TIMEOUT = 5.0
+READ_TIMEOUT = 30.0
+ATTEMPTS = 5
+# Seconds before the second attempt; doubled for each one after it.
+BACKOFF = 0.25
+
+
+class NoAnswer(Exception):
+    """No attempt was answered; the text says why, as a clause that begins with "the server"."""
+
+
+class UnusableAddress(Exception):
+    """Nothing can be sent to the address."""
+
+
+class HttpSession:
+    """Sends requests; may be used by several threads. The connection is opened when it is first used.
+
+    No redirect is followed and no cookie kept, so that every request stands for itself, whichever thread sends it.
+
+    :param system: what the requests go to, for the gate
+    :param gate: asked before every request
+    :param ca_path: a file of CA certificates, or None for those of the system
+    :param auth: as for requests.Session; a callable that returns its argument sends no credentials but those in headers
+    :param parallel: the number of threads that will use it
+    """
+
+    def __init__(
+        self,
+        system: str,
+        *,
+        deadline: Deadline,
+        gate: WriteGate,
+        validate_certs: bool,
+        ca_path: str | None,
+        auth: Any,
+        parallel: int = 1,
+    ) -> None:
+        self._system = system
+        self._deadline = deadline
+        self._gate = gate
+        self._verify: bool | str = (ca_path or True) if validate_certs else False
+        self._auth = auth
+        self._parallel = parallel
+        self._opening = threading.Lock()
+        self._session: Any = None
+        self._resume_at = 0.0
+
+    def request(
+        self,
+        method: str,
+        url: str,
+        *,
+        try_again: Callable[[Any], bool],
+        token_request: bool = False,
+        **content: Any,
+    ) -> Any:
+        """Send a request, again where the server asks for it or does not answer.
+
+        :param try_again: whether a later attempt may have a better answer than this one
+        :param token_request: whether the request only obtains an access token
+        :param content: headers, params and data, as for requests.request
+        :returns: the last answer, a requests.Response
+        :raises NoAnswer: the server cannot be reached, or does not answer in time
+        :raises UnusableAddress: requests cannot work with the URL
+        :raises DeadlineExceeded: the deadline passed, or would pass before the server wants to be asked again
+        :raises MissingLibraryError: the package requests is not installed
+        """
+        for attempt in range(1, ATTEMPTS + 1):
+            if attempt > 1:
+                self._deadline.sleep(BACKOFF * 2 ** (attempt - 2))
+            self._wait_for_server()
+            try:
+                answer = self._send(method, url, token_request, content)
+            except _MayPass as error:
+                if attempt == ATTEMPTS:
+                    raise NoAnswer(str(error)) from None
+                continue
+            if not try_again(answer):
+                break
+            self._heed(answer.headers.get("Retry-After"))
+        return answer
+
+    def _send(self, method: str, url: str, token_request: bool, content: Mapping[str, Any]) -> Any:
+        session = self._open()
+        errors = self._requests.exceptions
+        self._gate.check(method, self._system, token_request=token_request)
+        try:
+            return session.request(
+                method,
+                url,
+                timeout=(self._deadline.bound(CONNECT_TIMEOUT), self._deadline.bound(READ_TIMEOUT)),
+                verify=self._verify,
+                allow_redirects=False,
+                **content,
+            )
+        except errors.SSLError:
+            raise NoAnswer(
+                "the server's certificate cannot be verified (see the options ca_path and validate_certs)"
+            ) from None
+        except errors.Timeout:
+            self._deadline.check()
+            raise _MayPass("the server did not answer in time") from None
+        except (errors.ConnectionError, errors.ChunkedEncodingError):
+            self._deadline.check()
+            raise _MayPass("the server cannot be reached") from None
+        except (errors.RequestException, ValueError):
+            raise UnusableAddress from None
+
+    def _open(self) -> Any:
+        with self._opening:
+            if self._session is None:
+                try:
+                    import requests
+                    import urllib3
+                except ImportError:
+                    raise MissingLibraryError("requests", traceback.format_exc()) from None
+                if self._verify is False:
+                    urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
+                self._requests = requests
+                self._session = requests.Session()
+                self._session.auth = self._auth
+                self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+                for scheme in ("http://", "https://"):
+                    self._session.mount(scheme, requests.adapters.HTTPAdapter(pool_maxsize=self._parallel))
+            return self._session
+
+    def _heed(self, retry_after: str | None) -> None:
+        seconds = _seconds(retry_after)
+        if seconds:
+            self._resume_at = max(self._resume_at, time.monotonic() + seconds)
+
+    def _wait_for_server(self) -> None:
+        # A pause that the server asked for holds for all threads.
+        pause = self._resume_at - time.monotonic()
+        if pause > 0:
+            self._deadline.sleep(pause)
+
+
+class _MayPass(Exception):
+    """An attempt was not answered, but the next one may be."""
+
+
+def _seconds(retry_after: str | None) -> float:
+    # RFC 9110, 10.2.3: a number of seconds, or a date.
+    if not retry_after:
+        return 0.0
+    if retry_after.strip().isdigit():
+        return float(retry_after.strip()[:9])
+    try:
+        moment = parsedate_to_datetime(retry_after)
+    except ValueError:
+        return 0.0
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=timezone.utc)
+    return max(0.0, (moment - datetime.now(timezone.utc)).total_seconds())

@@ -1,0 +1,63 @@
+# SPDX-FileCopyrightText: The opentalk.maintenance authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The controller's settings: its TOML file, overridden by environment variables, overridden by module options."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ...engine.errors import ConfigurationError
+from . import file, keycloak, object_storage, shared_folder
+from .keycloak import KeycloakSettings
+from .lookup import Lookup
+from .object_storage import ObjectStorageSettings
+from .shared_folder import SharedFolderSettings
+
+__all__ = ["KeycloakSettings", "ObjectStorageSettings", "Settings", "SharedFolderSettings"]
+
+
+class Settings:
+    """The settings of the controller on this host.
+
+    :param path: the settings file; None looks where the controller looks
+    :param options: the module's options, of which ``database_url``, ``object_storage``, ``shared_folder`` and
+        ``keycloak`` override
+    :param environment: the process environment
+    :raises ConfigurationError: the file cannot be read
+    """
+
+    def __init__(self, path: str | None, options: Mapping[str, Any], environment: Mapping[str, str]) -> None:
+        found = Path(path) if path else file.find(environment)
+        values = file.load(found) if found else {}
+        file.override(values, environment)
+        self._lookup = Lookup(found, values, options)
+
+    def database_url(self) -> str:
+        """A libpq connection URI.
+
+        :raises ConfigurationError: it is not set, or not a PostgreSQL URL
+        """
+        at = ("database", "url", "database_url")
+        url = self._lookup.options.get("database_url") or self._lookup.text(*at)
+        if not re.match(r"postgres(ql)?://", url):
+            raise ConfigurationError(f"The database URL ({self._lookup.where(*at)}) must begin with postgres://.")
+        return url
+
+    def object_storage(self) -> ObjectStorageSettings:
+        """:raises ConfigurationError: a setting is missing or wrong"""
+        return object_storage.read(self._lookup)
+
+    def shared_folder(self) -> SharedFolderSettings | None:
+        """The shared folder provider, or None where none is configured.
+
+        :raises ConfigurationError: a setting is missing or wrong
+        """
+        return shared_folder.read(self._lookup)
+
+    def keycloak(self) -> KeycloakSettings:
+        """:raises ConfigurationError: a setting is missing or wrong"""
+        return keycloak.read(self._lookup)

@@ -1,0 +1,92 @@
+# SPDX-FileCopyrightText: The opentalk.maintenance authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The controller's settings file, and the environment variables that override it."""
+
+from __future__ import annotations
+
+import os
+import re
+import traceback
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ...engine.errors import ConfigurationError, MissingLibraryError
+
+ENVIRONMENT_PREFIX = "OPENTALK_CTRL_"
+ENVIRONMENT_SEPARATOR = "__"
+
+
+def find(environment: Mapping[str, str]) -> Path | None:
+    """Where the settings file is, in the order of the controller's own search; None where there is none."""
+    candidates = [Path("controller.toml"), Path("config.toml")]
+    home = environment.get("XDG_CONFIG_HOME")
+    if not home and environment.get("HOME"):
+        home = os.path.join(environment["HOME"], ".config")
+    if home:
+        candidates.append(Path(home, "opentalk", "controller.toml"))
+    candidates.append(Path("/etc/opentalk/controller.toml"))
+    for candidate in candidates:
+        try:
+            if candidate.is_file():
+                return candidate
+        except OSError:
+            continue
+    return None
+
+
+def load(path: Path) -> dict[str, Any]:
+    """The content of the settings file.
+
+    :raises ConfigurationError: it cannot be read, or is not valid
+    """
+    toml = _toml_parser()
+    try:
+        return toml.loads(path.read_bytes().decode("utf-8"))
+    except FileNotFoundError:
+        raise ConfigurationError(
+            f"The settings file {path} does not exist; set the option controller_config to the controller's file."
+        ) from None
+    except OSError as error:
+        raise ConfigurationError(
+            f"The settings file {path} cannot be read ({error.strerror}); correct the path or its permissions."
+        ) from None
+    except UnicodeDecodeError:
+        raise ConfigurationError(f"The settings file {path} is not UTF-8 text; correct the file.") from None
+    except (toml.TOMLDecodeError, RecursionError, ValueError) as error:
+        position = re.search(r"\(at (line \d+, column \d+|end of document)\)", str(error))
+        raise ConfigurationError(
+            f"The settings file {path} is not valid TOML (at {position[1] if position else 'an unknown place'});"
+            " correct the file."
+        ) from None
+
+
+def _toml_parser() -> Any:
+    try:
+        import tomllib
+
+        return tomllib
+    except ImportError:  # Python 3.10
+        pass
+    try:
+        import tomli
+
+        return tomli
+    except ImportError:
+        raise MissingLibraryError("tomli", traceback.format_exc()) from None
+
+
+def override(values: dict[str, Any], environment: Mapping[str, str]) -> None:
+    """Put values of environment variables such as ``OPENTALK_CTRL_DATABASE__URL`` in place of those of the file."""
+    for name, value in sorted(environment.items()):
+        if not name.startswith(ENVIRONMENT_PREFIX):
+            continue
+        *sections, key = name[len(ENVIRONMENT_PREFIX) :].lower().split(ENVIRONMENT_SEPARATOR)
+        target = values
+        for section in sections:
+            inner = target.get(section)
+            if not isinstance(inner, dict):
+                inner = target[section] = {}
+            target = inner
+        target[key] = value

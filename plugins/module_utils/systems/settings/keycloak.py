@@ -1,0 +1,141 @@
+# SPDX-FileCopyrightText: The opentalk.maintenance authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The settings of Keycloak, which are spread over several sections."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from urllib.parse import quote
+
+from ...engine.errors import ConfigurationError
+from .lookup import Lookup
+
+BACKEND = "keycloak_webapi"
+_OPTION = "keycloak"
+# The deprecated section, of the same name as the option.
+_DEPRECATED = "keycloak"
+_PREFIX = r"(https?://[^/?#@\s]+/(?:[^?#\s]*/)?)"
+_REALM = r"realms/([^/?#\s]+)/?"
+
+
+@dataclass(frozen=True)
+class RealmAddress:
+    """A realm on a server.
+
+    :ivar server: the URL below which Keycloak answers, with a slash at its end
+    :ivar realm: percent-encoded
+    """
+
+    server: str
+    realm: str
+
+
+@dataclass(frozen=True)
+class KeycloakSettings:
+    """Sections ``[oidc]`` and ``[user_search]``, or the deprecated section ``[keycloak]``.
+
+    :ivar authority: where tokens are issued
+    :ivar api: where accounts are read
+    :ivar external_id_attribute: the user attribute that holds the id by which users are matched, or empty
+    :ivar warnings: what the administrator should know about these settings
+    """
+
+    authority: RealmAddress
+    api: RealmAddress
+    client_id: str
+    client_secret: str = field(repr=False)
+    external_id_attribute: str
+    warnings: tuple[str, ...]
+
+
+def read(lookup: Lookup) -> KeycloakSettings:
+    """:raises ConfigurationError: a setting is missing or wrong"""
+    if lookup.section(_DEPRECATED, required=False) and not lookup.section("user_search", required=False):
+        return _read_deprecated(lookup)
+    authority = _value(lookup, "authority", "oidc.controller", "oidc")
+    return KeycloakSettings(
+        authority=_authority(authority, lookup.where("oidc", "authority", _OPTION)),
+        api=_api(_api_base_url(lookup), lookup.where("user_search", "api_base_url", _OPTION)),
+        client_id=_value(lookup, "client_id", "user_search", "oidc.controller"),
+        client_secret=_value(lookup, "client_secret", "user_search", "oidc.controller"),
+        external_id_attribute=_optional(lookup, "external_id_user_attribute_name", "user_search"),
+        warnings=(),
+    )
+
+
+def _read_deprecated(lookup: Lookup) -> KeycloakSettings:
+    def address(key: str, path: str) -> str:
+        return _optional(lookup, key) or (
+            f"{_value(lookup, 'base_url', _DEPRECATED).rstrip('/')}{path}"
+            f"/realms/{quote(_value(lookup, 'realm', _DEPRECATED), safe='')}"
+        )
+
+    where = lookup.where(_DEPRECATED, "base_url", _OPTION)
+    return KeycloakSettings(
+        authority=_authority(address("authority", ""), where),
+        api=_api(address("api_base_url", "/admin"), where),
+        client_id=_value(lookup, "client_id", _DEPRECATED),
+        client_secret=_value(lookup, "client_secret", _DEPRECATED),
+        external_id_attribute=_optional(lookup, "external_id_user_attribute_name", _DEPRECATED),
+        warnings=(
+            f"The section [{_DEPRECATED}] in {lookup.source()} is deprecated; replace it by the sections [oidc] and"
+            " [user_search].",
+        ),
+    )
+
+
+def _api_base_url(lookup: Lookup) -> str:
+    url = _value(lookup, "api_base_url", "user_search")
+    search = lookup.section("user_search", required=False)
+    if "api_base_url" not in lookup.overrides(_OPTION) and search.get("backend") != BACKEND:
+        raise ConfigurationError(
+            f"The key backend of section [user_search] in {lookup.source()} is not {BACKEND}, so the controller does not"
+            f" read accounts from Keycloak; correct it, or set api_base_url in the option {_OPTION}."
+        )
+    return url
+
+
+def _value(lookup: Lookup, key: str, *sections: str) -> str:
+    value = _optional(lookup, key, *sections)
+    if value:
+        return value
+    first = sections[0]
+    if not any(lookup.section(section, required=False) for section in sections):
+        raise lookup.missing_section(first, _OPTION)
+    raise ConfigurationError(
+        f"The key {key} of section [{first}] is missing in {lookup.source()};"
+        f" add it, or set {key} in the option {_OPTION}."
+    )
+
+
+def _optional(lookup: Lookup, key: str, *sections: str) -> str:
+    overrides = lookup.overrides(_OPTION)
+    if key in overrides:
+        return overrides[key]
+    for section in sections:
+        value = lookup.optional(lookup.section(section, required=False), section, key, _OPTION)
+        if value:
+            return value
+    return ""
+
+
+def _authority(url: str, where: str) -> RealmAddress:
+    found = re.fullmatch(_PREFIX + _REALM, url)
+    if not found or found[1].endswith("/admin/"):
+        raise ConfigurationError(
+            f"The address of the realm ({where}) must have the form https://HOST/realms/REALM, with a path such as /auth"
+            " before /realms where the server has one."
+        )
+    return RealmAddress(found[1], found[2])
+
+
+def _api(url: str, where: str) -> RealmAddress:
+    found = re.fullmatch(_PREFIX + "admin/" + _REALM, url)
+    if not found:
+        raise ConfigurationError(
+            f"The address of Keycloak's admin API ({where}) must have the form https://HOST/admin/realms/REALM, with a"
+            " path such as /auth before /admin where the server has one."
+        )
+    return RealmAddress(found[1], found[2])

@@ -1,0 +1,122 @@
+# SPDX-FileCopyrightText: The opentalk.maintenance authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Values of the settings, checked, with messages that name file, section, key and option."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ...engine.errors import ConfigurationError
+
+
+class Lookup:
+    """The values of the settings file and the environment, and the options that override them.
+
+    :param path: the settings file, None where there is none
+    :param values: its content, with the environment's values in it
+    :param options: the module's options
+    """
+
+    def __init__(self, path: Path | None, values: Mapping[str, Any], options: Mapping[str, Any]) -> None:
+        self._path = path
+        self._values = values
+        self.options = options
+
+    def section(self, section: str, option: str = "", *, required: bool = True) -> dict[str, Any]:
+        """The values of a section, overridden by those of an option.
+
+        :param section: its name; with a dot, a section in a section
+        :raises ConfigurationError: it is not a section, or there is no value at all
+        """
+        values: Any = self._values
+        for name in section.split("."):
+            values = values.get(name, {})
+            if not isinstance(values, dict):
+                raise ConfigurationError(f"[{section}] in {self.source()} must be a section; correct the file.")
+        merged = {**values, **self.overrides(option)}
+        if required and not merged:
+            raise self.missing_section(section, option)
+        return merged
+
+    def overrides(self, option: str) -> dict[str, Any]:
+        """What an option of several keys sets."""
+        return {name: value for name, value in (self.options.get(option) or {}).items() if value is not None}
+
+    def required(self, values: Mapping[str, Any], section: str, key: str, option: str) -> str:
+        """A value that is a string and not empty.
+
+        :raises ConfigurationError: it is missing, or not a string
+        """
+        value = self.optional(values, section, key, option)
+        if not value:
+            raise ConfigurationError(
+                f"The key {key} of section [{section}] is missing in {self.source()};"
+                f" add it, or set {key} in the option {option}."
+            )
+        return value
+
+    def optional(self, values: Mapping[str, Any], section: str, key: str, option: str) -> str:
+        """A value that is a string, empty where it is missing.
+
+        :raises ConfigurationError: it is not a string
+        """
+        value = values.get(key, "")
+        if not isinstance(value, str):
+            raise ConfigurationError(f"The setting {key} ({self.where(section, key, option)}) must be a string.")
+        return value
+
+    def flag(self, values: Mapping[str, Any], section: str, key: str, option: str, *, default: bool) -> bool:
+        """:raises ConfigurationError: the value is neither true nor false"""
+        value = values.get(key, default)
+        if isinstance(value, str) and value.lower() in ("true", "false"):
+            return value.lower() == "true"
+        if not isinstance(value, bool):
+            raise ConfigurationError(f"The setting {key} ({self.where(section, key, option)}) must be true or false.")
+        return value
+
+    def text(self, section: str, key: str, option: str) -> str:
+        """A value for which there is an option of its own.
+
+        :raises ConfigurationError: it is missing, or not a string
+        """
+        values = self.section(section, required=False)
+        if not values:
+            raise self.missing_section(section, option)
+        value = values.get(key)
+        if not isinstance(value, str) or not value:
+            raise ConfigurationError(
+                f"The key {key} of section [{section}] is missing or not a string in {self.source()};"
+                f" correct it, or set the option {option}."
+            )
+        return value
+
+    def check_address(self, url: str, what: str, section: str, key: str, option: str) -> None:
+        """:raises ConfigurationError: it is not the address of a web server"""
+        if not re.match(r"https?://[^/]", url):
+            raise ConfigurationError(
+                f"The address of {what} ({self.where(section, key, option)})"
+                " must begin with http:// or https:// and name a host."
+            )
+
+    def missing_section(self, section: str, option: str) -> ConfigurationError:
+        """The error to raise when a section is missing."""
+        if self._path is None:
+            return ConfigurationError(
+                f"No settings file of the controller was found, so the section [{section}] is missing;"
+                f" name the file with the option controller_config, or set the option {option}."
+            )
+        return ConfigurationError(
+            f"The section [{section}] is missing in {self._path}; add it, or set the option {option}."
+        )
+
+    def source(self) -> str:
+        """Where values come from, for messages."""
+        return str(self._path) if self._path else "the environment (no settings file was found)"
+
+    def where(self, section: str, key: str, option: str) -> str:
+        """Where a value can be set, for messages."""
+        return f"option {option}, or {key} in section [{section}] of {self.source()}"

@@ -1,0 +1,49 @@
+# SPDX-FileCopyrightText: The opentalk.maintenance authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The settings of the shared folders."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ...engine.errors import ConfigurationError
+from .lookup import Lookup
+
+# The section and the option have the same name.
+_NAME = "shared_folder"
+
+
+@dataclass(frozen=True)
+class SharedFolderSettings:
+    """Section ``[shared_folder]``."""
+
+    provider: str
+    url: str
+    username: str
+    password: str
+    directory: str
+
+
+def read(lookup: Lookup) -> SharedFolderSettings | None:
+    """The shared folder provider, or None where none is configured.
+
+    :raises ConfigurationError: a setting is missing or wrong
+    """
+    values = lookup.section(_NAME, _NAME, required=False)
+    if not values:
+        return None
+    provider = lookup.required(values, _NAME, "provider", _NAME)
+    if provider not in ("nextcloud", "opencloud"):
+        raise ConfigurationError(
+            f"The shared folder provider ({lookup.where(_NAME, 'provider', _NAME)}) must be nextcloud or opencloud."
+        )
+    url = lookup.required(values, _NAME, "url", _NAME)
+    lookup.check_address(url, "the shared folders", _NAME, "url", _NAME)
+    return SharedFolderSettings(
+        provider=provider,
+        url=url,
+        username=lookup.required(values, _NAME, "username", _NAME),
+        password=lookup.required(values, _NAME, "password", _NAME),
+        directory=lookup.optional(values, _NAME, "directory", _NAME),
+    )
