@@ -41,3 +41,16 @@ attributes:
     support: full
     details: As time goes by, more becomes due for deletion.
 """
+
+    CHANGES = r"""
+attributes:
+  check_mode:
+    support: full
+    details: The plan is the one that a run would carry out. The database session is read-only, and no other system is
+      sent anything but reading requests, and the one for an access token.
+  diff_mode:
+    support: full
+    details: Ids and counts are shown, but no names, titles, or addresses.
+  idempotent:
+    support: full
+"""

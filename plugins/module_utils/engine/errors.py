@@ -55,6 +55,10 @@ class SharedFolderError(MaintenanceError):
     """A shared folder could not be deleted."""
 
 
+class KeycloakError(MaintenanceError):
+    """Keycloak refused something, cannot be reached, or gives a list of accounts that cannot be relied on."""
+
+
 class DeadlineExceeded(MaintenanceError):
     """The job's timeout has passed."""
 

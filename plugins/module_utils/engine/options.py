@@ -48,6 +48,19 @@ SHARED_FOLDER: dict[str, Any] = {
     "shared_folder_requests": {"type": "int", "default": 4},
 }
 
+KEYCLOAK: dict[str, Any] = {
+    "keycloak": {
+        "type": "dict",
+        "options": {
+            "authority": {"type": "str"},
+            "api_base_url": {"type": "str"},
+            "client_id": {"type": "str"},
+            "client_secret": {"type": "str", "no_log": True},
+            "external_id_user_attribute_name": {"type": "str"},
+        },
+    },
+}
+
 TLS: dict[str, Any] = {
     "validate_certs": {"type": "bool", "default": True},
     "ca_path": {"type": "path"},

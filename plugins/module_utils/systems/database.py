@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import select
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from ..engine.deadline import Deadline
@@ -155,6 +155,24 @@ class Database:
             if self._deadline.expired():
                 raise self._deadline.exceeded() from None
             raise statement_failure(error, lost=bool(self._connection.closed)) from None
+
+
+def array_literal(values: Iterable[str]) -> str:
+    """Strings as one array literal, which PostgreSQL reads many times faster than a list of constants.
+
+    What PostgreSQL cannot store, and so cannot find either, is left out: the character NUL and unpaired surrogates.
+    """
+    quoted = ('"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"' for value in values if _storable(value))
+    return "{" + ",".join(quoted) + "}"
+
+
+def _storable(text: str) -> bool:
+    if text.isascii():
+        return "\0" not in text
+    try:
+        return b"\0" not in text.encode()
+    except UnicodeEncodeError:
+        return False
 
 
 class _Expired(Exception):

@@ -76,7 +76,7 @@ def statement_failure(error: Any, *, lost: bool) -> DatabaseError:
     code = error.pgcode or ""
     table = error.diag.table_name
     if code == "55P03":
-        return LockTimeoutError("Another session holds a lock on rows that are to be deleted; run the job again.")
+        return LockTimeoutError("Another session holds a lock on rows that are to be changed; run the job again.")
     if code in _TRANSIENT:
         return TransientDatabaseError(
             f"PostgreSQL stopped a transaction because of {_TRANSIENT[code]}; run the job again."
