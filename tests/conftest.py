@@ -21,6 +21,7 @@ from support import collection  # noqa: E402
 sys.path.insert(0, str(collection.link(Path(_COLLECTIONS.name))))
 
 from support.cloud_server import CloudServer  # noqa: E402
+from support.keycloak import KeycloakProxy, KeycloakServer, KeycloakUnavailable  # noqa: E402
 from support.nextcloud import NextcloudServer  # noqa: E402
 from support.object_storage import ObjectStorageServer, S3ServerUnavailable  # noqa: E402
 from support.opencloud import OpenCloudServer  # noqa: E402
@@ -30,7 +31,7 @@ from support.world import World  # noqa: E402
 
 REQUIRED = set(filter(None, os.environ.get("REQUIRE_REAL", "").split(",")))
 COMPONENTS: dict[str, str] = {}
-_UNKNOWN = REQUIRED - {"postgresql", "minio"}
+_UNKNOWN = REQUIRED - {"postgresql", "minio", "keycloak"}
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -77,6 +78,24 @@ def open_cloud() -> Iterator[Callable[..., CloudServer]]:
             return servers.enter_context(kind("opentalk@example.org", "pass:word ü", **options))
 
         yield make
+
+
+@pytest.fixture(scope="session")
+def keycloak() -> Iterator[KeycloakServer]:
+    try:
+        server = KeycloakServer.start(require="keycloak" in REQUIRED)
+    except KeycloakUnavailable as error:
+        pytest.fail(f"A component that REQUIRE_REAL names is missing: {error}")
+    with server:
+        COMPONENTS["keycloak"] = f"{server.description}, {'real' if server.kind == 'keycloak' else 'stand-in'}"
+        yield server
+
+
+@pytest.fixture
+def keycloak_proxy(keycloak: KeycloakServer) -> Iterator[KeycloakProxy]:
+    with KeycloakProxy(keycloak.url) as proxy:
+        yield proxy
+        assert not proxy.callback_errors, proxy.callback_errors
 
 
 @pytest.fixture

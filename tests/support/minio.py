@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import functools
 import os
 import shutil
@@ -12,9 +11,9 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
+
+from support import cache
 
 MODULE = "github.com/minio/minio"
 VERSION = "v0.0.0-20260212201848-7aac2a2c5b7c"
@@ -77,7 +76,7 @@ def _locate(build: bool, timeout: float) -> Path:
     on_path = shutil.which("minio")
     if on_path:
         return Path(on_path)
-    cached = _cache_directory() / "minio"
+    cached = cache.directory() / "bin" / "minio"
     if cached.is_file():
         return cached
     if not build:
@@ -86,39 +85,21 @@ def _locate(build: bool, timeout: float) -> Path:
     return cached
 
 
-def _cache_directory() -> Path:
-    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(cache) / "opentalk-maintenance" / "bin"
-
-
 def _build(target: Path, timeout: float) -> None:
     """Build MinIO and move it to `target` in one step, so that `target` is never half a program."""
     go = shutil.which("go") or shutil.which("/usr/local/go/bin/go")
     if not go:
         raise MinioUnavailable(f"no minio on PATH, none at {target}, and no Go to build it")
     deadline = time.monotonic() + timeout
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with _lock(target.with_name(".minio.lock"), deadline):
-        if target.is_file():
-            return
-        with tempfile.TemporaryDirectory(prefix=".minio-build-", dir=target.parent) as staging:
-            _go_install(go, Path(staging), deadline)
-            os.replace(Path(staging) / "minio", target)
-
-
-@contextmanager
-def _lock(path: Path, deadline: float) -> Iterator[None]:
-    """Hold the file lock at `path`; raise `MinioUnavailable` if another process holds it until `deadline`."""
-    with path.open("w") as file:
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    raise MinioUnavailable("another process is still building MinIO") from None
-                time.sleep(0.5)
-        yield
+    try:
+        with cache.lock(target.with_name(".minio.lock"), deadline):
+            if target.is_file():
+                return
+            with tempfile.TemporaryDirectory(prefix=".minio-build-", dir=target.parent) as staging:
+                _go_install(go, Path(staging), deadline)
+                os.replace(Path(staging) / "minio", target)
+    except TimeoutError as error:
+        raise MinioUnavailable(str(error)) from error
 
 
 def _go_install(go: str, directory: Path, deadline: float) -> None:

@@ -1,0 +1,150 @@
+# SPDX-FileCopyrightText: The opentalk.maintenance authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A Keycloak for tests, the real one or a stand-in, behind a proxy that records and fails; and realms in it."""
+
+from __future__ import annotations
+
+import itertools
+import secrets
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import requests
+
+from support.keycloak_program import ADMINISTRATOR, VERSION, KeycloakProcess, KeycloakUnavailable
+from support.keycloak_stand_in import KeycloakStandIn
+from support.recording_server import Answer, RecordingProxy, Request
+from support.server_process import ServerFailed
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+_numbers = itertools.count(1)
+TOKEN_PATH = "/protocol/openid-connect/token"
+READER, QUERIER, NOBODY, UNABLE = "Controller", "query-users-only", "no-roles", "no-service-account"
+_ROLES = {READER: ["view-users", "query-users"], QUERIER: ["query-users"], NOBODY: []}
+
+
+class KeycloakProxy(RecordingProxy):
+    """Passes requests on; with a prefix such as `/auth`, only those whose path begins with it, and without it.
+
+    The host that the client names is passed on, too, so that Keycloak takes the proxy's address for its own.
+    """
+
+    def __init__(self, upstream: str, prefix: str = "") -> None:
+        super().__init__(upstream)
+        self.prefix = prefix
+
+    def answer(self, request: Request) -> Answer:
+        if not request.path.startswith(f"{self.prefix}/"):
+            return 404, {"Content-Type": "text/html"}, b"<h1>Not found</h1>"
+        shortened = request.path[len(self.prefix) :]
+        return super().answer(Request(request.method, shortened, request.query, request.body, request.headers))
+
+    def operation(self, request: Request) -> str:
+        path = request.path.partition("?")[0]
+        if path.endswith(TOKEN_PATH):
+            return "Token"
+        return {"users": "Page", "count": "Count"}.get(path.rpartition("/")[2], request.method)
+
+
+class KeycloakServer:
+    """A running Keycloak: `with KeycloakServer.start() as keycloak: ...`; `kind` is 'keycloak' or 'stand-in'."""
+
+    def __init__(self, server: KeycloakProcess | KeycloakStandIn, remark: str = "") -> None:
+        self._server = server
+        self.url = server.url
+        self.kind = "keycloak" if isinstance(server, KeycloakProcess) else "stand-in"
+        self.description = f"Keycloak {VERSION}" if self.kind == "keycloak" else f"Python ({remark})"
+        self.session = requests.Session()
+
+    @classmethod
+    def start(cls, *, require: bool = False) -> KeycloakServer:
+        """Start the real one, or, unless `require`, a stand-in where it cannot be had: else `KeycloakUnavailable`."""
+        try:
+            return cls(KeycloakProcess())
+        except (KeycloakUnavailable, ServerFailed) as error:
+            if require:
+                raise KeycloakUnavailable(str(error)) from error
+            return cls(KeycloakStandIn().__enter__(), str(error))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.session.close()
+        if isinstance(self._server, KeycloakProcess):
+            self._server.process.stop()
+        else:
+            self._server.__exit__()
+
+    def send(self, method: str, path: str, content: Any = None) -> Any:
+        """Send a request to the admin API as its administrator, and give the content of the answer."""
+        form = {"grant_type": "password", "client_id": "admin-cli", "username": ADMINISTRATOR}
+        form["password"] = self._server.password
+        for _ in range(2):
+            answer = self.session.request(method, f"{self.url}/admin/realms{path}", json=content, timeout=120)
+            if answer.status_code != 401:
+                break
+            token = self.session.post(f"{self.url}/realms/master{TOKEN_PATH}", data=form, timeout=60).json()
+            self.session.headers["Authorization"] = f"Bearer {token['access_token']}"
+        answer.raise_for_status()
+        return answer.json() if answer.content else None
+
+
+class Realm:
+    """A realm with clients that may do more or less, and the accounts that a test puts into it."""
+
+    def __init__(self, server: KeycloakServer, *, lifespan: int = 300) -> None:
+        self.server = server
+        self.name = f"realm {next(_numbers)}"
+        self.secret = secrets.token_urlsafe(24)
+        clients = [
+            {
+                "clientId": client, "secret": self.secret, "publicClient": False,
+                "serviceAccountsEnabled": client != UNABLE, "standardFlowEnabled": False,
+            }
+            for client in (*_ROLES, UNABLE)
+        ]  # fmt: skip
+        service_accounts = [
+            {
+                "username": f"service-account-{client.lower()}", "enabled": True, "serviceAccountClientId": client,
+                "clientRoles": {"realm-management": roles},
+            }
+            for client, roles in _ROLES.items()
+        ]  # fmt: skip
+        content = {"realm": self.name, "enabled": True, "accessTokenLifespan": lifespan}
+        server.send("POST", "", {**content, "clients": clients, "users": service_accounts})
+
+    def options(self, url: str, client: str = READER) -> dict[str, str]:
+        """The module's option `keycloak` for the server at this address."""
+        realm = self.name.replace(" ", "%20")
+        return {
+            "authority": f"{url}/realms/{realm}", "api_base_url": f"{url}/admin/realms/{realm}",
+            "client_id": client, "client_secret": self.secret,
+        }  # fmt: skip
+
+    def add(self, accounts: Iterable[dict[str, Any]]) -> dict[str, str]:
+        """Create accounts; the ids of all accounts of the realm by user name."""
+        users = [{"enabled": True, **account} for account in accounts]
+        self.server.send("POST", f"/{self.name}/partialImport", {"ifResourceExists": "FAIL", "users": users})
+        return self.ids()
+
+    def ids(self) -> dict[str, str]:
+        return {account["username"]: account["id"] for account in self.accounts()}
+
+    def accounts(self) -> list[dict[str, Any]]:
+        """Every account, in Keycloak's order."""
+        answer: list[dict[str, Any]] = self.server.send(
+            "GET", f"/{self.name}/users?first=0&max=100000&briefRepresentation=false"
+        )
+        return answer
+
+    def set_enabled(self, identifier: str, enabled: bool) -> None:
+        self.server.send("PUT", f"/{self.name}/users/{identifier}", {"enabled": enabled})
+
+    def remove(self, identifier: str) -> None:
+        self.server.send("DELETE", f"/{self.name}/users/{identifier}")
+
+    def drop(self) -> None:
+        self.server.send("DELETE", f"/{self.name}")
