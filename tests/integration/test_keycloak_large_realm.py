@@ -9,6 +9,8 @@ from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
+import pytest
+
 from support.builders import Builder
 from support.keycloak import KeycloakProxy, KeycloakServer, Realm
 from support.world import World
@@ -36,6 +38,7 @@ def changes(result: dict[str, Any]) -> dict[str, Any]:
     return {kind: sorted(result[kind]["ids"]) for kind in ("users_disabled", "users_enabled")}
 
 
+@pytest.mark.timeout(400)
 def test_pages_of_any_size(
     open_world: Callable[..., World], keycloak: KeycloakServer, keycloak_proxy: KeycloakProxy
 ) -> None:

@@ -128,7 +128,7 @@ class Keycloak:
         try:
             return self._session.request(method, url, try_again=look, token_request=token, **content)
         except NoAnswer as error:
-            raise unanswered(str(error), token=token) from None
+            raise unanswered(url, str(error), token=token) from None
         except UnusableAddress:
             raise unusable_address(token=token) from None
 

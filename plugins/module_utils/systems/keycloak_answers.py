@@ -39,26 +39,36 @@ def presentable(body: bytes, secrets: Iterable[str]) -> str:
     :param secrets: what must not be in it in any encoding
     """
     text = body[:_READ].decode("utf-8", errors="replace")
+    forms = {form for secret in secrets for form in _forms(secret)} - {""}
     try:
         content = json.loads(text)
     except (ValueError, RecursionError):
-        text = _without_markup(text)
+        # Before the markup goes, too, as a secret may look like a part of it.
+        text = _clean(_without_markup(_clean(text, forms)), forms)
     else:
-        text = _explanation(content)
-    for secret in secrets:
-        for form in {secret, quote_plus(secret), html.escape(secret), json.dumps(secret)[1:-1]} - {""}:
-            text = text.replace(form, _REMOVED)
-    for pattern in _SECRETS:
-        text = pattern.sub(_REMOVED, text)
+        text = _explanation(content, forms)
     # Characters that steer terminals have no place in a log.
     text = " ".join("".join(character if character.isprintable() else " " for character in text).split())
     return text if len(text) <= LIMIT else f"{text[:LIMIT]} ..."
 
 
-def _explanation(content: object) -> str:
+def _forms(secret: str) -> set[str]:
+    as_json = {json.dumps(secret, ensure_ascii=ascii_only)[1:-1] for ascii_only in (True, False)}
+    return {secret, quote_plus(secret), html.escape(secret), html.escape(secret, quote=False), *as_json}
+
+
+def _clean(text: str, secrets: set[str]) -> str:
+    for secret in sorted(secrets, key=len, reverse=True):
+        text = text.replace(secret, _REMOVED)
+    for pattern in _SECRETS:
+        text = pattern.sub(_REMOVED, text)
+    return text
+
+
+def _explanation(content: object, secrets: set[str]) -> str:
     kept = {}
     if isinstance(content, dict):
-        kept = {key: content[key] for key in _EXPLAINING if isinstance(content.get(key), str)}
+        kept = {key: _clean(content[key], secrets) for key in _EXPLAINING if isinstance(content.get(key), str)}
     return json.dumps(kept, ensure_ascii=False) if kept else "(JSON that explains nothing, left out)"
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from typing import Any
+from urllib.parse import urlsplit
 
 from ..engine.errors import KeycloakError
 from .settings import KeycloakSettings
@@ -84,12 +85,17 @@ def not_understood(what: str, *, token: bool) -> KeycloakError:
     return KeycloakError(f"Something else than Keycloak seems to answer, as {what}; {_AUTHORITY if token else _API}.")
 
 
-def unanswered(reason: str, *, token: bool) -> KeycloakError:
+def unanswered(url: str, reason: str, *, token: bool) -> KeycloakError:
     """The error to raise when no answer came.
 
+    :param url: what was asked for
     :param reason: a clause that begins with "the server"
     """
-    return KeycloakError(f"Keycloak gave no answer ({reason}); {_AUTHORITY if token else _API}.")
+    key, section = ("authority", "oidc") if token else ("api_base_url", "user_search")
+    return KeycloakError(
+        f"Keycloak at {urlsplit(url).netloc} gave no answer ({reason}); check that it runs, and {key} in section"
+        f" [{section}] of the controller's settings or in the option keycloak."
+    )
 
 
 def unusable_address(*, token: bool) -> KeycloakError:

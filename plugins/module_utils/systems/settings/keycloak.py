@@ -52,7 +52,7 @@ class KeycloakSettings:
 
 def read(lookup: Lookup) -> KeycloakSettings:
     """:raises ConfigurationError: a setting is missing or wrong"""
-    if lookup.section(_DEPRECATED, required=False) and not lookup.section("user_search", required=False):
+    if not lookup.section("user_search", required=False) and lookup.section(_DEPRECATED, required=False):
         return _read_deprecated(lookup)
     authority = _value(lookup, "authority", "oidc.controller", "oidc")
     return KeycloakSettings(
@@ -101,11 +101,11 @@ def _value(lookup: Lookup, key: str, *sections: str) -> str:
     value = _optional(lookup, key, *sections)
     if value:
         return value
-    first = sections[0]
+    usual = sections[-1]
     if not any(lookup.section(section, required=False) for section in sections):
-        raise lookup.missing_section(first, _OPTION)
+        raise lookup.missing_section(usual, _OPTION)
     raise ConfigurationError(
-        f"The key {key} of section [{first}] is missing in {lookup.source()};"
+        f"The key {key} of section [{usual}] is missing in {lookup.source()};"
         f" add it, or set {key} in the option {_OPTION}."
     )
 

@@ -1,0 +1,437 @@
+# SPDX-FileCopyrightText: The opentalk.maintenance authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""keycloak_account_sync: who is matched with what, and lists that cannot be relied on."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from support.keycloak import QUERIER, KeycloakProxy, KeycloakServer, Realm
+from support.keycloak_world import KeycloakWorld, page, token
+from support.modules import run_in_process
+from support.recording_server import Answer, Request
+from support.schemas import SCHEMAS
+from support.world import World
+
+ATTRIBUTE = "externalId"
+NOW = datetime(2026, 5, 1, 12, 0, 0, 5, tzinfo=timezone.utc)
+
+
+@pytest.fixture(scope="module")
+def shared_realm(keycloak: KeycloakServer) -> Iterator[Realm]:
+    """A realm of 40 enabled and 2 disabled accounts, which tests leave as it is."""
+    realm = Realm(keycloak)
+    realm.add({"username": f"user{number:02}", "enabled": number < 40} for number in range(42))
+    yield realm
+    realm.drop()
+
+
+@pytest.fixture
+def realm(keycloak: KeycloakServer) -> Iterator[Realm]:
+    realm = Realm(keycloak)
+    yield realm
+    realm.drop()
+
+
+@pytest.fixture
+def shared(open_world: Callable[..., World], shared_realm: Realm, keycloak_proxy: KeycloakProxy) -> KeycloakWorld:
+    """Users for all accounts of the shared realm, and two without; four of them are to be disabled, one enabled."""
+    made = KeycloakWorld(open_world(67), shared_realm, keycloak_proxy)
+    for number, identifier in enumerate(shared_realm.ids().values()):
+        made.build.user(oidc_sub=identifier, disabled_since=NOW if number == 7 else None)
+    for _ in range(2):
+        made.build.user()
+    return made
+
+
+@pytest.fixture
+def own(open_world: Callable[..., World], realm: Realm, keycloak_proxy: KeycloakProxy) -> KeycloakWorld:
+    return KeycloakWorld(open_world(67), realm, keycloak_proxy)
+
+
+def changed(result: dict[str, Any]) -> tuple[int, int]:
+    assert not result.get("failed"), result["msg"]
+    return result["done"]["users_disabled"]["count"], result["done"]["users_enabled"]["count"]
+
+
+def warned(result: dict[str, Any]) -> str:
+    return "".join(line for line in result["log"] if line.startswith("[WARN ]"))
+
+
+# Who is matched with what
+
+
+@pytest.mark.parametrize("version", SCHEMAS)
+def test_who_is_disabled_since_when(
+    open_world: Callable[..., World], shared_realm: Realm, keycloak_proxy: KeycloakProxy, version: int
+) -> None:
+    synced = KeycloakWorld(open_world(version), shared_realm, keycloak_proxy)
+    ids = shared_realm.ids()
+    past = NOW - timedelta(days=9)
+    user = synced.build.user
+    expected = {
+        user(oidc_sub=ids["user00"]): None,
+        user(oidc_sub=ids["user01"], disabled_since=past): None,
+        user(oidc_sub=ids["user40"]): NOW,
+        user(oidc_sub=ids["user41"], disabled_since=past): past,
+        user(): NOW,
+        user(disabled_since=past): past,
+        user(oidc_sub=ids["user00"].upper()): NOW,
+        user(oidc_sub="user00"): NOW,
+    }
+    world = synced.world
+    world.freeze(NOW)
+    before = world.rows()
+    result = synced.run()
+    assert changed(result) == (4, 1)
+    assert synced.disabled() == expected
+    after = world.rows()
+    unchanged = [{**json.loads(row), "disabled_since": None} for row in before.pop("users")]
+    assert [{**json.loads(row), "disabled_since": None} for row in after.pop("users")] == unchanged
+    assert after == before
+    assert changed(synced.run()) == (0, 0)
+
+
+def test_external_ids(own: KeycloakWorld) -> None:
+    strange = 'a "quoted" \\ {brace}, NULL Ünïcode'
+    ids = own.realm.add(
+        [
+            {"username": "a", "attributes": {ATTRIBUTE: ["ext-a", "ext-second"]}},
+            {"username": "b"},
+            {"username": "c", "enabled": False, "attributes": {ATTRIBUTE: ["ext-c"]}},
+            {"username": "d", "attributes": {"other": ["ext-d"]}},
+            {"username": "e", "attributes": {ATTRIBUTE: [strange]}},
+            # Two accounts of one person, of which one is disabled.
+            {"username": "f", "enabled": False, "attributes": {ATTRIBUTE: ["ext-twice"]}},
+            {"username": "g", "attributes": {ATTRIBUTE: ["ext-twice"]}},
+        ]
+    )
+    user = own.build.user
+    stay = {user(oidc_sub=sub) for sub in ("ext-a", ids["b"], ids["d"], strange, "ext-twice")}
+    go = {user(oidc_sub=sub) for sub in ("ext-second", ids["a"], "ext-c", ids["c"], "ext-d", "NULL")}
+    result = own.run(keycloak={"external_id_user_attribute_name": ATTRIBUTE})
+    assert set(result["done"]["users_disabled"]["ids"]) == go
+    assert {user for user, since in own.disabled().items() if since is None} == stay
+    assert "in common with one that is not: 1;" in warned(result)
+
+
+def test_attribute_that_no_account_has_is_a_warning(shared: KeycloakWorld) -> None:
+    result = shared.run(check_mode=True, keycloak={"external_id_user_attribute_name": "extrenalId"})
+    assert "extrenalId" in str(result["warnings"]) and "extrenalId" in warned(result)
+    assert all(request.query["briefRepresentation"] == ["false"] for request in shared.proxy.requests if page(request))
+    assert not warned(shared.run(check_mode=True))
+
+
+def test_user_who_comes_while_accounts_are_listed_is_left_alone(shared: KeycloakWorld) -> None:
+    newcomers: list[str] = []
+
+    def log_in(request: Request) -> None:
+        if page(request):
+            newcomers.append(shared.build.user())
+
+    shared.proxy.on_request(log_in)
+    assert changed(shared.run()) == (4, 1)
+    shared.proxy.on_request(None)
+    assert newcomers
+    assert all(shared.disabled()[newcomer] is None for newcomer in newcomers)
+    assert changed(shared.run()) == (len(newcomers), 0)
+
+
+def test_no_transaction_is_open_while_accounts_are_listed(shared: KeycloakWorld) -> None:
+    states: list[Any] = []
+
+    def look(request: Request) -> None:
+        states.extend(
+            shared.world.query(
+                "SELECT state, xact_start FROM pg_stat_activity WHERE application_name LIKE 'opentalk.maintenance%'"
+            )
+        )
+
+    shared.proxy.on_request(look)
+    assert changed(shared.run()) == (4, 1)
+    assert set(states) == {("idle", None)}
+
+
+def test_batches_and_a_user_that_is_locked(shared: KeycloakWorld) -> None:
+    locked = shared.run(check_mode=True)["plan"]["users_disabled"]["ids"][1]
+    before = shared.disabled()
+    other = shared.world.server.connect(shared.world.database)
+    other.cursor().execute("SELECT 1 FROM users WHERE id = %s FOR UPDATE", (locked,))
+    result = shared.run(batch_size=2)
+    other.rollback()
+    assert result["failed"] and locked in result["msg"]
+    assert [failure["id"] for failure in result["failures"]] == [locked]
+    assert (result["done"]["users_disabled"]["count"], result["done"]["users_enabled"]["count"]) == (3, 1)
+    assert result["done"]["rows_updated"] == {"users": 4}
+    assert len([user for user, since in shared.disabled().items() if since != before[user]]) == 4
+    other.close()
+    assert changed(shared.run()) == (1, 0)
+
+
+def test_user_who_is_changed_by_somebody_else_meanwhile(shared: KeycloakWorld) -> None:
+    """Between plan and update: the users of the plan are asked about again by the update itself."""
+    first, second, third, _ = shared.run(check_mode=True)["plan"]["users_disabled"]["ids"]
+    past = NOW - timedelta(days=9)
+    shared.world.query(
+        "CREATE FUNCTION meddle() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+        f" UPDATE users SET disabled_since = '{past}' WHERE id = '{second}' AND disabled_since IS NULL;"
+        f" UPDATE users SET oidc_sub = 'changed' WHERE id = '{third}' AND oidc_sub <> 'changed';"
+        " RETURN NULL; END $$;"
+        f"CREATE TRIGGER meddle AFTER UPDATE ON users FOR EACH ROW WHEN (OLD.id = '{first}')"
+        " EXECUTE FUNCTION meddle()"
+    )
+    result = shared.run(batch_size=1)
+    assert changed(result) == (2, 1)
+    assert shared.disabled()[second] == past
+    assert shared.disabled()[third] is None
+    assert sum("no longer match" in line for line in result["log"]) == 2
+
+
+# Safety limits
+
+
+@pytest.mark.parametrize(
+    ("users", "strangers", "options", "passes"),
+    [
+        (0, 10, {}, True),
+        (33, 11, {}, False),
+        (44, 11, {}, True),
+        (43, 11, {}, False),
+        (30, 13, {}, False),
+        (30, 13, {"max_affected_percent": 100}, True),
+        (30, 13, {"max_affected_percent": 30}, False),
+        (30, 13, {"max_affected": 13}, True),
+        (30, 13, {"max_affected": 12}, False),
+        (44, 3, {"max_affected_percent": 5}, False),
+    ],
+)
+def test_limits(shared: KeycloakWorld, users: int, strangers: int, options: dict[str, Any], passes: bool) -> None:
+    shared.world.query("DELETE FROM users")
+    ids = [account["id"] for account in shared.realm.accounts() if account["enabled"]]
+    for number in range(users):
+        # More users than accounts: the same person in several tenants.
+        tenant = (
+            shared.build._tenant
+            if number < len(ids)
+            else shared.world.query(
+                "INSERT INTO tenants (id, oidc_tenant_id) VALUES (gen_random_uuid(), gen_random_uuid()) RETURNING id::text"
+            )[0][0]
+        )
+        shared.build.user(oidc_sub=ids[number % len(ids)], tenant_id=tenant)
+    for number in range(strangers + 5):
+        shared.build.user(disabled_since=NOW if number < 5 else None)
+    if passes:
+        assert shared.run(check_mode=True, **options)["plan"]["users_disabled"]["count"] == strangers
+        assert changed(shared.run(**options)) == (strangers, 0)
+        return
+    for message in shared.refused(**options):
+        assert f"touch {strangers}" in message and "max_affected" in message
+        assert "max_affected" in options or f"of {users + strangers} (" in message
+    result = shared.run(check_mode=True, **options)
+    assert result["plan"]["users_disabled"]["count"] == strangers
+
+
+def test_realm_that_lost_accounts(own: KeycloakWorld) -> None:
+    ids = own.realm.add({"username": f"user{number:02}"} for number in range(40))
+    for identifier in ids.values():
+        own.build.user(oidc_sub=identifier)
+    assert changed(own.run()) == (0, 0)
+    lost = [ids[f"user{number:02}"] for number in range(0, 40, 3)][:12]
+    for identifier in lost:
+        own.realm.remove(identifier)
+    for message in own.refused():
+        assert "12 of 40 (30.0 percent)" in message and "max_affected_percent" in message
+    assert changed(own.run(max_affected_percent=100)) == (12, 0)
+    gone = own.world.query("SELECT oidc_sub FROM users WHERE disabled_since IS NOT NULL")
+    assert {sub for (sub,) in gone} == set(lost)
+
+
+def test_empty_realm(own: KeycloakWorld) -> None:
+    for _ in range(3):
+        own.build.user()
+    for message in own.refused():
+        assert "no accounts at all" in message and "api_base_url" in message and "view-users" in message
+
+
+# Lists that change or fail while they are read
+
+
+def test_list_that_goes_on_shrinking(own: KeycloakWorld) -> None:
+    ids = iter(own.realm.add({"username": f"user{number:02}"} for number in range(20)).values())
+    for identifier in own.realm.ids().values():
+        own.build.user(oidc_sub=identifier)
+    before = own.world.rows()
+
+    def shrink(request: Request) -> None:
+        if page(request) and request.query["first"] == ["5"]:
+            own.realm.remove(next(ids))
+
+    own.proxy.on_request(shrink)
+    for check_mode in (True, False):
+        own.proxy.clear()
+        result = own.run(check_mode=check_mode, keycloak_api_page_size=5)
+        assert result["failed"] and "may be incomplete" in result["msg"]
+        remaining = len(own.realm.accounts())
+        # One account is gone, and the first one of the next page has moved to where reading had been already.
+        assert f"{remaining + 1} counted before, {remaining} listed, {remaining} counted after" in result["msg"]
+        assert own.asked("Count") == 4
+        assert sum("listed again" in line for line in result["log"]) == 1
+    assert own.world.rows() == before
+
+
+def test_list_that_shrinks_once(own: KeycloakWorld) -> None:
+    ids = own.realm.add({"username": f"user{number:02}"} for number in range(20))
+    users = {name: own.build.user(oidc_sub=identifier) for name, identifier in ids.items()}
+    pending = ["user00"]
+
+    def shrink(request: Request) -> None:
+        if page(request) and request.query["first"] == ["5"] and pending:
+            own.realm.remove(ids[pending.pop()])
+
+    own.proxy.on_request(shrink)
+    result = own.run(keycloak_api_page_size=5)
+    assert changed(result) == (1, 0)
+    assert result["done"]["users_disabled"]["ids"] == [users["user00"]]
+    assert sum("listed again" in line for line in result["log"]) == 1
+
+
+def test_account_that_is_created_meanwhile(own: KeycloakWorld) -> None:
+    ids = own.realm.add({"username": f"user{number:02}"} for number in range(10))
+    for identifier in ids.values():
+        own.build.user(oidc_sub=identifier)
+    pending = ["aaa first of all"]
+
+    def grow(request: Request) -> None:
+        # So that all later accounts come one place later, and one of them twice.
+        if page(request) and request.query["first"] == ["4"] and pending:
+            own.realm.add([{"username": pending.pop()}])
+
+    own.proxy.on_request(grow)
+    result = own.run(keycloak_api_page_size=2)
+    assert changed(result) == (0, 0)
+    assert sum("listed again" in line for line in result["log"]) == 1
+    assert "[INFO ] Accounts in Keycloak: 11" in result["log"]
+
+
+def test_account_that_comes_twice_in_a_complete_list(shared: KeycloakWorld) -> None:
+    def twice(request: Request) -> Answer:
+        status, headers, body = shared.proxy.answer(request)
+        accounts = json.loads(body)
+        # The second answer about an account says that it is disabled by now.
+        return status, headers, json.dumps(accounts + [{**accounts[0], "enabled": False}]).encode()
+
+    shared.proxy.fault(twice, when=lambda request: page(request) and request.query["first"] == ["0"])
+    result = shared.run()
+    assert changed(result) == (4, 1)
+    assert "[INFO ] Accounts in Keycloak: 42" in result["log"]
+
+
+def test_server_that_repeats_itself_is_not_asked_for_ever(shared: KeycloakWorld) -> None:
+    def first_page(request: Request) -> Answer:
+        request.path = request.path.replace(f"first={request.query['first'][0]}&", "first=0&")
+        return shared.proxy.answer(request)
+
+    shared.proxy.fault(first_page, when=page)
+    for message in shared.refused(keycloak_api_page_size=5):
+        assert "42 counted before, 5 listed, 42 counted after" in message
+    assert shared.asked("Page") < 100
+
+
+def test_page_that_fails(shared: KeycloakWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    _hurry(monkeypatch)
+    shared.proxy.fail(500, when=lambda request: page(request) and request.query["first"] == ["20"])
+    for message in shared.refused(keycloak_api_page_size=10):
+        assert "HTTP status 500 every time" in message and "dump_failed_responses" in message
+
+
+def test_page_that_fails_for_a_moment(shared: KeycloakWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    _hurry(monkeypatch)
+    for status in (500, 503, 429):
+        shared.proxy.fail(status, when=page, times=1)
+    shared.proxy.reset(when=page, times=1)
+    assert changed(shared.run()) == (4, 1)
+
+
+def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    from ansible_collections.opentalk.maintenance.plugins.module_utils.systems import http_session
+
+    monkeypatch.setattr(http_session, "BACKOFF", 0.01)
+
+
+def test_tokens_that_expire_meanwhile(
+    open_world: Callable[..., World], keycloak: KeycloakServer, keycloak_proxy: KeycloakProxy
+) -> None:
+    realm = Realm(keycloak, lifespan=2)
+    ids = realm.add({"username": f"user{number:02}"} for number in range(12))
+    synced = KeycloakWorld(open_world(67), realm, keycloak_proxy)
+    for identifier in ids.values():
+        synced.build.user(oidc_sub=identifier)
+    stranger = synced.build.user()
+
+    def long_lived(request: Request) -> Answer:
+        # The client is told otherwise, so that it uses its token until Keycloak refuses it.
+        status, headers, body = keycloak_proxy.answer(request)
+        return status, headers, json.dumps({**json.loads(body), "expires_in": 3600}).encode()
+
+    keycloak_proxy.fault(long_lived, when=token)
+    for slow in ("4", "8"):
+        keycloak_proxy.hang(
+            3, when=lambda request, slow=slow: page(request) and request.query["first"] == [slow], times=1
+        )
+    result = synced.run(keycloak_api_page_size=4)
+    assert result["done"]["users_disabled"]["ids"] == [stranger]
+    assert synced.asked("Token") == 3
+    assert "[INFO ] Accounts in Keycloak: 12" in result["log"]
+    realm.drop()
+
+
+def test_token_that_is_refused_at_once(shared: KeycloakWorld) -> None:
+    shared.proxy.fail(401, when=page)
+    for message in shared.refused():
+        assert "token that was just issued" in message and "authority" in message and "api_base_url" in message
+    assert shared.asked("Page") == 4
+
+
+def test_role_that_is_missing_shows_no_account_as_missing(shared: KeycloakWorld) -> None:
+    """With query-users alone Keycloak answers with success, and with an empty list."""
+    options = shared.realm.options(shared.proxy.url, QUERIER)
+    for message in shared.refused(keycloak=options):
+        assert "view-users" in message and QUERIER in message and "realm-management" in message
+    assert shared.asked("Page") == 0
+
+
+def test_server_below_a_path(open_world: Callable[..., World], keycloak: KeycloakServer, shared_realm: Realm) -> None:
+    with KeycloakProxy(keycloak.url, "/auth") as proxy:
+        synced = KeycloakWorld(open_world(67), shared_realm, proxy)
+        synced.build.user()
+        assert changed(synced.run()) == (1, 0)
+        assert all(request.path.startswith("/auth/") for request in proxy.requests)
+        without = shared_realm.options(proxy.url)
+        (message,) = synced.refused(keycloak=without, check_modes=(False,))
+        assert "404" in message and "/auth" in message and "authority" in message
+
+
+def test_deadline(shared: KeycloakWorld) -> None:
+    shared.proxy.hang(20, when=page)
+    started = time.monotonic()
+    (message,) = shared.refused(timeout=2, check_modes=(False,))
+    assert "timeout of 2 seconds" in message
+    assert time.monotonic() - started < 15
+
+
+def test_missing_library(shared: KeycloakWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "keycloak.py").write_text("raise ImportError('not installed')\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    before = shared.world.rows()
+    options = {"database_url": shared.world.options["database_url"], "keycloak": shared.keycloak}
+    result = run_in_process("keycloak_account_sync", options)
+    assert result["failed"] and "python-keycloak" in result["msg"] and "required Python library" in result["msg"]
+    assert shared.world.rows() == before
+    assert not shared.proxy.requests
