@@ -217,14 +217,8 @@ def test_limits(shared: KeycloakWorld, users: int, strangers: int, options: dict
     ids = [account["id"] for account in shared.realm.accounts() if account["enabled"]]
     for number in range(users):
         # More users than accounts: the same person in several tenants.
-        tenant = (
-            shared.build._tenant
-            if number < len(ids)
-            else shared.world.query(
-                "INSERT INTO tenants (id, oidc_tenant_id) VALUES (gen_random_uuid(), gen_random_uuid()) RETURNING id::text"
-            )[0][0]
-        )
-        shared.build.user(oidc_sub=ids[number % len(ids)], tenant_id=tenant)
+        tenant = {"tenant_id": shared.build.tenant()} if number >= len(ids) else {}
+        shared.build.user(oidc_sub=ids[number % len(ids)], **tenant)
     for number in range(strangers + 5):
         shared.build.user(disabled_since=NOW if number < 5 else None)
     if passes:

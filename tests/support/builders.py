@@ -23,8 +23,11 @@ class Builder:
                 "SELECT table_name, column_name FROM information_schema.columns WHERE table_schema = 'public'"
             )
         )
-        self._tenant = self._insert("tenants", id=_id(), oidc_tenant_id=_id())
+        self._tenant = self.tenant()
         self._tariff = self._insert("tariffs", id=_id(), name=_id(), quotas="{}", disabled_modules=[])
+
+    def tenant(self) -> str:
+        return self._insert("tenants", id=_id(), oidc_tenant_id=_id())
 
     def user(self, **columns: Any) -> str:
         self._number += 1
