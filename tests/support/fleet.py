@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,8 @@ class Host:
 
     def prepare(self, image: Path) -> None:
         subprocess.run(["cp", "-a", "--reflink=auto", str(image), str(self.root)], check=True)
-        (self.root / "etc/machine-id").write_text("")  # systemd gives the host one of its own
+        (self.root / "var/lib/dbus/machine-id").unlink(missing_ok=True)
+        (self.root / "etc/machine-id").write_text(f"{uuid.uuid4().hex}\n")
         (self.root / "etc/hostname").write_text(f"{self.name}\n")
         (self.root / "etc/ssh/sshd_config.d/test.conf").write_text(
             f"Port {self.port}\nListenAddress 127.0.0.1\nPermitRootLogin prohibit-password\nUseDNS no\n"
@@ -48,7 +50,7 @@ class Host:
         for key in (self._keys / "host", self._keys / "host.pub"):
             shutil.copy(key, self.root / "etc/ssh" / key.name.replace("host", "ssh_host_ed25519_key"))
         authorized = self.root / "root/.ssh/authorized_keys"
-        authorized.parent.mkdir(mode=0o700)
+        authorized.parent.mkdir(mode=0o700, exist_ok=True)
         shutil.copy(self._keys / "client.pub", authorized)
         with (self._keys / "known_hosts").open("a") as file:
             file.write(f"[127.0.0.1]:{self.port} {(self._keys / 'host.pub').read_text()}")
@@ -124,6 +126,7 @@ class Fleet:
         self.folder = Path(tempfile.mkdtemp(prefix="fleet-"))
         try:
             self.hosts = [Host(name, self.folder / name, self.folder) for name in NAMES]
+            (self.folder / "ansible.cfg").touch()
             for key in ("client", "host"):
                 subprocess.run(
                     ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(self.folder / key)], check=True
@@ -156,7 +159,7 @@ class Fleet:
         inventory.write_text(json.dumps({"opentalk_controllers": {"hosts": hosts, "vars": common}}))
         environment = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")}
         environment |= {
-            "ANSIBLE_CONFIG": "/dev/null",
+            "ANSIBLE_CONFIG": str(self.folder / "ansible.cfg"),
             "ANSIBLE_HOME": str(self.folder / "ansible"),
             "ANSIBLE_COLLECTIONS_PATH": self._collections_path,
             "ANSIBLE_SSH_ARGS": ssh_options(self.folder),
