@@ -168,7 +168,10 @@ def test_only_the_log_and_a_summary_are_printed(collections_path: str, tmp_path:
         "event_cleanup", *LOCAL, "-e", "opentalk_maintenance_controller_config=/nowhere/controller.toml",
         collections=collections_path, **LOG, OPENTALK_MAINTENANCE_RESULT_FILE=str(outcome),
     )  # fmt: skip
-    reason = "The settings file /nowhere/controller.toml does not exist; set the option controller_config to the controller's file."
+    reason = (
+        "The settings file /nowhere/controller.toml does not exist;"
+        " set the option controller_config to the controller's file."
+    )
     assert failed.returncode == 2
     assert failed.stdout.splitlines()[-2:] == [f"[ERROR] Job failed: {reason}", f"event_cleanup: failed. {reason}"]
     assert json.loads(outcome.read_text())["started"] > 0
