@@ -33,9 +33,8 @@ from typing import Any
 from ansible.plugins.callback import CallbackBase
 
 # Prefixes by which the journal tells severities: https://www.freedesktop.org/software/systemd/man/sd-daemon.html
-_ERROR, _WARNING, _INFO = 3, 4, 6
-_SEVERITIES = {"ERROR": _ERROR, "WARN": _WARNING, "INFO": _INFO, "DEBUG": 7, "TRACE": 7}
-_LEVEL = re.compile(r"\[(\w+) *\]")
+_SEVERITIES = {"ERROR": 3, "WARN": 4, "INFO": 6, "DEBUG": 7, "TRACE": 7}
+_LEVEL = re.compile(rf"\[({'|'.join(_SEVERITIES)}) *\]")
 _COUNTED = ("failures", "shared_folders_left_behind")
 
 
@@ -48,7 +47,7 @@ class CallbackModule(CallbackBase):
         super().__init__()
         self._in_journal = _is_journal(sys.stdout)
         self._outcome: dict[str, Any] = {"started": time.time()}
-        self._summary: tuple[int, str] | None = None
+        self._summary: tuple[str, str] | None = None
 
     def v2_playbook_on_start(self, playbook: Any) -> None:
         self._write()
@@ -69,7 +68,7 @@ class CallbackModule(CallbackBase):
         self._failed(result)
 
     def v2_playbook_on_no_hosts_matched(self) -> None:
-        self._summary = (_ERROR, "The playbook found no host to run on; correct the inventory or the limit.")
+        self._summary = ("ERROR", "The playbook found no host to run on; correct the inventory or the limit.")
 
     v2_playbook_on_no_hosts_remaining = v2_playbook_on_no_hosts_matched
 
@@ -83,7 +82,7 @@ class CallbackModule(CallbackBase):
             return
         for line in values.get("log", []):
             level = _LEVEL.match(line)
-            self._print(_SEVERITIES.get(level[1], _INFO) if level else _INFO, line)
+            self._print(level[1] if level else "INFO", line)
         done = values.get("done") or {}
         counts = {kind: value["count"] for kind, value in done.items() if "count" in value}
         further = {name: len(values.get(name) or []) for name in _COUNTED}
@@ -93,17 +92,17 @@ class CallbackModule(CallbackBase):
         else:
             parts = [f"{kind} {count}" for kind, count in self._outcome["counts"].items() if count]
             text = f"finished, {', '.join(parts) or 'nothing was to be done'}"
-        self._summary = (_INFO, f"{values['job_type']}: {text}")
+        self._summary = ("INFO", f"{values['job_type']}: {text}")
 
     def _failed(self, result: Any) -> None:
         values = result._result
         job = values.get("job_type") or result._task.action.rpartition(".")[2]
         # Further lines could be a traceback, with data that does not belong into a log.
         reason = (str(values.get("msg") or "").strip().splitlines() or ["no reason was given"])[0]
-        self._summary = (_ERROR, f"{job}: failed. {reason}")
+        self._summary = ("ERROR", f"{job}: failed. {reason}")
 
-    def _print(self, severity: int, text: str) -> None:
-        self._display.display(f"<{severity}>{text}" if self._in_journal else text)
+    def _print(self, level: str, text: str) -> None:
+        self._display.display(f"<{_SEVERITIES[level]}>{text}" if self._in_journal else text)
 
     def _write(self) -> None:
         path = self.get_option("result_file")
