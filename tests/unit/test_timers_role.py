@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -38,6 +39,17 @@ def test_every_default_is_documented_as_it_is() -> None:
     assert {name: spec["default"] for name, spec in specified.items()} == defaults
     readme = (ROLE / "README.md").read_text()
     assert [name for name in defaults if f"| `{name}` |" not in readme] == []
+
+
+def test_every_package_is_pinned() -> None:
+    def names(path: Path) -> set[str]:
+        lines = [line for line in path.read_text().splitlines() if line and not line.startswith("#")]
+        return {re.split(r"[=<>; ]", line)[0].lower() for line in lines}
+
+    pinned = ROLE / "files" / "requirements.txt"
+    assert names(ROOT / "requirements.txt") | {"ansible-core"} <= names(pinned)
+    for line in pinned.read_text().splitlines():
+        assert re.fullmatch(r'#.*|[\w-]+==[\w.]+(; python_version (<|>=) "3\.11")?', line), line
 
 
 def test_every_field_of_a_job_is_a_variable_of_its_playbook() -> None:
