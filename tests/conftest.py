@@ -21,6 +21,8 @@ from support import collection  # noqa: E402
 sys.path.insert(0, str(collection.link(Path(_COLLECTIONS.name))))
 
 from support.cloud_server import CloudServer  # noqa: E402
+from support.fleet import Fleet  # noqa: E402
+from support.fleet_image import FleetUnavailable  # noqa: E402
 from support.keycloak import KeycloakProxy, KeycloakServer, KeycloakUnavailable  # noqa: E402
 from support.nextcloud import NextcloudServer  # noqa: E402
 from support.object_storage import ObjectStorageServer, S3ServerUnavailable  # noqa: E402
@@ -31,7 +33,7 @@ from support.world import World  # noqa: E402
 
 REQUIRED = set(filter(None, os.environ.get("REQUIRE_REAL", "").split(",")))
 COMPONENTS: dict[str, str] = {}
-_UNKNOWN = REQUIRED - {"postgresql", "minio", "keycloak"}
+_UNKNOWN = REQUIRED - {"postgresql", "minio", "keycloak", "systemd"}
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -66,6 +68,20 @@ def storage() -> Iterator[ObjectStorageServer]:
 def s3_proxy(storage: ObjectStorageServer) -> Iterator[S3Proxy]:
     with S3Proxy(storage) as proxy:
         yield proxy
+
+
+@pytest.fixture(scope="session")
+def fleet(collections_path: str) -> Iterator[Fleet]:
+    try:
+        hosts = Fleet(collections_path)
+    except FleetUnavailable as error:
+        if "systemd" in REQUIRED:
+            pytest.fail(f"A component that REQUIRE_REAL names is missing: {error}")
+        COMPONENTS["systemd"] = f"none, so its tests are skipped: {error}"
+        pytest.skip(f"No hosts with systemd: {error}")
+    with hosts:
+        COMPONENTS["systemd"] = f"{hosts.description}, real"
+        yield hosts
 
 
 @pytest.fixture

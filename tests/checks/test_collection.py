@@ -52,7 +52,7 @@ def test_archive_holds_what_is_used_and_nothing_else(installed: Path) -> None:
     files = json.loads((installed / "ansible_collections/opentalk/maintenance/FILES.json").read_text())["files"]
     tops = {entry["name"].split("/")[0] for entry in files} - {"."}
     assert tops <= {
-        "plugins", "playbooks", "meta", "docs", "changelogs", "README.md", "LICENSE", "CHANGELOG.md", "requirements.txt",
+        "plugins", "playbooks", "roles", "meta", "docs", "changelogs", "README.md", "LICENSE", "CHANGELOG.md", "requirements.txt",
         "bindep.txt",
     }  # fmt: skip
     assert not [entry["name"] for entry in files if "pycache" in entry["name"] or entry["name"].endswith(".pyc")]
@@ -73,6 +73,14 @@ def test_documentation_is_complete(installed: Path, module: str) -> None:
         assert set(entry.get("suboptions") or {}) == set(spec.get("options") or {}), option
 
 
+@pytest.mark.parametrize("kind, name", [("filter", "timer_problems"), ("callback", "job_log"), ("role", "timers")])
+def test_other_plugins_and_roles_are_documented(installed: Path, kind: str, name: str) -> None:
+    name = f"opentalk.maintenance.{name}"
+    documented = json.loads(run("ansible-doc", "--json", "--type", kind, name, collections=installed))[name]
+    entry = documented["entry_points"]["main"] if kind == "role" else documented["doc"]
+    assert entry["options"] and entry["short_description"]
+
+
 def _argument_spec(module: str) -> dict[str, Any]:
     from ansible_collections.opentalk.maintenance.plugins.module_utils.engine import parameters, runner
 
@@ -85,7 +93,7 @@ def _argument_spec(module: str) -> dict[str, Any]:
 def test_every_job_is_in_the_action_group_and_has_a_playbook() -> None:
     runtime = yaml.safe_load((ROOT / "meta" / "runtime.yml").read_text())
     assert runtime["action_groups"] == {"jobs": JOBS}
-    assert sorted(path.stem for path in (ROOT / "playbooks").glob("*.yml")) == JOBS
+    assert sorted(path.stem for path in (ROOT / "playbooks").glob("*.yml")) == sorted([*JOBS, "provision_timers"])
 
 
 def test_playbooks_pass_on_every_option() -> None:

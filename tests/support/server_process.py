@@ -62,6 +62,11 @@ class ServerProcess:
         atexit.register(self.stop)
 
     @property
+    def pid(self) -> int:
+        """The supervisor's process; the server is its only child."""
+        return self._supervisor.pid
+
+    @property
     def running(self) -> bool:
         return self._supervisor.poll() is None
 

@@ -85,9 +85,26 @@ _BOUNDS: dict[str, tuple[float, float | None]] = {
 }
 
 
+_SCHEMA_TYPES = {"int": "integer", "float": "number", "bool": "boolean", "str": "string", "path": "string"}
+
+
 def merge(*groups: dict[str, Any]) -> dict[str, Any]:
     """One argument spec made of several groups."""
     return {name: spec for group in groups for name, spec in group.items()}
+
+
+def unattended_schema() -> dict[str, Any]:
+    """The JSON Schema of the options that may be set where jobs run by themselves: no secrets, no parameters."""
+    groups = merge(
+        RUN, TLS, REPORT, BATCHES, SAFETY, {"shared_folder_requests": SHARED_FOLDER["shared_folder_requests"]}
+    )
+    properties = {}
+    for name, spec in groups.items():
+        minimum, maximum = _BOUNDS.get(name, (None, None))
+        field = {"type": _SCHEMA_TYPES[spec["type"]], "minimum": minimum, "maximum": maximum}
+        properties[name] = {key: value for key, value in field.items() if value is not None}
+    del properties["timeout"]  # a field of its own, on which the time limit of the unit depends
+    return {"type": "object", "properties": properties, "additionalProperties": False}
 
 
 def check(options: dict[str, Any]) -> None:

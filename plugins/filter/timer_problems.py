@@ -1,0 +1,69 @@
+# SPDX-FileCopyrightText: The opentalk.maintenance authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: timer_problems
+short_description: Check the variables of the role opentalk.maintenance.timers
+version_added: 1.0.0
+description:
+  - Checks jobs against their JSON Schema, as the role C(opentalk.maintenance.timers) does before it touches a host.
+  - Needs the Python package jsonschema on the control node.
+positional: _input
+options:
+  _input:
+    description: The jobs, as in the role's variable C(timers_jobs).
+    type: dict
+    required: true
+  environment:
+    description: Environment variables, as in the role's variable C(timers_environment).
+    type: dict
+    default: {}
+author:
+  - The opentalk.maintenance authors (@opentalk)
+seealso:
+  - module: opentalk.maintenance.job_info
+"""
+
+EXAMPLES = r"""
+- name: Check jobs
+  ansible.builtin.assert:
+    that: timers_jobs | opentalk.maintenance.timer_problems == []
+"""
+
+RETURN = r"""
+_value:
+  description: What is wrong, one sentence each with job, field and reason. Empty where nothing is.
+  type: list
+  elements: str
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from ansible.errors import AnsibleFilterError
+from ansible_collections.opentalk.maintenance.plugins.plugin_utils import timer_variables
+
+try:
+    import jsonschema
+except ImportError:
+    jsonschema = None
+
+
+def timer_problems(jobs: dict[str, Any], environment: dict[str, Any] | None = None) -> list[str]:
+    """
+    :returns: what is wrong with the variables of the role
+    :raises AnsibleFilterError: jsonschema is not installed
+    """
+    if jsonschema is None:
+        raise AnsibleFilterError(
+            "The Python package jsonschema is missing on the control node; install it beside ansible-core."
+        )
+    return [*timer_variables.job_problems(jobs), *timer_variables.environment_problems(environment or {})]
+
+
+class FilterModule:
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        return {"timer_problems": timer_problems}

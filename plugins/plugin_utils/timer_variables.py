@@ -1,0 +1,83 @@
+# SPDX-FileCopyrightText: The opentalk.maintenance authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What may be in the variables of the role timers, beyond what its argument specs can say."""
+
+from __future__ import annotations
+
+import datetime
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from ansible_collections.opentalk.maintenance.plugins.module_utils.engine import options, parameters
+
+try:
+    import jsonschema
+except ImportError:  # the filter says so
+    jsonschema = None
+
+_SECRET_NAME = re.compile(r"PASS|SECRET|TOKEN|CREDENTIAL|ACCESS_KEY|DATABASE__URL", re.IGNORECASE)
+_SECRET_VALUE = re.compile(r"://[^/]*:[^/]*@")
+
+
+def job_schema(job_type: str) -> dict[str, Any]:
+    """The JSON Schema of one entry of ``timers_jobs``."""
+    return {
+        "$schema": parameters.DIALECT,
+        "type": "object",
+        "properties": {
+            "enabled": {"type": "boolean", "default": True},
+            "on_calendar": {"type": "string", "minLength": 1, "pattern": r"^[^\n]*$"},
+            "timeout": {"type": "integer", "minimum": 1, "maximum": 10**9, "default": 3600},
+            "parameters": parameters.schema(job_type),
+            "options": options.unattended_schema(),
+        },
+        "additionalProperties": False,
+        "if": {"properties": {"enabled": {"const": True}}},
+        "then": {"required": ["on_calendar"]},
+    }
+
+
+def job_problems(jobs: dict[str, Any]) -> Iterator[str]:
+    """A sentence for every mistake in ``timers_jobs``, with job, field and reason."""
+    for job_type, entry in jobs.items():
+        if job_type not in parameters.JOB_TYPES:
+            yield f"timers_jobs.{job_type}: there is no such job; the jobs are {', '.join(parameters.JOB_TYPES)}."
+            continue
+        validator = jsonschema.Draft202012Validator(job_schema(job_type))
+        for error in sorted(validator.iter_errors(entry), key=lambda error: [str(part) for part in error.path]):
+            path = ".".join(["timers_jobs", job_type, *map(str, error.absolute_path)])
+            yield from _sentences(path, error)
+
+
+def environment_problems(environment: dict[str, Any]) -> Iterator[str]:
+    """A sentence for every variable of ``timers_environment`` that is none or that may hold a secret."""
+    for name, value in environment.items():
+        where = f"timers_environment.{name}"
+        if not re.fullmatch(r"[A-Za-z_]\w*", name, re.ASCII):
+            yield f"{where}: this is not the name of an environment variable."
+        elif not isinstance(value, (str, int, float)) or "\n" in str(value):
+            yield f"{where}: the value must be one line of text."
+        elif _SECRET_NAME.search(name) or _SECRET_VALUE.search(str(value)):
+            yield (
+                f"{where}: this looks like a secret, which anyone on the host could read in the unit;"
+                " put it into the controller's settings file."
+            )
+
+
+def _sentences(path: str, error: Any) -> Iterator[str]:
+    if error.validator == "additionalProperties":
+        known = ", ".join(error.schema["properties"]) or "none"
+        for name in error.instance:
+            if name not in error.schema["properties"]:
+                yield f"{path}.{name}: there is no such field; the fields are {known}."
+    elif error.validator == "required":
+        for name in error.validator_value:
+            if name not in error.instance:
+                yield f"{path}.{name}: it is missing."
+    elif error.validator == "type" and isinstance(error.instance, datetime.date):
+        yield f"{path}: YAML read this as a date; put it in quotes."
+    else:
+        yield f"{path}: {error.message}."

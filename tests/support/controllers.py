@@ -1,0 +1,134 @@
+# SPDX-FileCopyrightText: The opentalk.maintenance authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Controller hosts on which the role timers is applied, and what can be seen there of its work."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import stat
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from support.fleet import Fleet, Host
+from support.world import World
+
+CONFIG = "/etc/opentalk/controller.toml"
+TEXTFILES = "/var/lib/node-exporter"
+ALERTS = "/var/lib/test-alerts"
+NEVER = "2099-01-01 00:00"
+_ALERT = f"[Unit]\nDescription=Alert\n[Service]\nType=oneshot\nExecStart=/bin/sh -c 'echo failed >> {ALERTS}/%i'\n"
+# What any host changes by itself, and what Ansible itself and the tools for accounts leave behind.
+_VOLATILE = re.compile(
+    r"(dev|proc|sys|run|tmp|var/tmp|var/log|var/cache|root/\.ansible|var/lib/systemd/random-seed|etc/\.pwd\.lock"
+    r"|etc/g?shadow-|etc/group-|etc/passwd-)(/.*)?"
+)
+_RECAP = re.compile(r"^(\w+) +: (.*)$", re.MULTILINE)
+
+
+class Played:
+    """The outcome of a playbook: `recap` has the numbers of each host."""
+
+    def __init__(self, ended: Any) -> None:
+        self.succeeded, self.output = ended.returncode == 0, ended.stdout + ended.stderr
+        self.recap = {
+            host: {key: int(number) for key, number in (pair.split("=") for pair in numbers.split())}
+            for host, numbers in _RECAP.findall(ended.stdout)
+        }
+
+    def changes(self) -> set[int]:
+        """How many things were changed on the hosts, without what is done on the control node for them."""
+        return {numbers["changed"] for numbers in self.recap.values()}
+
+
+class Controllers:
+    """The fleet as hosts of an OpenTalk controller, which look after their metrics and have a unit for alerts."""
+
+    def __init__(self, fleet: Fleet) -> None:
+        self.fleet, self.hosts = fleet, fleet.hosts
+        for host in self.hosts:
+            host.run(
+                f"groupadd --system opentalk && groupadd --system exporter && mkdir -p /etc/opentalk {TEXTFILES} {ALERTS}"
+                f" && chgrp exporter {TEXTFILES} && chmod 2775 {TEXTFILES}"
+                f" && install -m 640 -g opentalk /dev/null {CONFIG}"
+            )
+            (host.root / "etc/systemd/system/alert@.service").write_text(_ALERT)
+            host.run("systemctl daemon-reload")
+
+    def connect(self, world: World, hosts: list[Host] | None = None, **overrides: Any) -> None:
+        """Write the controller's settings file, with the secrets that only it may hold."""
+        storage = "".join(f"{key} = {json.dumps(value)}\n" for key, value in world.options["object_storage"].items())
+        url = overrides.get("database_url", world.options["database_url"])
+        for host in hosts or self.hosts:
+            _inside(host, CONFIG).write_text(f'[database]\nurl = "{url}"\n[minio]\n{storage}')
+
+    def provision(self, jobs: dict[str, Any], *options: str, on: list[Host] | None = None, **variables: Any) -> Played:
+        values = {
+            "timers_jobs": jobs,
+            "timers_randomized_delay": 0,
+            "timers_wheelhouse": str(self.fleet.wheelhouse),
+            "timers_textfile_directory": TEXTFILES,
+            "timers_textfile_group": "exporter",
+            "timers_on_failure": "alert@%n.service",
+            **variables,
+        }
+        limit = ["--limit", ",".join(host.name for host in on)] if on else []
+        return Played(self.fleet.play("opentalk.maintenance.provision_timers", *limit, *options, variables=values))
+
+
+def unit(job: str, kind: str = "service") -> str:
+    return f"opentalk-maintenance-{job.replace('_', '-')}.{kind}"
+
+
+def properties(host: Host, name: str, *wanted: str) -> dict[str, str]:
+    """Properties of a unit, as `systemctl show` has them."""
+    shown = host.run(f"systemctl show --property={','.join(wanted)} {name}")
+    return dict(line.split("=", 1) for line in shown.splitlines())
+
+
+def metrics(host: Host, job: str) -> dict[str, float]:
+    """The job's metrics on the host, by their name without what all have in common; counts by `run_count <kind>`."""
+    text = _inside(host, f"{TEXTFILES}/opentalk_maintenance_{job}.prom").read_text()
+    found = {}
+    pattern = r"^opentalk_maintenance_last_(\w+)\{job_type=\"" + job + r"\"(?:,kind=\"(\w+)\")?\} (\S+)$"
+    for name, kind, value in re.findall(pattern, text, re.MULTILINE):
+        found[f"{name} {kind}".strip()] = float(value)
+    return found
+
+
+def files(host: Host) -> dict[str, tuple[Any, ...]]:
+    """Every path of the host with owner, mode and content, without what changes by itself."""
+    found: dict[str, tuple[Any, ...]] = {}
+    for folder, folders, names in os.walk(host.root):
+        base = Path(folder).relative_to(host.root)
+        folders[:] = [name for name in folders if not _VOLATILE.fullmatch(str(base / name))]
+        for name in [*folders, *names]:
+            path = base / name
+            if not _VOLATILE.fullmatch(str(path)):
+                found[str(path)] = _facts(host.root / path)
+    return found
+
+
+def until(condition: Callable[[], Any], what: str, hosts: list[Host] | None = None) -> Any:
+    """Wait for a true value and return it; the journals of the hosts tell why it did not come."""
+    end = time.monotonic() + 60
+    while not (value := condition()):
+        if time.monotonic() > end:
+            journals = "\n".join(host.run("journalctl --no-pager -n 60") for host in hosts or [])
+            raise AssertionError(f"{what} did not happen\n{journals}")
+        time.sleep(0.2)
+    return value
+
+
+def _facts(path: Path) -> tuple[Any, ...]:
+    status = path.lstat()
+    content = hashlib.sha256(path.read_bytes()).hexdigest() if stat.S_ISREG(status.st_mode) else ""
+    return (stat.filemode(status.st_mode), status.st_uid, status.st_gid, content)
+
+
+def _inside(host: Host, path: str) -> Path:
+    return host.root / path.lstrip("/")

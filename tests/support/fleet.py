@@ -1,0 +1,189 @@
+# SPDX-FileCopyrightText: The opentalk.maintenance authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Hosts with a real systemd: Debian 12 in systemd-nspawn containers, which Ansible reaches over SSH.
+
+The hosts share this machine's network, so that they reach the tests' servers on 127.0.0.1.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from pathlib import Path
+from typing import Any
+
+from support import fleet_image
+from support.server_process import ServerProcess, free_port
+
+NAMES = ("alpha", "beta", "gamma")
+# A mount namespace of its own for each host: nothing stays mounted, however the tests end.
+_BOOT = (
+    "mkdir -p /run/systemd/nspawn && mount -t tmpfs tmpfs /run/systemd/nspawn && exec systemd-nspawn --quiet --boot"
+    ' --register=no --keep-unit --console=pipe --directory="$0" --machine="$1"'
+)
+
+
+class Host:
+    """One host. `root` is its file system, seen from here."""
+
+    def __init__(self, name: str, root: Path, keys: Path) -> None:
+        self.name, self.root, self.port = name, root, free_port()
+        self._keys = keys
+        self._process: ServerProcess | None = None
+
+    def prepare(self, image: Path) -> None:
+        subprocess.run(["cp", "-a", "--reflink=auto", str(image), str(self.root)], check=True)
+        (self.root / "var/lib/dbus/machine-id").unlink(missing_ok=True)
+        (self.root / "etc/machine-id").write_text(f"{uuid.uuid4().hex}\n")
+        (self.root / "etc/hostname").write_text(f"{self.name}\n")
+        (self.root / "etc/ssh/sshd_config.d/test.conf").write_text(
+            f"Port {self.port}\nListenAddress 127.0.0.1\nPermitRootLogin prohibit-password\nUseDNS no\n"
+        )
+        for key in (self._keys / "host", self._keys / "host.pub"):
+            shutil.copy(key, self.root / "etc/ssh" / key.name.replace("host", "ssh_host_ed25519_key"))
+        authorized = self.root / "root/.ssh/authorized_keys"
+        authorized.parent.mkdir(mode=0o700, exist_ok=True)
+        shutil.copy(self._keys / "client.pub", authorized)
+        with (self._keys / "known_hosts").open("a") as file:
+            file.write(f"[127.0.0.1]:{self.port} {(self._keys / 'host.pub').read_text()}")
+
+    def boot(self) -> None:
+        command = ["unshare", "--mount", "sh", "-c", _BOOT, str(self.root), self.name]
+        self._process = ServerProcess(f"Host {self.name}", command)
+
+    def wait(self) -> None:
+        """Return when the host has come up."""
+        assert self._process
+        self._process.wait_until(lambda: self.try_run("true").returncode == 0)
+        state = self.try_run("systemctl is-system-running --wait").stdout.strip()
+        assert state == "running", self.run("systemctl --failed --no-pager")
+
+    def ssh(self) -> list[str]:
+        return ["ssh", *shlex.split(ssh_options(self._keys)), "-p", str(self.port), "root@127.0.0.1"]
+
+    def try_run(self, command: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*self.ssh(), command], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=100
+        )
+
+    def run(self, command: str) -> str:
+        """Standard output of a shell command on the host, which must succeed."""
+        ended = self.try_run(command)
+        assert ended.returncode == 0, f"{self.name}: {command}\n{ended.stdout}{ended.stderr}"
+        return ended.stdout
+
+    def journal(self, unit: str, *options: str) -> list[str]:
+        """What the processes of a unit wrote to the journal, without what systemd says about the unit."""
+        text = self.run(f"journalctl --no-pager -o cat _SYSTEMD_UNIT={unit} {shlex.join(options)}")
+        return text.splitlines()
+
+    def power_off(self) -> None:
+        """What a power cut does: everything ends at once, nothing is told or written."""
+        assert self._process
+        os.kill(self._leader(), signal.SIGKILL)
+        self._process.stop()
+
+    def stop(self) -> None:
+        if self._process:
+            self._process.stop()
+
+    def _leader(self) -> int:
+        """Process 1 of the host: below the supervisor is systemd-nspawn, and below that the host."""
+        assert self._process
+        pid = self._process.pid
+        for _ in range(2):
+            (pid,) = map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
+        return pid
+
+
+def ssh_options(keys: Path) -> str:
+    """Options for ssh as one string."""
+    return (
+        f"-i {keys}/client -o UserKnownHostsFile={keys}/known_hosts -o StrictHostKeyChecking=yes -o BatchMode=yes"
+        " -o ConnectTimeout=10 -o ControlMaster=auto -o ControlPersist=30"
+        f" -o ControlPath={keys}/%C"
+    )
+
+
+class Fleet:
+    """Three hosts and the control node that looks after them: `with Fleet(collections_path) as fleet: ...`.
+
+    Raises `fleet_image.FleetUnavailable` where such hosts cannot be had.
+    """
+
+    def __init__(self, collections_path: str) -> None:
+        self._collections_path = collections_path
+        image = fleet_image.find_or_build()
+        self.wheelhouse = fleet_image.wheelhouse()
+        self.folder = Path(tempfile.mkdtemp(prefix="fleet-"))
+        try:
+            self.hosts = [Host(name, self.folder / name, self.folder) for name in NAMES]
+            (self.folder / "ansible.cfg").touch()
+            for key in ("client", "host"):
+                subprocess.run(
+                    ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(self.folder / key)], check=True
+                )
+            for host in self.hosts:
+                host.prepare(image)
+                host.boot()
+            for host in self.hosts:
+                host.wait()
+        except BaseException:
+            self.stop()
+            raise
+        version = self.hosts[0].run("systemctl --version").splitlines()[0]
+        self.description = f"{version}, in {len(self.hosts)} Debian 12 containers"
+
+    def play(
+        self, playbook: str, *options: str, variables: dict[str, Any], of_host: dict[str, dict[str, Any]] | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a playbook on the fleet.
+
+        :param variables: inventory variables of all hosts
+        :param of_host: inventory variables of single hosts
+        """
+        hosts = {
+            host.name: {"ansible_host": "127.0.0.1", "ansible_port": host.port, **(of_host or {}).get(host.name, {})}
+            for host in self.hosts
+        }
+        common = {"ansible_user": "root", "ansible_python_interpreter": "/usr/bin/python3", **variables}
+        inventory = self.folder / "inventory.json"
+        inventory.write_text(json.dumps({"opentalk_controllers": {"hosts": hosts, "vars": common}}))
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")}
+        environment |= {
+            "ANSIBLE_CONFIG": str(self.folder / "ansible.cfg"),
+            "ANSIBLE_HOME": str(self.folder / "ansible"),
+            "ANSIBLE_COLLECTIONS_PATH": self._collections_path,
+            "ANSIBLE_SSH_ARGS": ssh_options(self.folder),
+            "ANSIBLE_PIPELINING": "true",
+            "LC_ALL": "C.UTF-8",
+        }
+        program = Path(sys.executable).parent / "ansible-playbook"
+        return subprocess.run(
+            [str(program), "-i", str(inventory), playbook, *options],
+            env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=400, cwd=self.folder,
+        )  # fmt: skip
+
+    def stop(self) -> None:
+        for host in self.hosts:
+            host.stop()
+        # A host's files may be busy for a moment after its end.
+        for _ in range(20):
+            shutil.rmtree(self.folder, ignore_errors=True)
+            if not self.folder.exists():
+                break
+            time.sleep(0.1)
+
+    def __enter__(self) -> Fleet:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
