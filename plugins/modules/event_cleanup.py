@@ -28,6 +28,7 @@ extends_documentation_fragment:
   - opentalk.maintenance.object_storage
   - opentalk.maintenance.shared_folder
   - opentalk.maintenance.deletion
+  - opentalk.maintenance.temporary_indexes
 options:
   days_since_last_occurrence:
     description: The number of days that must have passed since the end of an event, at least 1.
@@ -162,6 +163,12 @@ plan:
     shared_folders:
       description: The shared folders of these events, as C(count), C(items) and C(truncated).
       type: dict
+    temporary_indexes:
+      description:
+        - The indexes that are built for this run because of O(temporary_indexes), as C(count), C(items) with table and
+          columns, and C(truncated). They are no change, as they are dropped at the end.
+      type: dict
+      sample: {"count": 1, "items": [{"table": "invites", "columns": ["room"]}], "truncated": false}
     rows_deleted:
       description: The number of rows that are deleted, by table; tables without any are left out.
       type: dict

@@ -21,6 +21,7 @@ extends_documentation_fragment:
   - opentalk.maintenance.job
   - opentalk.maintenance.database
   - opentalk.maintenance.deletion
+  - opentalk.maintenance.temporary_indexes
 options:
   expired_before:
     description:
@@ -112,6 +113,12 @@ plan:
           whether the ids are C(truncated).
       type: dict
       sample: {"count": 1, "ids": ["3f8b6a1e-58a5-4d0c-8f6c-5f3f0f1b2c3d"], "truncated": false}
+    temporary_indexes:
+      description:
+        - The indexes that are built for this run because of O(temporary_indexes), as C(count), C(items) with table and
+          columns, and C(truncated). They are no change, as they are dropped at the end.
+      type: dict
+      sample: {"count": 1, "items": [{"table": "invites", "columns": ["room"]}], "truncated": false}
     rows_deleted:
       description: The number of rows that are deleted, by table; tables without any are left out.
       type: dict

@@ -70,6 +70,8 @@ REPORT: dict[str, Any] = {"report_limit": {"type": "int", "default": 1000}}
 
 BATCHES: dict[str, Any] = {"batch_size": {"type": "int", "default": 1000}}
 
+INDEXES: dict[str, Any] = {"temporary_indexes": {"type": "bool", "default": True}}
+
 SAFETY: dict[str, Any] = {
     "max_affected": {"type": "int"},
     "max_affected_percent": {"type": "float"},

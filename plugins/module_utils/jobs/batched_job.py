@@ -9,12 +9,14 @@ from abc import abstractmethod
 from typing import Any, ClassVar
 
 from ..deletion.apply import BatchOutcome
+from ..deletion.index_advice import ForeignKeyIndex, worthwhile
 from ..deletion.keys import KeySet, Sql
 from ..deletion.references import Catalogue
 from ..deletion.selection import select_ids
+from ..deletion.temporary_indexes import TemporaryIndexes
 from ..engine import options
 from ..engine.job import Job
-from ..engine.plan import Effects
+from ..engine.plan import Effects, Listing
 from ..systems.database import sql
 from .batches import Batches
 
@@ -26,12 +28,13 @@ class BatchedJob(Job):
     :cvar smallest_batch: the fewest roots of a batch, however long it takes
     """
 
-    options = (options.DATABASE, options.REPORT, options.BATCHES, options.SAFETY)
+    options = (options.DATABASE, options.REPORT, options.BATCHES, options.INDEXES, options.SAFETY)
     root: ClassVar[str]
     smallest_batch = 1
 
     catalogue: Catalogue
     roots: KeySet
+    _indexes: list[ForeignKeyIndex]
 
     @abstractmethod
     def select(self, within: KeySet | None) -> KeySet:
@@ -49,6 +52,10 @@ class BatchedJob(Job):
     @abstractmethod
     def describe(self) -> Effects:
         """What deleting the roots means; called in the snapshot in which they were chosen."""
+
+    @abstractmethod
+    def kinds(self) -> dict[str, Listing]:
+        """The kinds of things that the job deletes, empty."""
 
     @abstractmethod
     def delete_batch(self, batch: KeySet) -> BatchOutcome:
@@ -71,13 +78,21 @@ class BatchedJob(Job):
         )
         return select_ids(self.run.database, query)
 
+    def listings(self) -> dict[str, Listing]:
+        return {
+            **self.kinds(),
+            "temporary_indexes": Listing(self.run.options["report_limit"], "items", informative=True),
+        }
+
     def plan(self) -> None:
+        self._indexes = []
         self.catalogue = Catalogue(self.run.database)
         self.read_schema()
         with self.run.database.transaction(snapshot=True):
             self.roots = self.select(None)
             if self.roots:
-                self.run.plan = self.describe()
+                self.run.plan.add(self.describe())
+                self._plan_indexes()
         self.run.affected = self.roots.count
 
     def total(self) -> int:
@@ -85,13 +100,21 @@ class BatchedJob(Job):
         return self.run.database.row(table)[0]
 
     def apply(self) -> None:
-        Batches(
-            lambda ids: self.account(self.delete_batch(KeySet.of_ids(ids))),
-            lambda identifier, reason: self.fail(self.root, identifier, reason),
-            self.run.deadline,
-            largest=self.run.options["batch_size"],
-            smallest=self.smallest_batch,
-        ).run(self.roots.ids())
+        indexes = TemporaryIndexes(self.run.database, self.job_type)
+        warnings: list[str] = []
+        try:
+            with indexes.during(self._indexes) as (built, warnings):
+                self.run.done["temporary_indexes"].add(index.as_item() for index in built)
+                Batches(
+                    lambda ids: self.account(self.delete_batch(KeySet.of_ids(ids))),
+                    lambda identifier, reason: self.fail(self.root, identifier, reason),
+                    self.run.deadline,
+                    largest=self.run.options["batch_size"],
+                    smallest=self.smallest_batch,
+                ).run(self.roots.ids())
+        finally:
+            for warning in warnings:
+                self.run.warn(warning)
 
     def account(self, outcome: BatchOutcome) -> None:
         """Add what became of a batch to the run's record."""
@@ -102,3 +125,11 @@ class BatchedJob(Job):
                 f"{self.root.capitalize()} of the plan that no longer match and stay: {len(outcome.unselected)}: "
                 + ", ".join(outcome.unselected[:limit])
             )
+
+    def _plan_indexes(self) -> None:
+        if not self.run.options["temporary_indexes"]:
+            return
+        deleted = self.run.plan.rows_deleted
+        references = [reference for reference in self.catalogue.references if deleted[reference.target.label]]
+        self._indexes = worthwhile(self.run.database, references, deleted)
+        self.run.plan["temporary_indexes"].add(index.as_item() for index in self._indexes)

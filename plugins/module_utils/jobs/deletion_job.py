@@ -38,7 +38,7 @@ class DeletionJob(BatchedJob):
     _planned_folders: list[SharedFolder]
     _deletion: BatchDeletion
 
-    def listings(self) -> dict[str, Listing]:
+    def kinds(self) -> dict[str, Listing]:
         return listings(self.run.options["report_limit"])
 
     def prepare(self) -> None:

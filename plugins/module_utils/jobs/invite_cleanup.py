@@ -26,7 +26,7 @@ class InviteCleanup(BatchedJob):
 
     _expired_before: Any
 
-    def listings(self) -> dict[str, Listing]:
+    def kinds(self) -> dict[str, Listing]:
         return {"invites": Listing(self.run.options["report_limit"])}
 
     def prepare(self) -> None:
@@ -113,6 +113,6 @@ class InviteCleanup(BatchedJob):
         return "to be deleted" if self._deletes_invites else "whose permissions are to be cleared"
 
     def _effects(self, invites: KeySet) -> Effects:
-        effects = Effects(self.listings())
+        effects = Effects(self.kinds())
         effects["invites"].add(invites.ids())
         return effects

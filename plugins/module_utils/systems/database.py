@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from ..engine.deadline import Deadline
-from ..engine.errors import MissingLibraryError
+from ..engine.errors import MaintenanceError, MissingLibraryError
 from .database_errors import connection_failure, statement_failure
 
 try:
@@ -82,6 +82,22 @@ class Database:
             yield from rows
         self.execute("CLOSE stream")
 
+    def define(self, statement: Any, *, lock_timeout: int) -> None:
+        """Run a statement that changes the schema and cannot be part of a transaction.
+
+        The errors are those of :meth:`execute`.
+
+        :param lock_timeout: milliseconds that it waits for each lock
+        """
+        milliseconds = max(1, int(self._deadline.bound(10**6) * 1000))
+        self.execute(f"SET statement_timeout = {milliseconds}")
+        self.execute(f"SET lock_timeout = {min(lock_timeout, milliseconds)}")
+        try:
+            self.execute(statement)
+        finally:
+            with contextlib.suppress(MaintenanceError):
+                self.execute("RESET statement_timeout; RESET lock_timeout")
+
     @contextlib.contextmanager
     def transaction(self, *, snapshot: bool = False) -> Iterator[None]:
         """A transaction that is committed at the end of the block, or rolled back when it raises.
@@ -92,6 +108,8 @@ class Database:
         milliseconds = max(1, int(self._deadline.bound(10**6) * 1000))
         self.execute(
             f"BEGIN {mode}; SET LOCAL statement_timeout = {milliseconds};"
+            # While folders and objects are deleted, the session is idle; the deadline bounds that.
+            f" SET LOCAL idle_in_transaction_session_timeout = 0;"
             f" SET LOCAL lock_timeout = {min(LOCK_TIMEOUT, milliseconds)}"
         )
         try:

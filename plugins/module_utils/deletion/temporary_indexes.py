@@ -1,0 +1,100 @@
+# SPDX-FileCopyrightText: The opentalk.maintenance authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Indexes that exist for the time of one run."""
+
+from __future__ import annotations
+
+import contextlib
+import zlib
+from collections.abc import Iterator
+
+from ..engine.errors import ConnectionLostError, DatabaseError, DeadlineExceeded
+from ..systems.database import Database, sql
+from .index_advice import PREFIX, ForeignKeyIndex
+
+# Milliseconds that building or dropping an index waits for each session that is in its way.
+LOCK_TIMEOUT = 5000
+
+
+class TemporaryIndexes:
+    """Builds and drops the indexes of one job.
+
+    The job's lock must be held: every index with the job's prefix is then one of this run, or left over by a run that
+    died. Indexes of other jobs are not touched.
+
+    :param database: outside of a transaction, as CREATE INDEX CONCURRENTLY demands
+    :param job_type: the job
+    """
+
+    def __init__(self, database: Database, job_type: str) -> None:
+        self._database = database
+        self._prefix = f"{PREFIX}{job_type}_"
+
+    @contextlib.contextmanager
+    def during(self, indexes: list[ForeignKeyIndex]) -> Iterator[tuple[list[ForeignKeyIndex], list[str]]]:
+        """Build the indexes, and drop them at the end of the block, with all that earlier runs left over.
+
+        :returns: those that were built, and warnings, to which the end of the block may add
+        :raises ConnectionLostError: the connection broke
+        :raises DeadlineExceeded: the deadline passed meanwhile
+        """
+        warnings: list[str] = []
+        self._drop(warnings)
+        built: list[ForeignKeyIndex] = []
+        try:
+            built += self._build(indexes, warnings)
+            yield built, warnings
+        finally:
+            if indexes:
+                with contextlib.suppress(ConnectionLostError, DeadlineExceeded):
+                    self._drop(warnings)
+
+    def leftovers(self) -> list[tuple[str, str]]:
+        """Schema and name of the indexes that are there for this job."""
+        return self._database.rows(
+            "SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
+            " WHERE c.relkind = 'i' AND starts_with(c.relname, %(prefix)s) ORDER BY 1, 2",
+            {"prefix": self._prefix},
+        )
+
+    def _build(self, indexes: list[ForeignKeyIndex], warnings: list[str]) -> Iterator[ForeignKeyIndex]:
+        failed: list[tuple[ForeignKeyIndex, DatabaseError]] = []
+        for index in indexes:
+            statement = sql.SQL("CREATE INDEX CONCURRENTLY {} ON {} ({})").format(
+                sql.Identifier(self._name(index)),
+                sql.Identifier(*index.place),
+                sql.SQL(", ").join(map(sql.Identifier, index.columns)),
+            )
+            try:
+                self._database.define(statement, lock_timeout=LOCK_TIMEOUT)
+            except ConnectionLostError:
+                raise
+            except DatabaseError as error:
+                failed.append((index, error))
+            else:
+                yield index
+        if failed:
+            names = ", ".join(f"{index.table.label} ({', '.join(index.columns)})" for index, _ in failed)
+            warnings.append(
+                f"Temporary indexes that could not be built: {names}; the job goes on without them and takes longer"
+                f" (the reason for the first: {str(failed[0][1]).rstrip('.')})."
+            )
+
+    def _drop(self, warnings: list[str]) -> None:
+        for schema, name in self.leftovers():
+            statement = sql.SQL("DROP INDEX CONCURRENTLY IF EXISTS {}").format(sql.Identifier(schema, name))
+            try:
+                self._database.define(statement, lock_timeout=LOCK_TIMEOUT)
+            except ConnectionLostError:
+                raise
+            except DatabaseError as error:
+                warnings.append(
+                    f"The temporary index {name} could not be dropped; the next run will try again, or drop it by hand"
+                    f" (the reason: {str(error).rstrip('.')})."
+                )
+
+    def _name(self, index: ForeignKeyIndex) -> str:
+        # PostgreSQL cuts names after 63 bytes.
+        columns = ".".join((*index.place, *index.columns))
+        return f"{self._prefix}{zlib.crc32(columns.encode()):08x}"

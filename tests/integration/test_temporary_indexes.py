@@ -1,0 +1,131 @@
+# SPDX-FileCopyrightText: The opentalk.maintenance authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Indexes for the time of one run: when they are built, and that nothing of them stays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from ansible_collections.opentalk.maintenance.plugins.module_utils.deletion import temporary_indexes
+
+from support.oracle import survivors
+from support.recording_server import Request
+from support.world import World
+
+Open = Callable[..., World]
+PREFIX = "opentalk_maintenance_tmp_"
+ROOMS = {("invites", "room"), ("module_resources", "room_id")}
+
+
+def temporary(world: World) -> set[str]:
+    return {row[0] for row in world.query("SELECT relname FROM pg_class WHERE starts_with(relname, %s)", (PREFIX,))}
+
+
+def listed(effects: dict[str, Any]) -> set[tuple[str, ...]]:
+    return {(item["table"], *item["columns"]) for item in effects["temporary_indexes"]["items"]}
+
+
+@pytest.fixture
+def world(open_world: Open) -> World:
+    """Half of 8,000 events with three invites each have ended."""
+    world = open_world(67)
+    world.fill(events=8000, expired=4000, users=100, folders=False)
+    return world
+
+
+def expired(world: World) -> set[str]:
+    return {row[0] for row in world.query("SELECT id::text FROM plan WHERE kind = 'ended'")}
+
+
+def test_built_before_and_gone_after(world: World) -> None:
+    before, indexes = world.rows(), world.query("SELECT indexdef FROM pg_indexes ORDER BY 1")
+    preview = world.run("event_cleanup", check_mode=True)
+    assert listed(preview["plan"]) >= ROOMS
+    assert temporary(world) == set() and preview["done"]["temporary_indexes"]["count"] == 0
+    meanwhile: list[set[str]] = []
+    world.proxy.on_request(
+        lambda request: meanwhile.append(temporary(world)) if request.operation == "DeleteObjects" else None
+    )
+    run = world.run("event_cleanup")
+    assert run["plan"] == preview["plan"] and listed(run["done"]) == listed(run["plan"])
+    assert meanwhile and all(len(names) == len(listed(run["plan"])) for names in meanwhile)
+    assert all(name.startswith(f"{PREFIX}event_cleanup_") for name in meanwhile[0])
+    assert world.query("SELECT indexdef FROM pg_indexes ORDER BY 1") == indexes
+    assert world.rows() == survivors(before, "events", expired(world))
+    # With little to delete an index costs more than it saves, and with none it is no change.
+    world.query("UPDATE event_dates SET ends_at = now() - interval '90 days' WHERE event_id ="
+                " (SELECT event_id FROM event_dates ORDER BY event_id LIMIT 1)")  # fmt: skip
+    assert listed(world.run("event_cleanup")["plan"]) == set()
+    assert not world.run("event_cleanup")["changed"]
+
+
+def test_not_wanted(world: World) -> None:
+    meanwhile: list[set[str]] = []
+    world.proxy.on_request(lambda request: meanwhile.append(temporary(world)))
+    run = world.run("event_cleanup", temporary_indexes=False, max_affected=4000)
+    assert run["done"]["events"]["count"] == 4000
+    assert listed(run["plan"]) == set() and set().union(*meanwhile) == set()
+
+
+def test_existing_index_is_used_but_not_one_of_another_run(world: World) -> None:
+    world.query("CREATE INDEX mine ON invites (room)")
+    world.query(f"CREATE INDEX {PREFIX}user_cleanup_00000000 ON module_resources (room_id)")
+    run = world.run("event_cleanup")
+    assert ("invites", "room") not in listed(run["done"])
+    assert ("module_resources", "room_id") in listed(run["done"])
+    assert temporary(world) == {f"{PREFIX}user_cleanup_00000000"}
+
+
+def test_leftovers_of_a_run_that_died(world: World) -> None:
+    for job in ("event_cleanup", "adhoc_event_cleanup"):
+        world.query(f"CREATE INDEX {PREFIX}{job}_0badcafe ON invites (room)")
+    world.query(f"UPDATE pg_index SET indisvalid = false WHERE indexrelid = '{PREFIX}event_cleanup_0badcafe'::regclass")
+    world.run("event_cleanup", check_mode=True)
+    assert len(temporary(world)) == 2
+    # Also by a run that has nothing to delete, and that shall build none.
+    run = world.run("event_cleanup", days_since_last_occurrence=100_000, temporary_indexes=False)
+    assert not run["changed"]
+    assert temporary(world) == {f"{PREFIX}adhoc_event_cleanup_0badcafe"}
+
+
+def test_role_that_may_not_build_them(world: World) -> None:
+    role = f"deleter_{world.database}"
+    world.query(
+        f"CREATE ROLE {role} LOGIN PASSWORD 'secret'; GRANT ALL ON ALL TABLES IN SCHEMA public TO {role};"
+        f" GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO {role}"
+    )
+    before = world.rows()
+    try:
+        run = world.run("event_cleanup", database_url=world.server.url(world.database, user=role, password="secret"))
+        assert listed(run["plan"]) >= ROOMS and listed(run["done"]) == set()
+        assert "could not be built: " in str(run["warnings"]) and "invites (room)" in str(run["log"])
+        assert world.rows() == survivors(before, "events", expired(world))
+    finally:
+        world.query(f"DROP OWNED BY {role}; DROP ROLE {role}")
+
+
+@pytest.mark.parametrize("statement", ["LOCK TABLE invites IN SHARE UPDATE EXCLUSIVE MODE", "SELECT 1 FROM users"])
+def test_session_that_is_in_the_way(world: World, monkeypatch: pytest.MonkeyPatch, statement: str) -> None:
+    """One that holds a lock, such as VACUUM, and one that is long in a snapshot, such as pg_dump."""
+    monkeypatch.setattr(temporary_indexes, "LOCK_TIMEOUT", 200)
+    before = world.rows()
+    with world.server.connect(world.database) as other, other.cursor() as cursor:
+        cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        cursor.execute(statement)
+        run = world.run("event_cleanup")
+    assert "could not be built: " in str(run["warnings"])
+    assert world.rows() == survivors(before, "events", expired(world))
+    world.run("event_cleanup")
+    assert temporary(world) == set()
+
+
+def test_failure_in_mid_run_drops_them(world: World) -> None:
+    def fail(request: Request) -> None:
+        assert temporary(world)
+
+    world.proxy.on_request(lambda request: fail(request) if request.operation == "DeleteObjects" else None)
+    world.proxy.fail(403, lambda request: request.operation == "DeleteObjects")
+    run = world.run("event_cleanup")
+    assert run["failed"] and temporary(world) == set()
