@@ -64,8 +64,8 @@ class PostgreSQLServer:
         (version,) = self._query("postgres", "SHOW server_version")
         self.description = f"PostgreSQL {version} ({origin})"
 
-    def url(self, database: str) -> str:
-        return f"postgres://{USER}:{self.password}@127.0.0.1:{self.port}/{database}"
+    def url(self, database: str, *, user: str = USER, password: str = "") -> str:
+        return f"postgres://{user}:{password or self.password}@127.0.0.1:{self.port}/{database}"
 
     def connect(self, database: str) -> Any:
         """A new psycopg2 connection."""

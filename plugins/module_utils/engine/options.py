@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from typing import Any
 
@@ -98,7 +99,7 @@ def merge(*groups: dict[str, Any]) -> dict[str, Any]:
 def unattended_schema() -> dict[str, Any]:
     """The JSON Schema of the options that may be set where jobs run by themselves: no secrets, no parameters."""
     groups = merge(
-        RUN, TLS, REPORT, BATCHES, SAFETY, {"shared_folder_requests": SHARED_FOLDER["shared_folder_requests"]}
+        RUN, TLS, REPORT, BATCHES, INDEXES, SAFETY, {"shared_folder_requests": SHARED_FOLDER["shared_folder_requests"]}
     )
     properties = {}
     for name, spec in groups.items():
@@ -117,5 +118,5 @@ def check(options: dict[str, Any]) -> None:
     if ca_path and not os.path.isfile(ca_path):
         raise ParameterError(f"The option ca_path names {ca_path}, which is not a file; correct the path.")
     percent = options.get("max_affected_percent")
-    if percent is not None and percent != percent:
+    if percent is not None and math.isnan(percent):
         raise ParameterError("The option max_affected_percent must be a number from 0 to 100.")
