@@ -80,6 +80,13 @@ class SyncStorageFiles(Job):
         self._each("assets", self._missing, self._settle_missing)
         if self._deletes_orphans:
             self._each("objects", self._old_orphans, self._delete_orphans)
+        done, log = self.run.done, self.run.log
+        log.info(f"Assets whose size was corrected: {done['assets_resized'].count}")
+        handling = "deleted" if self._deletes_rows else "set to size zero"
+        log.info(f"Assets without an object that were {handling}: {done['assets_missing'].count}")
+        if self._deletes_orphans:
+            orphans = done["orphaned_objects"]
+            log.info(f"Objects that no asset knows, deleted: {orphans.count} ({orphans.bytes} bytes)")
 
     @property
     def _deletes_rows(self) -> bool:
