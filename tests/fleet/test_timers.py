@@ -193,7 +193,7 @@ def test_parameters_of_the_inventory_reach_the_next_run_and_the_journal_has_its_
     provisioned: Provisioned, open_world: Open
 ) -> None:
     world, (host, *_) = open_world(), provisioned.hosts
-    world.fill(events=44, assets=False, folders=False)
+    world.fill(events=44, assets_every=0, folders=False)
     before = world.rows()
     provisioned.controllers.connect(world)
 

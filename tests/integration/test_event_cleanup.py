@@ -215,7 +215,7 @@ def test_statement_that_waits_ends_with_the_timeout(open_world: Open) -> None:
 
 def test_locked_event_stays_and_the_others_go(open_world: Open) -> None:
     world = open_world()
-    world.fill(events=22, expired=4, assets=False, folders=False)
+    world.fill(events=22, expired=4, assets_every=0, folders=False)
     locked = world.run("event_cleanup", check_mode=True)["plan"]["events"]["ids"][1]
     blocker = world.server.connect(world.database)
     blocker.cursor().execute("SELECT FROM events WHERE id = %s FOR UPDATE", (locked,))

@@ -20,23 +20,25 @@ def fill(
     users: int,
     events: int,
     invites: int = 3,
+    invitees: int = 2,
     expired: int | None = None,
-    assets: bool = True,
+    assets_every: int = 5,
     folders: bool = True,
 ) -> None:
     """Fill an empty database of any supported schema, and commit. The same seed gives the same ids.
 
     :param invites: how many invites each room has
+    :param invitees: how many users are invited to each event, one user perhaps twice
     :param expired: where given, that many events ended long ago and all others are in the future
-    :param assets: whether every fifth room has one to three assets
+    :param assets_every: one room of that many has one to three assets; 0 for none
     :param folders: whether every fifteenth event has a shared folder
     """
     writer = _Writer(connection, seed)
     writer.people(users)
     writer.events(users, events, expired)
-    writer.belongings(users, invites)
-    if assets:
-        writer.assets()
+    writer.belongings(users, invites, invitees)
+    if assets_every:
+        writer.assets(assets_every)
     if folders:
         writer.shared_folders()
     if writer.has("casbin_rule"):
@@ -108,7 +110,7 @@ class _Writer:
         kind = (
             f"(ARRAY[{', '.join(map(repr, KINDS))}])[1 + n % {len(KINDS)}]"
             if expired is None
-            else f"CASE WHEN n < {expired} THEN 'ended' ELSE 'future' END"
+            else f"CASE WHEN n::bigint * {expired} % {events} < {expired} THEN 'ended' ELSE 'future' END"
         )
         self.run(
             f"CREATE TEMP TABLE plan AS SELECT n, pg_temp.id('event', n) AS id, pg_temp.id('room', n) AS room,"
@@ -173,7 +175,7 @@ class _Writer:
                 " SELECT id, pattern FROM plan WHERE pattern IS NOT NULL"
             )
 
-    def belongings(self, users: int, invites: int) -> None:
+    def belongings(self, users: int, invites: int, invitees: int) -> None:
         user = f"pg_temp.id('user', pg_temp.pick('%s' || k, n, {users}))"
         self.run(
             "INSERT INTO invites (id, created_by, updated_by, room, active, expiration)"
@@ -181,7 +183,7 @@ class _Writer:
             "  CASE WHEN k = 1 THEN now() - age * interval '1 day' END"
             f" FROM plan, generate_series(1, {invites}) k;"
             "INSERT INTO event_invites (event_id, invitee, created_by, status)"
-            f" SELECT id, {user % 'invitee'}, owner, 'accepted' FROM plan, generate_series(1, 2) k ON CONFLICT DO NOTHING;"
+            f" SELECT id, {user % 'invitee'}, owner, 'accepted' FROM plan, generate_series(1, {invitees}) k ON CONFLICT DO NOTHING;"
             "INSERT INTO event_favorites (user_id, event_id) SELECT invitee, event_id FROM event_invites"
             "  WHERE get_byte(uuid_send(event_id), 0) % 8 = 0;"
             "INSERT INTO event_email_invites (event_id, email, created_by)"
@@ -212,10 +214,10 @@ class _Writer:
             f" SELECT tenant_id, id, created_by, 'poll', '{{}}' FROM {lone}"
         )
 
-    def assets(self) -> None:
+    def assets(self, every: int) -> None:
         self.run(
             "CREATE TEMP TABLE asset_plan AS SELECT pg_temp.id('asset ' || k, n) AS id, room, n, k"
-            "  FROM plan, generate_series(1, 3) k WHERE n % 5 = 0 AND k <= 1 + n % 3;"
+            f"  FROM plan, generate_series(1, 3) k WHERE n % {every} = 0 AND k <= 1 + n % 3;"
             "INSERT INTO asset_plan SELECT pg_temp.id('lone asset', r.id_serial), r.id, r.id_serial, 4 FROM rooms r"
             "  WHERE NOT EXISTS (SELECT FROM events e WHERE e.room = r.id);"
             "INSERT INTO assets (id, namespace, kind, filename, tenant_id, size)"

@@ -1,0 +1,80 @@
+# SPDX-FileCopyrightText: The opentalk.maintenance authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Runs the benchmarks, prints a table, and writes the figures as JSON."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from benchmarks.case import ROUNDS, Case
+from benchmarks.databases import SETTINGS
+from benchmarks.deletion import EventCleanup, UserCleanup
+from benchmarks.synchronization import KeycloakAccountSync, SyncStorageFiles
+from support import collection
+from support.object_storage import ObjectStorageServer
+from support.postgresql import PostgreSQLServer
+
+CASES: tuple[type[Case], ...] = (EventCleanup, UserCleanup, SyncStorageFiles, KeycloakAccountSync)
+RESULTS = collection.ROOT / "docs" / "benchmarks.json"
+
+
+def main(arguments: list[str]) -> None:
+    events = int(arguments[0]) if arguments else 200_000
+    chosen = [case for case in CASES if case.name in (arguments[1:] or [case.name for case in CASES])]
+    if not chosen:
+        raise SystemExit(f"The benchmarks are {', '.join(case.name for case in CASES)}.")
+    results: dict[str, Any] = {}
+    with (
+        tempfile.TemporaryDirectory(prefix="opentalk-collections-") as collections,
+        PostgreSQLServer(SETTINGS) as server,
+        ObjectStorageServer.start(require=True) as storage,
+    ):
+        sys.path.insert(0, str(collection.link(Path(collections))))
+        about = {
+            "date": time.strftime("%Y-%m-%d", time.gmtime()),
+            "machine": machine(),
+            "postgresql": server.description,
+            "minio": storage.description,
+            "rounds": ROUNDS,
+        }
+        for case in chosen:
+            benchmark = case(server, storage, events)
+            print(f"{benchmark.title} ...", flush=True)
+            results[case.name] = {"case": benchmark.title, **benchmark.measure().as_dict()}
+            print(json.dumps(results[case.name], indent=2), flush=True)
+    RESULTS.write_text(json.dumps({**about, "results": results}, indent=2) + "\n")
+    print(table(results))
+
+
+def machine() -> str:
+    """Processors and memory."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return f"{os.cpu_count()} processors, {memory / 2**30:.0f} GiB of memory"
+
+
+def table(results: dict[str, Any]) -> str:
+    lines = [
+        "| Case | Row by row | Ours | Floor | Row by row / ours | Ours / floor | Peak memory |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for result in results.values():
+        seconds, ratios = result["seconds"], result["ratios"]
+        cells = [result["case"]]
+        cells += [f"{seconds[name]:,.1f} s" if name in seconds else "" for name in ("row_by_row", "ours", "floor")]
+        cells += [
+            f"{ratios[name]:,.{digits}f}" if name in ratios else ""
+            for name, digits in (("times_faster_than_row_by_row", 0), ("times_the_floor", 2))
+        ]
+        cells.append(f"{result['peak_memory_bytes'] / 2**20:.0f} MiB")
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

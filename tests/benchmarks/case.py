@@ -1,0 +1,86 @@
+# SPDX-FileCopyrightText: The opentalk.maintenance authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What every benchmark measures, and how its figures are kept."""
+
+from __future__ import annotations
+
+import statistics
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from benchmarks.job_process import JobRun
+from support.object_storage import ObjectStorageServer
+from support.postgresql import PostgreSQLServer
+
+ROUNDS = 3
+# Rows on which row by row is tried.
+SAMPLE = 20
+
+
+@dataclass
+class Figures:
+    """Seconds of every round, and what else was measured.
+
+    :ivar memory: the most that the job's process held, in bytes
+    :ivar others: further figures, by what they are
+    """
+
+    row_by_row: list[float] = field(default_factory=list)
+    ours: list[float] = field(default_factory=list)
+    floor: list[float] = field(default_factory=list)
+    memory: int = 0
+    others: dict[str, float] = field(default_factory=dict)
+
+    def add_ours(self, run: JobRun) -> None:
+        self.ours.append(run.seconds)
+        self.memory = max(self.memory, run.memory)
+
+    def as_dict(self) -> dict[str, Any]:
+        medians = {
+            name: statistics.median(values)
+            for name, values in {"row_by_row": self.row_by_row, "ours": self.ours, "floor": self.floor}.items()
+            if values
+        }
+        ratios = {}
+        if "row_by_row" in medians:
+            ratios["times_faster_than_row_by_row"] = medians["row_by_row"] / medians["ours"]
+        if "floor" in medians:
+            ratios["times_the_floor"] = medians["ours"] / medians["floor"]
+        return {
+            "seconds": {name: round(value, 3) for name, value in medians.items()},
+            "ratios": {name: round(value, 2) for name, value in ratios.items()},
+            "peak_memory_bytes": self.memory,
+            **{name: round(value, 3) for name, value in self.others.items()},
+        }
+
+
+class Case(ABC):
+    """One benchmark.
+
+    :cvar name: what to call it on the command line
+    """
+
+    name: ClassVar[str]
+
+    def __init__(self, server: PostgreSQLServer, storage: ObjectStorageServer, events: int) -> None:
+        self.server, self.storage, self.events = server, storage, events
+
+    @property
+    @abstractmethod
+    def title(self) -> str:
+        """What is done, with numbers."""
+
+    @abstractmethod
+    def measure(self) -> Figures:
+        """:raises AssertionError: ours and the floor do not end in the same state"""
+
+    def options(self, database: str, bucket: str | None = None) -> dict[str, Any]:
+        """The options with which a job finds a database, and a bucket where it uses one."""
+        options: dict[str, Any] = {"database_url": self.server.url(database)}
+        if bucket:
+            options["object_storage"] = {
+                "uri": self.storage.endpoint, "bucket": bucket, "access_key": self.storage.access_key,
+                "secret_key": self.storage.secret_key, "region": self.storage.region,
+            }  # fmt: skip
+        return options

@@ -1,0 +1,98 @@
+# SPDX-FileCopyrightText: The opentalk.maintenance authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The databases of the benchmarks: one as the controller's migrations leave it, and one with every index that helps."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from support import installation
+from support.postgresql import PostgreSQLServer
+
+MIGRATION = 67
+# As in production: what is committed is on the disk.
+SETTINGS = {
+    "fsync": "on", "synchronous_commit": "on", "full_page_writes": "on", "shared_buffers": "1GB", "max_wal_size": "8GB",
+    "checkpoint_timeout": "1h", "autovacuum": "off",
+}  # fmt: skip
+UNINDEXED = (
+    ("event_email_invites", "created_by"), ("event_exceptions", "created_by"), ("event_favorites", "event_id"),
+    ("event_invites", "created_by"), ("event_invites", "invitee"), ("events", "created_by"), ("events", "updated_by"),
+    ("invites", "created_by"), ("invites", "room"), ("invites", "updated_by"), ("module_resources", "created_by"),
+    ("module_resources", "room_id"), ("room_streaming_targets", "room_id"), ("rooms", "created_by"),
+)  # fmt: skip
+
+
+class Databases:
+    """Copies of one filled database.
+
+    :param shape: the shape of the installation, for `installation.fill`
+    """
+
+    def __init__(self, server: PostgreSQLServer, **shape: Any) -> None:
+        self._server = server
+        self.plain = server.database_for(MIGRATION)
+        with contextlib.closing(server.connect(self.plain)) as connection:
+            installation.fill(connection, seed=2026, **shape)
+        self.vacuum(self.plain)
+        self._indexed: str | None = None
+
+    @property
+    def indexed(self) -> str:
+        """The same database with indexes on all foreign keys."""
+        if self._indexed is None:
+            self._indexed = self._server.copy(self.plain)
+            with contextlib.closing(self._server.connect(self._indexed)) as connection:
+                for table, column in UNINDEXED:
+                    connection.cursor().execute(f"CREATE INDEX ON {table} ({column})")
+                connection.commit()
+            self.vacuum(self._indexed)
+        return self._indexed
+
+    @contextlib.contextmanager
+    def copy(self, template: str) -> Iterator[str]:
+        """A copy, warm in memory, with nothing left to be written to the disk."""
+        name = self._server.copy(template)
+        try:
+            with self._autocommit(name) as connection:
+                cursor = connection.cursor()
+                cursor.execute("SELECT format('SELECT count(*) FROM %s', oid::regclass) FROM pg_class"
+                               " WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace")  # fmt: skip
+                for (query,) in cursor.fetchall():
+                    cursor.execute(query)
+                cursor.execute("CHECKPOINT")
+            yield name
+        finally:
+            self._server.drop_database(name)
+
+    def timed(self, name: str, work: Callable[[Any], None]) -> float:
+        """The seconds that work takes on a connection, until it is committed."""
+        with contextlib.closing(self._server.connect(name)) as connection:
+            started = time.monotonic()
+            work(connection.cursor())
+            connection.commit()
+            return time.monotonic() - started
+
+    def counts(self, name: str) -> dict[str, int]:
+        """The number of rows of every table."""
+        with self._autocommit(name) as connection:
+            cursor = connection.cursor()
+            cursor.execute("SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace")
+            found = {}
+            for (table,) in cursor.fetchall():
+                cursor.execute(f"SELECT count(*) FROM {table}")
+                (found[table],) = cursor.fetchone()
+        return found
+
+    def vacuum(self, name: str) -> None:
+        with self._autocommit(name) as connection:
+            connection.cursor().execute("VACUUM ANALYZE")
+
+    @contextlib.contextmanager
+    def _autocommit(self, name: str) -> Iterator[Any]:
+        with contextlib.closing(self._server.connect(name)) as connection:
+            connection.autocommit = True
+            yield connection

@@ -1,0 +1,180 @@
+# SPDX-FileCopyrightText: The opentalk.maintenance authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Deleting events and users, with everything that belongs to them."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import itertools
+from abc import abstractmethod
+from collections.abc import Callable, Iterator
+from typing import Any, ClassVar
+
+from benchmarks import floor, row_by_row
+from benchmarks.case import ROUNDS, SAMPLE, Case, Figures
+from benchmarks.databases import Databases
+from benchmarks.job_process import JobRun, run_job
+from benchmarks.traffic import Traffic
+from support import installation
+
+BUCKET = "benchmark"
+KEYS_PER_REQUEST = 1000
+
+
+class DeletionCase(Case):
+    """:cvar module: the job"""
+
+    module: ClassVar[str]
+    parameters: ClassVar[dict[str, int]] = {}
+
+    @functools.cached_property
+    def databases(self) -> Databases:
+        return Databases(
+            self.server, users=self.events // 10, events=self.events, expired=self.events // 2, invites=3, invitees=5,
+            assets_every=50, folders=False,
+        )  # fmt: skip
+
+    @functools.cached_property
+    def sample(self) -> list[str]:
+        """Ids of rows that go, and `total`, their number."""
+        with contextlib.closing(self.server.connect(self.databases.plain)) as connection:
+            cursor = connection.cursor()
+            cursor.execute(self.selection)
+            ids = [row[0] for row in cursor.fetchall()]
+        self.total = len(ids)
+        return ids[:: max(1, len(ids) // SAMPLE)][:SAMPLE]
+
+    @property
+    @abstractmethod
+    def selection(self) -> str:
+        """A query for the ids of what goes."""
+
+    @abstractmethod
+    def delete_set(self, cursor: Any) -> None:
+        """The floor."""
+
+    @abstractmethod
+    def delete_one(self, connection: Any, delete_object: Callable[[str], None], identifier: str) -> None:
+        """Row by row."""
+
+    def measure(self) -> Figures:
+        figures = Figures()
+        for _ in range(ROUNDS):
+            with self._copy(self.databases.plain) as name:
+                figures.row_by_row.append(self._row_by_row(name))
+            with self._copy(self.databases.plain) as name:
+                figures.add_ours(self.run(name))
+                left = self.databases.counts(name), self.storage.objects(BUCKET)
+            with self._copy(self.databases.indexed) as name:
+                figures.floor.append(self.databases.timed(name, self._floor))
+                assert (self.databases.counts(name), self.storage.objects(BUCKET)) == left
+        self.measure_more(figures)
+        return figures
+
+    def _row_by_row(self, database: str) -> float:
+        client = self.storage.client()
+
+        def delete_object(key: str) -> None:
+            client.delete_object(Bucket=BUCKET, Key=key)
+
+        with contextlib.closing(self.server.connect(database)) as connection:
+            work = functools.partial(self.delete_one, connection, delete_object)
+            return row_by_row.extrapolate(self.sample, self.total, work)
+
+    def measure_more(self, figures: Figures) -> None:
+        """Figures of one case only."""
+
+    def run(self, database: str, *, check_mode: bool = False) -> JobRun:
+        return run_job(self.module, {**self.options(database, BUCKET), **self.parameters}, check_mode=check_mode)
+
+    @contextlib.contextmanager
+    def _copy(self, template: str) -> Iterator[str]:
+        """A copy of the database, with the objects of its assets in the bucket."""
+        with self.databases.copy(template) as name:
+            self.storage.create_bucket(BUCKET)
+            with contextlib.closing(self.server.connect(name)) as connection:
+                self.storage.upload(BUCKET, installation.objects(connection))
+            try:
+                yield name
+            finally:
+                self.storage.remove_bucket(BUCKET)
+
+    def _floor(self, cursor: Any) -> None:
+        client = self.storage.client()
+        cursor.execute(
+            f"SELECT 'assets/' || l.asset_id FROM room_assets l JOIN rooms r ON r.id = l.room_id WHERE {self.rooms}"
+        )
+        keys = iter(cursor.fetchall())
+        while chunk := list(itertools.islice(keys, KEYS_PER_REQUEST)):
+            objects = [{"Key": key} for (key,) in chunk]
+            client.delete_objects(Bucket=BUCKET, Delete={"Objects": objects, "Quiet": True})
+        self.delete_set(cursor)
+
+    @property
+    @abstractmethod
+    def rooms(self) -> str:
+        """The condition that a room `r` goes."""
+
+
+class EventCleanup(DeletionCase):
+    name = module = "event_cleanup"
+    selection = (
+        "SELECT event_id FROM event_dates d WHERE ends_at <= now() - interval '30 days' AND NOT EXISTS"
+        " (SELECT FROM event_recurrences r WHERE r.event_id = d.event_id) ORDER BY event_id"
+    )
+    rooms = (
+        "EXISTS (SELECT FROM events e JOIN event_dates d ON d.event_id = e.id"
+        " WHERE e.room = r.id AND d.ends_at <= now() - interval '30 days')"
+    )
+
+    @property
+    def title(self) -> str:
+        return (
+            f"event_cleanup, {self.events // 2:,} of {self.events:,} events, {self.events * 3:,} invites,"
+            f" {self.events * 5:,} event invites"
+        )
+
+    def delete_set(self, cursor: Any) -> None:
+        floor.delete_ended_events(cursor)
+
+    def delete_one(self, connection: Any, delete_object: Callable[[str], None], identifier: str) -> None:
+        row_by_row.delete_event(connection, delete_object, identifier)
+
+    def measure_more(self, figures: Figures) -> None:
+        previews, queries = [], []
+        with self._copy(self.databases.plain) as name:
+            for _ in range(ROUNDS):
+                preview = self.run(name, check_mode=True)
+                previews.append(preview.seconds)
+                figures.memory = max(figures.memory, preview.memory)
+                queries.append(self.databases.timed(name, floor.plan_ended_events))
+            with Traffic(self.server, name) as traffic:
+                self.run(name)
+        figures.others["check_mode_seconds"] = sorted(previews)[ROUNDS // 2]
+        figures.others["selecting_queries_seconds"] = sorted(queries)[ROUNDS // 2]
+        figures.others["check_mode_times_the_queries"] = (
+            figures.others["check_mode_seconds"] / figures.others["selecting_queries_seconds"]
+        )
+        figures.others["longest_statement_of_live_traffic_seconds"] = traffic.longest
+        figures.others["statements_of_live_traffic"] = traffic.statements
+
+
+class UserCleanup(DeletionCase):
+    name = module = "user_cleanup"
+    parameters: ClassVar[dict[str, int]] = {"days_since_user_has_been_disabled": 0}
+    selection = "SELECT id FROM users WHERE disabled_since <= now() ORDER BY id"
+    rooms = (
+        "r.created_by IN (SELECT id FROM users WHERE disabled_since <= now()) OR r.id IN (SELECT room FROM events"
+        " WHERE created_by IN (SELECT id FROM users WHERE disabled_since <= now()))"
+    )
+
+    @property
+    def title(self) -> str:
+        return f"user_cleanup, {self.events // 100:,} of {self.events // 10:,} users with their events"
+
+    def delete_set(self, cursor: Any) -> None:
+        floor.delete_disabled_users(cursor)
+
+    def delete_one(self, connection: Any, delete_object: Callable[[str], None], identifier: str) -> None:
+        row_by_row.delete_user(connection, delete_object, identifier)

@@ -1,0 +1,92 @@
+# SPDX-FileCopyrightText: The opentalk.maintenance authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The floor: what somebody who knows the schema by heart would write, with all indexes there, in one transaction."""
+
+from __future__ import annotations
+
+from typing import Any
+
+_ENDED = (
+    "FROM events e JOIN event_dates d ON d.event_id = e.id LEFT JOIN event_recurrences r ON r.event_id = e.id"
+    " WHERE r.recurrence_pattern IS NULL AND d.ends_at <= now() - interval '30 days'"
+)
+_OF_EVENTS = (
+    "event_recurrences", "event_dates", "event_email_invites", "event_exceptions", "event_favorites", "event_invites",
+    "event_shared_folders", "event_training_participation_report_parameter_sets",
+)  # fmt: skip
+_OF_ROOMS = (
+    ("invites", "room"), ("module_resources", "room_id"), ("room_streaming_targets", "room_id"), ("sip_configs", "room"),
+)  # fmt: skip
+
+
+def selected_objects(cursor: Any) -> list[str]:
+    """The keys of the objects of the events that ended."""
+    cursor.execute(f"SELECT 'assets/' || a.asset_id FROM room_assets a WHERE a.room_id IN (SELECT e.room {_ENDED})")
+    return [row[0] for row in cursor.fetchall()]
+
+
+def delete_ended_events(cursor: Any) -> None:
+    cursor.execute(
+        f"CREATE TEMP TABLE gone_events ON COMMIT DROP AS SELECT e.id, e.room {_ENDED};"
+        "CREATE TEMP TABLE gone_rooms ON COMMIT DROP AS SELECT room AS id FROM gone_events;"
+        "ANALYZE gone_events, gone_rooms"
+    )
+    _delete_events_and_rooms(cursor)
+
+
+def delete_disabled_users(cursor: Any) -> None:
+    cursor.execute(
+        "CREATE TEMP TABLE gone_users ON COMMIT DROP AS"
+        " SELECT id FROM users WHERE disabled_since <= now(); ANALYZE gone_users;"
+        "CREATE TEMP TABLE gone_rooms ON COMMIT DROP AS"
+        " SELECT id FROM rooms WHERE created_by IN (SELECT id FROM gone_users)"
+        " UNION SELECT room FROM events WHERE created_by IN (SELECT id FROM gone_users); ANALYZE gone_rooms;"
+        "CREATE TEMP TABLE gone_events ON COMMIT DROP AS"
+        " SELECT id FROM events WHERE room IN (SELECT id FROM gone_rooms); ANALYZE gone_events"
+    )
+    for table, columns in {
+        "event_email_invites": ["created_by"],
+        "event_exceptions": ["created_by"],
+        "event_favorites": ["user_id"],
+        "event_invites": ["created_by", "invitee"],
+        "invites": ["created_by"],
+        "module_resources": ["created_by"],
+        "user_groups": ["user_id"],
+    }.items():
+        for column in columns:
+            cursor.execute(f"DELETE FROM {table} t USING gone_users u WHERE t.{column} = u.id")
+    _delete_events_and_rooms(cursor)
+    for table in ("events", "invites"):
+        cursor.execute(f"UPDATE {table} t SET updated_by = created_by FROM gone_users u WHERE t.updated_by = u.id")
+    cursor.execute("DELETE FROM users t USING gone_users u WHERE t.id = u.id")
+
+
+def plan_ended_events(cursor: Any) -> None:
+    """The selecting queries alone: the ids of what goes, and how many rows of every table."""
+    cursor.execute(
+        f"CREATE TEMP TABLE gone_events ON COMMIT DROP AS SELECT e.id, e.room {_ENDED};"
+        "CREATE TEMP TABLE gone_rooms ON COMMIT DROP AS SELECT room AS id FROM gone_events;"
+        "ANALYZE gone_events, gone_rooms"
+    )
+    for table in _OF_EVENTS:
+        cursor.execute(f"SELECT count(*) FROM {table} t JOIN gone_events e ON t.event_id = e.id")
+    for table, column in _OF_ROOMS:
+        cursor.execute(f"SELECT count(*) FROM {table} t JOIN gone_rooms r ON t.{column} = r.id")
+    cursor.execute(
+        "SELECT a.id, a.size FROM assets a JOIN room_assets l ON l.asset_id = a.id JOIN gone_rooms r ON r.id = l.room_id"
+    )
+    cursor.execute("SELECT id, room FROM gone_events ORDER BY id LIMIT 1000")
+    cursor.execute("SELECT i.id FROM invites i JOIN gone_rooms r ON i.room = r.id ORDER BY i.id LIMIT 1000")
+
+
+def _delete_events_and_rooms(cursor: Any) -> None:
+    for table in _OF_EVENTS:
+        cursor.execute(f"DELETE FROM {table} t USING gone_events e WHERE t.event_id = e.id")
+    cursor.execute("DELETE FROM events t USING gone_events e WHERE t.id = e.id")
+    for table, column in _OF_ROOMS:
+        cursor.execute(f"DELETE FROM {table} t USING gone_rooms r WHERE t.{column} = r.id")
+    cursor.execute(
+        "WITH links AS (DELETE FROM room_assets t USING gone_rooms r WHERE t.room_id = r.id RETURNING t.asset_id)"
+        " DELETE FROM assets a USING links WHERE a.id = links.asset_id"
+    )
+    cursor.execute("DELETE FROM rooms t USING gone_rooms r WHERE t.id = r.id")
