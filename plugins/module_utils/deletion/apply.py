@@ -49,6 +49,7 @@ class BatchDeletion:
     :param folders: deletes the shared folders of events
     :param report_limit: how many ids are reported of each kind
     :param roots: all roots of the plan
+    :param done: what earlier batches have deleted
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class BatchDeletion:
         *,
         report_limit: int,
         roots: KeySet,
+        done: Effects,
     ) -> None:
         self._database = database
         self._graph = graph
@@ -69,6 +71,7 @@ class BatchDeletion:
         self._folders = folders
         self._report_limit = report_limit
         self._roots = roots
+        self._done = done
 
     def delete(self, batch: KeySet) -> BatchOutcome:
         """Delete one batch.
@@ -82,7 +85,7 @@ class BatchDeletion:
             refused = self._folders.delete(self._shared_folders(closure))
             closure = self._delete_objects(closure, outcome)
             outcome.left_behind = self._left_behind(closure, refused)
-            description = Description(closure, self._report_limit, self._roots)
+            description = Description(closure, self._report_limit, self._roots, listed=self._done)
             deleted, updated = delete_rows(self._database, closure)
         outcome.effects = description.effects(deleted, updated, ())
         return outcome

@@ -47,6 +47,12 @@ class Closure:
             return self._among(table, columns, self.sets[table], columns)
         return any_of(self._edge_conditions(table, self.graph.edges_to(table), self.sets))
 
+    def concerns(self, table: Table) -> bool:
+        """Whether any row of the table may go."""
+        if table in self.sets:
+            return bool(self.sets[table])
+        return any(self.sets[edge.source] for edge in self.graph.edges_to(table))
+
     def counts(self) -> dict[str, int]:
         """How many rows of each table go, permission rows included."""
         found = {
@@ -64,7 +70,7 @@ class Closure:
         table = self.graph.catalogue.table(table_name)
         if table in self.sets:
             return list(itertools.islice(self.sets[table].ids(), limit))
-        if table not in self.graph.tables:
+        if limit == 0 or table not in self.graph.tables:
             return []
         query = sql.SQL("SELECT id::text FROM {} WHERE {} ORDER BY id LIMIT {}").format(
             self._sql.name(table), self.condition(table), sql.Literal(limit)
@@ -124,16 +130,23 @@ class Closure:
         return self._among(reference.table, reference.columns, self.sets[reference.target], reference.target_columns)
 
     def _grow(self, start: Table, condition: Any) -> None:
-        pending: dict[Table, KeySet] = {}
-        self._find(start, condition, pending)
-        while pending:
-            fresh, pending = pending, {}
+        fresh = {start: self._find(start, condition)}
+        ways: dict[Table, list[Edge]] = {start: []}
+        while fresh:
+            found: dict[Table, KeySet] = {}
+            followed: dict[Table, list[Edge]] = {}
             for table in self.sets:
-                edges = [edge for edge in self.graph.edges_to(table) if edge.source in fresh]
-                if edges:
-                    self._find(table, any_of(self._edge_conditions(table, edges, fresh)), pending)
+                edges = [
+                    edge
+                    for edge in self.graph.edges_to(table)
+                    if fresh.get(edge.source) and not self.graph.leads_back(edge, ways[edge.source])
+                ]
+                if edges and (keys := self._find(table, any_of(self._edge_conditions(table, edges, fresh)))):
+                    found[table], followed[table] = keys, edges
+            fresh, ways = found, followed
 
-    def _find(self, table: Table, condition: Any, pending: dict[Table, KeySet]) -> None:
+    def _find(self, table: Table, condition: Any) -> KeySet:
+        """Add the rows that meet the condition, and give those that were not known before."""
         known = self.sets[table]
         if known:
             columns = self.graph.catalogue.primary_key(table) or known.columns
@@ -143,9 +156,8 @@ class Closure:
             )
         query = self._sql.keys(table, known.columns, condition, lock=self._lock)
         found = key_set(known.columns, self._database.row(query))
-        if found:
-            self.sets[table] = known + found
-            pending[table] = pending[table] + found if table in pending else found
+        self.sets[table] = known + found
+        return found
 
     def _edge_conditions(self, table: Table, edges: list[Edge], sets: dict[Table, KeySet]) -> list[Any]:
         return [

@@ -36,11 +36,14 @@ class Description:
 
     :param limit: how many ids are listed of each kind
     :param roots: all roots of the plan, of which the closure may have a batch
+    :param listed: what is listed already, so that it need not be read any more
     """
 
-    def __init__(self, closure: Closure, limit: int, roots: KeySet) -> None:
+    def __init__(self, closure: Closure, limit: int, roots: KeySet, *, listed: Effects | None = None) -> None:
         self._limit = limit
-        self._ids = {kind: closure.first_ids(kind, limit) for kind in KINDS}
+        self._ids = {
+            kind: closure.first_ids(kind, limit - len(listed[kind].listed) if listed else limit) for kind in KINDS
+        }
         self._bytes = closure.asset_bytes()
         of_users = closure.graph.root.label == "users"
         self._of_others = closure.events_not_created_by(roots) if of_users else KeySet(("id",))

@@ -51,6 +51,7 @@ class DeletionGraph:
         self.tables: list[Table] = [root]
         self.edges: list[Edge] = []
         self.changes: list[Change] = []
+        self._carrying: list[Edge] = []
         for table in self.tables:
             self._follow(table)
         self._columns = {table: self._tracked_columns(table) for table in self.tables}
@@ -61,6 +62,16 @@ class DeletionGraph:
 
     def edges_to(self, table: Table) -> list[Edge]:
         return [edge for edge in self.edges if edge.target == table]
+
+    def leads_back(self, edge: Edge, ways: list[Edge]) -> bool:
+        """Whether an edge from rows that were found along these ways finds only the rows that one came from.
+
+        So it is from the room of an event to the events of that room: each room has one event at most.
+        """
+        return ways in [[way] for way in self._carrying] and (
+            (edge.source_columns, edge.target, edge.target_columns)
+            == (ways[0].target_columns, ways[0].source, ways[0].source_columns)
+        )
 
     def _follow(self, table: Table) -> None:
         for reference in self.catalogue.referencing(table):
@@ -85,7 +96,9 @@ class DeletionGraph:
                         f"Table {table.label}, column {', '.join(reference.columns)} is not unique, so rows of"
                         f" {reference.target.label} may be shared and must not be deleted; update this collection."
                     )
-                self._add(Edge(table, reference.columns, reference.target, reference.target_columns))
+                edge = Edge(table, reference.columns, reference.target, reference.target_columns)
+                self._carrying.append(edge)
+                self._add(edge)
 
     def _add(self, edge: Edge) -> None:
         self.edges.append(edge)

@@ -25,7 +25,13 @@ def delete_rows(database: Database, closure: Closure) -> tuple[dict[str, int], d
     :returns: the numbers of deleted and of updated rows by table
     :raises DatabaseError: PostgreSQL refused it
     """
-    deletes = [(table.label, _delete(table, closure.condition(table))) for table in closure.graph.tables]
+    deletes = [
+        (table.label, _delete(table, closure.condition(table)))
+        for table in closure.graph.tables
+        if closure.concerns(table)
+    ]
+    if not deletes:
+        return {}, {}
     if closure.graph.catalogue.has(policy.PERMISSIONS):
         table = closure.graph.catalogue.table(policy.PERMISSIONS)
         deletes.append((table.label, _delete(table, permissions.condition(closure))))

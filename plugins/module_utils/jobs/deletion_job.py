@@ -88,6 +88,7 @@ class DeletionJob(BatchedJob):
             self._folders,
             report_limit=self.run.options["report_limit"],
             roots=self.roots,
+            done=self.run.done,
         )
         try:
             super().apply()
