@@ -52,6 +52,7 @@ SHARED_FOLDER: dict[str, Any] = {
 KEYCLOAK: dict[str, Any] = {
     "keycloak": {
         "type": "dict",
+        "no_log": False,
         "options": {
             "authority": {"type": "str"},
             "api_base_url": {"type": "str"},

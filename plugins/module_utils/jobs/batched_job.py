@@ -28,7 +28,13 @@ class BatchedJob(Job):
     :cvar smallest_batch: the fewest roots of a batch, however long it takes
     """
 
-    options = (options.DATABASE, options.REPORT, options.BATCHES, options.INDEXES, options.SAFETY)
+    options: ClassVar[tuple[dict[str, Any], ...]] = (
+        options.DATABASE,
+        options.REPORT,
+        options.BATCHES,
+        options.INDEXES,
+        options.SAFETY,
+    )
     root: ClassVar[str]
     smallest_batch = 1
 

@@ -162,7 +162,7 @@ class SyncStorageFiles(Job):
             lambda record, reason: self.fail(kind, record[0], reason),
             self.run.deadline,
             largest=self.run.options["batch_size"],
-        ).run(iter(records))
+        ).run(records)
 
     def _resize(self, assets: list[tuple[str, int, int]]) -> None:
         with self.run.database.transaction():

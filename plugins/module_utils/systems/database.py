@@ -15,6 +15,7 @@ from ..engine.deadline import Deadline
 from ..engine.errors import MaintenanceError, MissingLibraryError
 from .database_errors import connection_failure, statement_failure
 
+PSYCOPG2_TRACEBACK = ""
 try:
     import psycopg2
     from psycopg2 import extensions, sql
@@ -130,7 +131,7 @@ class Database:
         class Connection(extensions.connection):
             def __init__(self, *args: Any, **kwargs: Any) -> None:
                 self.deadline = deadline
-                self.wait_limit = min(CONNECT_TIMEOUT, deadline.remaining())
+                self.wait_limit: float | None = min(CONNECT_TIMEOUT, deadline.remaining())
                 super().__init__(*args, **kwargs)
 
         try:
