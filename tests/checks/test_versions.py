@@ -27,7 +27,9 @@ def test_unit_tests_and_playbooks(version: str) -> None:
     python = environments.pythons().get(version)
     if python is None:
         pytest.skip(f"This machine has no Python {version}.")
-    wanted = environments.requirements("tests/requirements.txt").replace("ansible-core>=2.17", f"ansible-core{ANSIBLE[version]}")
+    wanted = environments.requirements("tests/requirements.txt").replace(
+        "ansible-core>=2.17", f"ansible-core{ANSIBLE[version]}"
+    )
     programs = environments.environment(wanted, python)
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("ANSIBLE_", "PYTEST_"))}
     played = subprocess.run(

@@ -40,7 +40,7 @@ class Description:
 
     def __init__(self, closure: Closure, limit: int, roots: KeySet) -> None:
         self._limit = limit
-        self._ids = {kind: closure.first_ids(kind, limit) for kind in KINDS}
+        self._ids = {kind: list(closure.ids(kind, limit)) for kind in KINDS}
         self._bytes = closure.asset_bytes()
         of_users = closure.graph.root.label == "users"
         self._of_others = closure.events_not_created_by(roots) if of_users else KeySet(("id",))

@@ -70,6 +70,8 @@ TLS: dict[str, Any] = {
 
 REPORT: dict[str, Any] = {"report_limit": {"type": "int", "default": 1000}}
 
+AUDIT: dict[str, Any] = {"audit_log": {"type": "path"}}
+
 BATCHES: dict[str, Any] = {"batch_size": {"type": "int", "default": 1000}}
 
 INDEXES: dict[str, Any] = {"temporary_indexes": {"type": "bool", "default": True}}
@@ -100,7 +102,14 @@ def merge(*groups: dict[str, Any]) -> dict[str, Any]:
 def unattended_schema() -> dict[str, Any]:
     """The JSON Schema of the options that may be set where jobs run by themselves: no secrets, no parameters."""
     groups = merge(
-        RUN, TLS, REPORT, BATCHES, INDEXES, SAFETY, {"shared_folder_requests": SHARED_FOLDER["shared_folder_requests"]}
+        RUN,
+        TLS,
+        REPORT,
+        AUDIT,
+        BATCHES,
+        INDEXES,
+        SAFETY,
+        {"shared_folder_requests": SHARED_FOLDER["shared_folder_requests"]},
     )
     properties = {}
     for name, spec in groups.items():

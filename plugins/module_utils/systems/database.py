@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from ..engine.deadline import Deadline
-from ..engine.errors import MaintenanceError, MissingLibraryError
+from ..engine.errors import ConnectionLostError, DeadlineExceeded, MaintenanceError, MissingLibraryError
 from .database_errors import connection_failure, statement_failure
 
 PSYCOPG2_TRACEBACK = ""
@@ -118,7 +118,11 @@ class Database:
         except BaseException:
             self._roll_back()
             raise
-        self.execute("COMMIT")
+        try:
+            self.execute("COMMIT")
+        except (ConnectionLostError, DeadlineExceeded) as error:
+            error.in_commit = True
+            raise
 
     def close(self) -> None:
         with contextlib.suppress(psycopg2.Error):
