@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import os
 import subprocess
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -50,19 +52,16 @@ def run(tools: Path, tree: Path, *command: str, **variables: str) -> str:
     return played.stdout
 
 
-@pytest.mark.timeout(600)
-def test_ansible_test_sanity(tools: Path, tree: Path) -> None:
-    """Every test that ansible-test has, on every Python of this machine that the collection runs on."""
-    assert not list(tree.glob("tests/sanity/ignore*"))
+@pytest.fixture(scope="module", autouse=True)
+def sanity(tools: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Future[str]]:
+    """What ansible-test prints; it takes longest, and so runs beside the other tools."""
+    tree = checkout.copy(tmp_path_factory.mktemp("sanity"))
     found = [str(python.parent) for python in environments.pythons().values()]
     path = os.pathsep.join([str(tools), *found, os.environ["PATH"]])
-    home = checkout.ansible_test_home(tools)
-    said = run(
-        tools, tree, "ansible-test", "sanity", "--requirements", "--color", "no", PATH=path, HOME=str(home)
-    )  # fmt: skip
-    for test in ("import", "pylint", "shellcheck", "validate-modules"):
-        assert f'Running sanity test "{test}"' in said
-    assert "not found" not in said, said
+    home = str(checkout.ansible_test_home(tools))
+    command = ["ansible-test", "sanity", "--requirements", "--color", "no"]
+    with ThreadPoolExecutor(1) as executor:
+        yield executor.submit(run, tools, tree, *command, PATH=path, HOME=home)
 
 
 def test_ansible_lint(tools: Path, tree: Path) -> None:
@@ -101,3 +100,12 @@ def test_linters(tools: Path, tree: Path, command: list[str]) -> None:
 def test_types(tools: Path, tree: Path) -> None:
     package = "ansible_collections.opentalk.maintenance.plugins.module_utils"
     run(tools, tree.parents[2], "mypy", "--config-file", str(tree / "pyproject.toml"), "-p", package)
+
+
+def test_ansible_test_sanity(sanity: Future[str]) -> None:
+    """Every test that ansible-test has, on every Python of this machine that the collection runs on."""
+    assert not list(ROOT.glob("tests/sanity/ignore*"))
+    said = sanity.result()
+    for test in ("import", "pylint", "shellcheck", "validate-modules"):
+        assert f'Running sanity test "{test}"' in said
+    assert "not found" not in said, said
