@@ -28,6 +28,7 @@ extends_documentation_fragment:
   - opentalk.maintenance.object_storage
   - opentalk.maintenance.shared_folder
   - opentalk.maintenance.deletion
+  - opentalk.maintenance.audit
   - opentalk.maintenance.temporary_indexes
 options:
   days_since_last_occurrence:

@@ -21,6 +21,7 @@ extends_documentation_fragment:
   - opentalk.maintenance.job
   - opentalk.maintenance.database
   - opentalk.maintenance.deletion
+  - opentalk.maintenance.audit
   - opentalk.maintenance.temporary_indexes
 options:
   expired_before:

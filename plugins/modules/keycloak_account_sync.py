@@ -25,6 +25,7 @@ extends_documentation_fragment:
   - opentalk.maintenance.job
   - opentalk.maintenance.database
   - opentalk.maintenance.keycloak
+  - opentalk.maintenance.audit
 options:
   keycloak_api_page_size:
     description:

@@ -25,6 +25,7 @@ extends_documentation_fragment:
   - opentalk.maintenance.object_storage
   - opentalk.maintenance.shared_folder
   - opentalk.maintenance.deletion
+  - opentalk.maintenance.audit
   - opentalk.maintenance.temporary_indexes
 options:
   fail_on_shared_folder_deletion_error:

@@ -27,6 +27,7 @@ extends_documentation_fragment:
   - opentalk.maintenance.database
   - opentalk.maintenance.object_storage
   - opentalk.maintenance.deletion
+  - opentalk.maintenance.audit
 options:
   missing_storage_file_handling:
     description: What happens to an asset whose object is missing from the storage.

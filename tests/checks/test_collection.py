@@ -32,7 +32,13 @@ def run(*command: str | Path, collections: Path | str, cwd: Path | None = None) 
     environment |= {"ANSIBLE_COLLECTIONS_PATH": str(collections), "LC_ALL": "C.UTF-8", "COLUMNS": "120"}
     program, *arguments = map(str, command)
     played = subprocess.run(
-        [str(BIN / program), *arguments], env=environment, cwd=cwd, capture_output=True, text=True, timeout=300
+        [str(BIN / program), *arguments],
+        env=environment,
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
     )
     assert played.returncode == 0, played.stdout + played.stderr
     return played.stdout
@@ -145,13 +151,6 @@ def test_playbooks_on_an_installed_collection(
     assert '"[INFO ] Job finished successfully"' in local
 
 
-@pytest.mark.parametrize(
-    "command", [["ruff", "check", "."], ["ruff", "format", "--check", "."], ["yamllint", "-s", "."]]
-)
-def test_style(command: list[str]) -> None:
-    run(*command, collections="", cwd=ROOT)
-
-
 def test_tree_names_nothing_outside_itself() -> None:
     listed = run_git("ls-files", "--cached", "--others", "--exclude-standard")
     for name in listed.splitlines():
@@ -177,6 +176,7 @@ def test_demo() -> None:
         capture_output=True,
         text=True,
         timeout=600,
+        check=False,
     )
     assert played.returncode == 0, played.stdout + played.stderr
     assert played.stdout.count("yes  ") == 6

@@ -137,7 +137,7 @@ def test_all_hosts_fire_at_once_one_does_the_work_and_when_it_dies_another_does(
     with closed_gate(world.proxy) as gate:
         start = time.time()
         build = Builder(world.connection)
-        for _ in range(3):
+        for _unused in range(3):
             build.asset(build.room_of(build.event(build.user(), starts_at=old, ends_at=old)))
         world.upload()
         rows, number = expected(world.rows(), 30)
@@ -192,7 +192,7 @@ def _assert_no_secrets(host: Host, world: World, *, at_work: bool) -> None:
 def test_parameters_of_the_inventory_reach_the_next_run_and_the_journal_has_its_log(
     provisioned: Provisioned, open_world: Open
 ) -> None:
-    world, (host, *_) = open_world(), provisioned.hosts
+    world, (host, *_unused) = open_world(), provisioned.hosts
     world.fill(events=44, assets_every=0, folders=False)
     before = world.rows()
     provisioned.controllers.connect(world)
@@ -227,7 +227,7 @@ def test_parameters_of_the_inventory_reach_the_next_run_and_the_journal_has_its_
 
 
 def test_failed_job_is_a_failed_unit(provisioned: Provisioned, open_world: Open) -> None:
-    world, (host, *_) = open_world(), provisioned.hosts
+    world, (host, *_unused) = open_world(), provisioned.hosts
     world.fill(events=44)
     before = world.rows()
     provisioned.controllers.connect(world)
@@ -244,7 +244,7 @@ def test_failed_job_is_a_failed_unit(provisioned: Provisioned, open_world: Open)
     assert (values["run_success"], values["run_exit_code"], values["run_skipped"]) == (0, 2, 0)
     assert values["success_timestamp_seconds"] == good["success_timestamp_seconds"]
     assert values["run_timestamp_seconds"] > good["run_timestamp_seconds"]
-    *_, reason, summary = host.journal(SERVICE, "--priority=err")
+    *_unused, reason, summary = host.journal(SERVICE, "--priority=err")
     assert reason.startswith("[ERROR] Job failed: ") and "password" in reason
     assert summary == f"{JOB}: failed. {reason.removeprefix('[ERROR] Job failed: ')}"
     assert "planted-password" not in host.run("journalctl --no-pager --all -o export")
@@ -266,9 +266,9 @@ def test_failed_job_is_a_failed_unit(provisioned: Provisioned, open_world: Open)
 
 def test_running_job_is_left_alone(provisioned: Provisioned, open_world: Open) -> None:
     """Calendar, time limit and set of jobs change, and everything shall go, while a job is at work."""
-    world, (host, *_), controllers = open_world(), provisioned.hosts, provisioned.controllers
+    world, (host, *_unused), controllers = open_world(), provisioned.hosts, provisioned.controllers
     world.fill(events=44)
-    rows, _ = expected(world.rows(), 30)
+    rows, _unused = expected(world.rows(), 30)
     controllers.connect(world)
     assert controllers.provision(JOBS, on=[host]).succeeded
     old_version = host.root / "opt/opentalk-maintenance/venv-of-before"

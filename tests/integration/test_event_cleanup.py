@@ -135,7 +135,7 @@ def test_refused_key(open_world: Open, versioned: bool) -> None:
     assert rest["done"]["events"]["ids"] == [event]
     assert world.objects().keys() == {f"assets/{asset_id}" for asset_id in world.ids("assets")}
     if versioned:
-        assert {key for key, _ in world.storage.versions(world.bucket)} == world.objects().keys()
+        assert {key for key, _unused in world.storage.versions(world.bucket)} == world.objects().keys()
 
 
 def test_object_under_legal_hold(open_world: Open) -> None:
@@ -152,7 +152,9 @@ def test_object_under_legal_hold(open_world: Open) -> None:
     assert victim in world.ids("assets") and f"assets/{victim}" in world.objects()
     world.storage.client().put_object_legal_hold(**held, LegalHold={"Status": "OFF"})
     assert world.run("event_cleanup")["done"]["events"]["count"] == 1
-    assert {key for key, _ in world.storage.versions(world.bucket)} == {f"assets/{id}" for id in world.ids("assets")}
+    assert {key for key, _unused in world.storage.versions(world.bucket)} == {
+        f"assets/{id}" for id in world.ids("assets")
+    }
 
 
 def test_objects_are_deleted_by_the_thousand_and_before_the_rows(open_world: Open) -> None:

@@ -145,7 +145,7 @@ def test_invite_that_is_prolonged_meanwhile_keeps_its_permissions(open_world: Op
     world = open_world(60)
     build = Builder(world.connection)
     room = build.room(build.user())
-    invites = sorted(build.invite(room, active=False) for _ in range(2))
+    invites = sorted(build.invite(room, active=False) for _unused in range(2))
     with world.server.connect(world.database) as blocker:
         blocker.cursor().execute("SELECT FROM invites WHERE id = %s FOR UPDATE", (invites[0],))
         with world.in_background("invite_cleanup", batch_size=1) as running:

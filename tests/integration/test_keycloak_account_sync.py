@@ -46,7 +46,7 @@ def shared(open_world: Callable[..., World], shared_realm: Realm, keycloak_proxy
     made = KeycloakWorld(open_world(67), shared_realm, keycloak_proxy)
     for number, identifier in enumerate(shared_realm.ids().values()):
         made.build.user(oidc_sub=identifier, disabled_since=NOW if number == 7 else None)
-    for _ in range(2):
+    for _unused in range(2):
         made.build.user()
     return made
 
@@ -177,7 +177,7 @@ def test_batches_and_a_user_that_is_locked(shared: KeycloakWorld) -> None:
 
 def test_user_who_is_changed_by_somebody_else_meanwhile(shared: KeycloakWorld) -> None:
     """Between plan and update: the users of the plan are asked about again by the update itself."""
-    first, second, third, _ = shared.run(check_mode=True)["plan"]["users_disabled"]["ids"]
+    first, second, third, _unused = shared.run(check_mode=True)["plan"]["users_disabled"]["ids"]
     past = NOW - timedelta(days=9)
     shared.world.query(
         "CREATE FUNCTION meddle() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
@@ -248,7 +248,7 @@ def test_realm_that_lost_accounts(own: KeycloakWorld) -> None:
 
 
 def test_empty_realm(own: KeycloakWorld) -> None:
-    for _ in range(3):
+    for _unused in range(3):
         own.build.user()
     for message in own.refused():
         assert "no accounts at all" in message and "api_base_url" in message and "view-users" in message

@@ -56,7 +56,7 @@ def test_pages_of_any_size(
     accounts = realm.accounts()
     subjects = [account.get("attributes", {}).get(ATTRIBUTE, [account["id"]])[0] for account in accounts]
     past = NOW - timedelta(days=9)
-    since = [past if choice.random() < 0.1 else None for _ in subjects]
+    since = [past if choice.random() < 0.1 else None for _unused in subjects]
     worlds: dict[int, World] = {}
     for size in (1, 100, 10000):
         worlds[size] = open_world(67)

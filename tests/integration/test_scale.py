@@ -46,7 +46,7 @@ def test_ten_thousand_events(open_world: Callable[..., World], monkeypatch: pyte
     before = world.rows()
     tracemalloc.start()
     run = world.run("event_cleanup", batch_size=BATCH, report_limit=10)
-    _, peak = tracemalloc.get_traced_memory()
+    _unused, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert run["done"]["events"]["count"] == EXPIRED
     gone = counts(removed(before, world.rows()))

@@ -48,7 +48,7 @@ class Storage:
         return self.world.run(MODULE, **options)
 
     def orphans(self, number: int, size: int = 5, *, old: bool) -> set[str]:
-        ids = {str(uuid.uuid4()) for _ in range(number)}
+        ids = {str(uuid.uuid4()) for _unused in range(number)}
         self.upload(ids, size)
         if old:
             self.world.proxy.make_older({f"assets/{identifier}" for identifier in ids}, timedelta(days=1, seconds=1))
@@ -248,7 +248,7 @@ def test_orphan_that_the_storage_refuses_to_delete(open_world: Open) -> None:
 def test_orphans_in_a_bucket_with_versions_leave_nothing(open_world: Open) -> None:
     storage = Storage(open_world(versioned=True), 10)
     storage.upload(storage.ids)
-    for _ in range(3):
+    for _unused in range(3):
         storage.upload(["00000000-0000-0000-0000-00000000000a"])
     storage.run(orphaned_objects="delete", orphan_min_age=0)
     kept = storage.world.storage.versions(storage.world.bucket)

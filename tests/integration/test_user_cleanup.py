@@ -20,7 +20,7 @@ def test_refused_object_keeps_everybody_whose_deletion_needs_it(open_world: Call
     world = open_world(version)
     build = Builder(world.connection)
     disabled = datetime.now(timezone.utc) - timedelta(days=31)
-    host, guest, other = (build.user(disabled_since=disabled) for _ in range(3))
+    host, guest, other = (build.user(disabled_since=disabled) for _unused in range(3))
     active = build.user()
     # The guest's event is in a room of the host: the recording goes with either of them.
     room = build.room(host)

@@ -122,7 +122,7 @@ class CloudServer(RecordingServer):
             del self.shares[share]
 
     def _authenticated(self, request: Request) -> bool:
-        scheme, _, credentials = request.headers.get("Authorization", "").partition(" ")
+        scheme, _unused, credentials = request.headers.get("Authorization", "").partition(" ")
         try:
             given = base64.b64decode(credentials, validate=True).decode()
         except (binascii.Error, UnicodeDecodeError):

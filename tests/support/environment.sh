@@ -36,7 +36,7 @@ make_environment() {
         "$directory/bin/python" -m pip install --quiet --disable-pip-version-check -r "$1" || return 1
         touch "$directory/complete"
     fi
-    python=$directory/bin/python
+    export python=$directory/bin/python
     PATH=$directory/bin:$PATH
     export PATH
 }

@@ -71,7 +71,7 @@ class Host:
 
     def try_run(self, command: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [*self.ssh(), command], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=100
+            [*self.ssh(), command], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=100, check=False
         )
 
     def run(self, command: str) -> str:
@@ -99,7 +99,7 @@ class Host:
         """Process 1 of the host: below the supervisor is systemd-nspawn, and below that the host."""
         assert self._process
         pid = self._process.pid
-        for _ in range(2):
+        for _unused in range(2):
             (pid,) = map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
         return pid
 
@@ -169,14 +169,14 @@ class Fleet:
         program = Path(sys.executable).parent / "ansible-playbook"
         return subprocess.run(
             [str(program), "-i", str(inventory), playbook, *options],
-            env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=400, cwd=self.folder,
+            env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=400, cwd=self.folder, check=False,
         )  # fmt: skip
 
     def stop(self) -> None:
         for host in self.hosts:
             host.stop()
         # A host's files may be busy for a moment after its end.
-        for _ in range(20):
+        for _unused in range(20):
             shutil.rmtree(self.folder, ignore_errors=True)
             if not self.folder.exists():
                 break

@@ -82,7 +82,7 @@ class KeycloakServer:
         """Send a request to the admin API as its administrator, and give the content of the answer."""
         form = {"grant_type": "password", "client_id": "admin-cli", "username": ADMINISTRATOR}
         form["password"] = self._server.password
-        for _ in range(2):
+        for _unused in range(2):
             answer = self.session.request(method, f"{self.url}/admin/realms{path}", json=content, timeout=120)
             if answer.status_code != 401:
                 break

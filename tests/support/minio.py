@@ -115,7 +115,7 @@ def _go_install(go: str, directory: Path, deadline: float) -> None:
         start_new_session=True,
     )
     try:
-        output, _ = process.communicate(timeout=max(1.0, deadline - time.monotonic()))
+        output, _unused = process.communicate(timeout=max(1.0, deadline - time.monotonic()))
     except subprocess.TimeoutExpired:
         raise MinioUnavailable("building MinIO took too long") from None
     finally:

@@ -38,6 +38,7 @@ def run_in_process(name: str, options: dict[str, Any]) -> dict[str, Any]:
         capture_output=True,
         text=True,
         timeout=60,
+        check=False,
     )
     return json.loads(played.stdout.splitlines()[-1])
 

@@ -114,9 +114,9 @@ class ObjectStorageServer:
         archived, single = self._split(items)
         with ThreadPoolExecutor(UPLOAD_THREADS) as pool:
             batches = list(_batches(archived, KEYS_PER_REQUEST))
-            for _ in pool.map(lambda batch: self._put_archive(bucket, batch), batches):
+            for _unused in pool.map(lambda batch: self._put_archive(bucket, batch), batches):
                 pass
-            for _ in pool.map(lambda item: self._put(bucket, *item), single):
+            for _unused in pool.map(lambda item: self._put(bucket, *item), single):
                 pass
         return len(archived) + len(single)
 

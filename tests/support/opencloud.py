@@ -30,7 +30,7 @@ class OpenCloudServer(CloudServer):
     def share(self, path: str) -> dict[str, str]:
         with self._lock:
             assert path in self.folders, path
-            permission_id = "".join(secrets.choice(string.ascii_letters) for _ in range(15))
+            permission_id = "".join(secrets.choice(string.ascii_letters) for _unused in range(15))
             self.shares[permission_id] = path
             return {"drive_id": self.drive_id, "item_id": self._item(path), "permission_id": permission_id}
 

@@ -91,7 +91,7 @@ def _permits(table: str, row: dict[str, Any], gone: dict[str, set[str]]) -> bool
     """Whether it is the permission of a user or an invite that goes, or one for something that goes."""
     if table != "casbin_rule" or row["ptype"] not in ("p", "g"):
         return False
-    kind, _, identifier = row["v0"].partition("::")
+    kind, _unused, identifier = row["v0"].partition("::")
     if kind == "user" and identifier in gone["users"]:
         return True
     if row["ptype"] == "g":

@@ -66,7 +66,7 @@ def start_moto() -> S3Server:
 
 def _retried(start: Callable[[], S3Server]) -> S3Server:
     """A server whose port was taken between choosing and using it gets another one."""
-    for _ in range(START_ATTEMPTS - 1):
+    for _unused in range(START_ATTEMPTS - 1):
         try:
             return start()
         except ServerFailed as error:

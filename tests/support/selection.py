@@ -67,7 +67,7 @@ def ended_invites(before: Snapshot, expired_before: datetime) -> set[str]:
 
 def _moment(text: str) -> datetime:
     # Fractions of any length, which fromisoformat takes from Python 3.11 on only.
-    whole, _, rest = text.partition(".")
+    whole, _unused, rest = text.partition(".")
     if not rest:
         return datetime.fromisoformat(text).astimezone(timezone.utc)
     digits = rest[: len(rest) - len(rest.lstrip("0123456789"))]

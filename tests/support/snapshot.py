@@ -50,7 +50,7 @@ def removed(before: Snapshot, after: Snapshot) -> Snapshot:
 
 def added(before: Snapshot, after: Snapshot) -> Snapshot:
     """The rows of each table that are new; tables without any are left out."""
-    return removed(after, before)
+    return removed(before=after, after=before)
 
 
 def counts(rows: Snapshot) -> dict[str, int]:

@@ -55,7 +55,7 @@ class Context:
 
     def text(self, length: int | None) -> str:
         wanted = self.random.randint(1, min(length or 20, 20))
-        text = "".join(self.random.choice(_CHARACTERS) for _ in range(wanted))
+        text = "".join(self.random.choice(_CHARACTERS) for _unused in range(wanted))
         return text.title()[:wanted] if self.random.random() < 0.2 else text
 
 
@@ -73,7 +73,7 @@ _BY_TYPE: dict[str, Callable[[Column, Context], Any]] = {
     "int8": lambda column, context: context.random.randint(0, 1000),
     "text": lambda column, context: context.text(column.length),
     "varchar": lambda column, context: context.text(column.length),
-    "_text": lambda column, context: [context.text(None) for _ in range(context.random.randint(0, 2))],
+    "_text": lambda column, context: [context.text(None) for _unused in range(context.random.randint(0, 2))],
     "jsonb": lambda column, context: context.random.choice(({}, [], {"id": context.identifier(), "n": None})),
     "timestamptz": lambda column, context: context.moment().isoformat(),
 }
@@ -142,7 +142,7 @@ def _shared_folder(context: Context) -> dict[str, Any]:
             directory,
         )
     )
-    shares = [str(context.random.randint(1, 999)) for _ in range(2)]
+    shares = [str(context.random.randint(1, 999)) for _unused in range(2)]
     links = [dict.fromkeys(("drive_id", "item_id", "permission_id"), f"{share}$x!y") for share in shares]
     return {
         "path": path,

@@ -592,7 +592,7 @@ def test_agrees_with_an_oracle() -> None:
     print(f"seed {SEED}")
     rng = random.Random(SEED)
     changes = [date(2024, 3, 31), date(2024, 10, 27), date(2024, 3, 10), date(2024, 11, 3), date(2024, 4, 7)]
-    for _ in range(1500):
+    for _unused in range(1500):
         zone = rng.choice([BERLIN, NEW_YORK, "Australia/Lord_Howe", "Asia/Kolkata", "UTC"])
         start_day = rng.choice(changes) - timedelta(days=rng.randrange(40))
         start = datetime(start_day.year, start_day.month, start_day.day, rng.randrange(24), rng.choice([0, 15, 30]))
@@ -625,7 +625,7 @@ def test_agrees_with_an_oracle() -> None:
                 until = oracle.instants(end if "T" in form else end.replace(hour=23, minute=59, second=59))[-1]
         rng.shuffle(parts)
         pattern = "RRULE:" + ";".join(parts)
-        excluded = {start_day + timedelta(days=rng.randrange(60)) for _ in range(rng.choice([0, 0, 5, 40]))}
+        excluded = {start_day + timedelta(days=rng.randrange(60)) for _unused in range(rng.choice([0, 0, 5, 40]))}
         if excluded:
             days = ",".join(f"{day:%Y%m%d}" for day in sorted(excluded))
             times = ",".join(f"{day:%Y%m%d}T{start:%H%M%S}" for day in sorted(excluded))
@@ -650,7 +650,7 @@ FUZZ_TOKENS = [
 
 
 def mutated(rng: random.Random, pattern: str) -> str:
-    for _ in range(rng.choice([0, 1, 1, 2, 3, 8])):
+    for _unused in range(rng.choice([0, 1, 1, 2, 3, 8])):
         start = rng.randrange(len(pattern) + 1)
         end = start + rng.choice([0, 0, 1, 3, 10])
         pattern = pattern[:start] + rng.choice([*FUZZ_TOKENS, "", chr(rng.randrange(128))]) + pattern[end:]

@@ -156,7 +156,7 @@ def test_faults_and_the_number_of_requests_at_once(cloud: CloudServer) -> None:
         barrier.wait()
 
     cloud.on_request(meet)
-    threads = [threading.Thread(target=send, args=(cloud, "DELETE", dav(cloud, "a"))) for _ in range(3)]
+    threads = [threading.Thread(target=send, args=(cloud, "DELETE", dav(cloud, "a"))) for _unused in range(3)]
     for thread in threads:
         thread.start()
     for thread in threads:

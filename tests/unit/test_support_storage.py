@@ -191,7 +191,7 @@ def test_fails_as_often_as_told(server: ObjectStorageServer, proxy: S3Proxy, cli
     server.upload(bucket, [("a", 1)])
     proxy.fail(503, lambda request: request.operation == "DeleteObjects", times=2)
     client.head_bucket(Bucket=bucket)
-    for _ in range(2):
+    for _unused in range(2):
         assert status_of(lambda: client.delete_objects(Bucket=bucket, Delete=entries("a"))) == 503
         assert server.objects(bucket) == {"a": 1}
     client.delete_objects(Bucket=bucket, Delete=entries("a"))
@@ -272,7 +272,7 @@ def listens(port: int) -> bool:
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
-    for _ in range(300):
+    for _unused in range(300):
         if condition():
             return
         time.sleep(0.1)

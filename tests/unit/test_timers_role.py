@@ -29,7 +29,7 @@ def ansible(playbook: str, *arguments: str, collections: str, **variables: str) 
     return subprocess.run(
         [str(Path(sys.executable).parent / "ansible-playbook"), f"opentalk.maintenance.{playbook}", *arguments],
         env={**environment, "ANSIBLE_COLLECTIONS_PATH": collections, "LC_ALL": "C.UTF-8", **variables},
-        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=90, cwd=ROOT.anchor,
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=90, cwd=ROOT.anchor, check=False,
     )  # fmt: skip
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from ..engine.audit import AuditBatch
 from ..engine.errors import ObjectStorageError
 from ..engine.plan import Effects
 from ..systems.database import Database
@@ -14,7 +15,7 @@ from ..systems.object_storage import ObjectStorage, asset_key
 from ..systems.shared_folders.base import SharedFolder
 from . import shared_folders
 from .closure import Closure
-from .effects import Description
+from .effects import KINDS, Description
 from .folder_deletion import FolderDeletion, Refusals
 from .graph import DeletionGraph
 from .keys import KeySet, without
@@ -31,6 +32,7 @@ class BatchOutcome:
     :ivar unselected: ids of roots that the job no longer chooses
     :ivar refused: ids of assets whose objects the storage refused to delete, with the reason
     :ivar kept: ids of roots that stay because of that
+    :ivar announced_and_kept: what the audit log says was about to be deleted and is still there, ids by kind
     :ivar left_behind: shared folders of deleted events that could not be deleted, with the reason
     """
 
@@ -38,6 +40,7 @@ class BatchOutcome:
     unselected: list[str] = field(default_factory=list)
     refused: dict[str, str] = field(default_factory=dict)
     kept: list[str] = field(default_factory=list)
+    announced_and_kept: dict[str, list[str]] = field(default_factory=dict)
     left_behind: list[tuple[SharedFolder, str]] = field(default_factory=list)
 
 
@@ -73,22 +76,50 @@ class BatchDeletion:
         self._roots = roots
         self._done = done
 
-    def delete(self, batch: KeySet) -> BatchOutcome:
+    def delete(self, batch: KeySet, audit: AuditBatch) -> BatchOutcome:
         """Delete one batch.
 
+        :param audit: is told what is about to be deleted
         :returns: what was done, once it is committed
         :raises MaintenanceError: the batch's rows all stay
         """
         outcome = BatchOutcome(Effects({}))
         with self._database.transaction():
             closure = self._lock(batch, outcome)
-            refused = self._folders.delete(self._shared_folders(closure))
+            folders = self._shared_folders(closure)
+            announced = self._announce(closure, folders, audit)
+            refused = self._folders.delete(folders)
             closure = self._delete_objects(closure, outcome)
+            outcome.announced_and_kept = self._kept(announced, closure, refused, outcome)
             outcome.left_behind = self._left_behind(closure, refused)
             description = Description(closure, self._report_limit, self._roots, listed=self._done)
             deleted, updated = delete_rows(self._database, closure)
         outcome.effects = description.effects(deleted, updated, ())
         return outcome
+
+    def _announce(self, closure: Closure, folders: list[SharedFolder], audit: AuditBatch) -> dict[str, list[str]]:
+        if not audit.is_open:
+            return {}
+        things = _rows(closure)
+        things["objects"] = things["assets"]
+        things["shared_folders"] = [folder.event_id for folder in self._folders.deletable(folders)]
+        audit.deleting(things)
+        return things
+
+    @staticmethod
+    def _kept(
+        announced: dict[str, list[str]], closure: Closure, refused: Refusals, outcome: BatchOutcome
+    ) -> dict[str, list[str]]:
+        if not announced:
+            return {}
+        outside = {"objects": outcome.refused, "shared_folders": refused}
+        gone = _rows(closure) if outcome.kept else announced
+        return {
+            kind: [thing for thing in things if thing in outside[kind]]
+            if kind in outside
+            else sorted(set(things).difference(gone[kind]))
+            for kind, things in announced.items()
+        }
 
     def _lock(self, batch: KeySet, outcome: BatchOutcome) -> Closure:
         # Under the locks nothing can be added to the batch any more, so the selection is asked now; the locks of what
@@ -129,3 +160,7 @@ class BatchDeletion:
             return []
         folders = self._shared_folders(closure)
         return [(folder, refused[folder.event_id]) for folder in folders if folder.event_id in refused]
+
+
+def _rows(closure: Closure) -> dict[str, list[str]]:
+    return {kind: list(closure.ids(kind)) for kind in KINDS}

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 from collections import defaultdict
+from collections.abc import Iterator
 from typing import Any
 
 from ..systems.database import Database, sql
@@ -65,17 +66,17 @@ class Closure:
             )
         return found
 
-    def first_ids(self, table_name: str, limit: int) -> list[str]:
-        """The ids of the first rows that go of one of the controller's tables."""
+    def ids(self, table_name: str, limit: int | None = None) -> Iterator[str]:
+        """The ids of the rows that go of one of the controller's tables, or of the first of them."""
         table = self.graph.catalogue.table(table_name)
         if table in self.sets:
-            return list(itertools.islice(self.sets[table].ids(), limit))
+            return itertools.islice(self.sets[table].ids(), limit)
         if limit == 0 or table not in self.graph.tables:
-            return []
+            return iter(())
         query = sql.SQL("SELECT id::text FROM {} WHERE {} ORDER BY id LIMIT {}").format(
             self._sql.name(table), self.condition(table), sql.Literal(limit)
         )
-        return [row[0] for row in self._database.rows(query)]
+        return (row[0] for row in self._database.rows(query))
 
     def asset_bytes(self) -> int:
         """The size of the assets that go, as the database has it, in bytes."""

@@ -42,7 +42,7 @@ class Description:
     def __init__(self, closure: Closure, limit: int, roots: KeySet, *, listed: Effects | None = None) -> None:
         self._limit = limit
         self._ids = {
-            kind: closure.first_ids(kind, limit - len(listed[kind].listed) if listed else limit) for kind in KINDS
+            kind: list(closure.ids(kind, limit - len(listed[kind].listed) if listed else limit)) for kind in KINDS
         }
         self._bytes = closure.asset_bytes()
         of_users = closure.graph.root.label == "users"

@@ -110,8 +110,7 @@ class FolderDeletion:
 
         executor = ThreadPoolExecutor(min(self._parallel, len(folders)))
         try:
-            for _ in executor.map(attempt, folders):
-                pass
+            list(executor.map(attempt, folders))
         finally:
             executor.shutdown(cancel_futures=True)
         return refused

@@ -5,14 +5,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from ..systems.database import Database, sql
 from .keys import KeySet, key_set
 
-# From None (all rows) or some rows to those among them that the job chooses.
-Select = Callable[[KeySet | None], KeySet]
+
+class Select(Protocol):
+    """From None (all rows) or some rows to those among them that the job chooses."""
+
+    def __call__(self, within: KeySet | None) -> KeySet: ...
 
 
 def select_ids(database: Database, query: Any) -> KeySet:

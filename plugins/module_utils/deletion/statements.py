@@ -37,7 +37,7 @@ def delete_rows(database: Database, closure: Closure) -> tuple[dict[str, int], d
         deletes.append((table.label, _delete(table, permissions.condition(closure))))
     updates = [(table.label, _update(table, closure, changes)) for table, changes in closure.changes().items()]
     counts = iter(_run(database, [statement for _label, statement in deletes + updates]))
-    return {label: next(counts) for label, _ in deletes}, {label: next(counts) for label, _ in updates}
+    return {label: next(counts) for label, _unused in deletes}, {label: next(counts) for label, _unused in updates}
 
 
 def delete_permissions(database: Database, closure: Closure) -> int:

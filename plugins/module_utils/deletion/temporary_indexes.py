@@ -75,7 +75,7 @@ class TemporaryIndexes:
             else:
                 yield index
         if failed:
-            names = ", ".join(f"{index.table.label} ({', '.join(index.columns)})" for index, _ in failed)
+            names = ", ".join(f"{index.table.label} ({', '.join(index.columns)})" for index, _unused in failed)
             warnings.append(
                 f"Temporary indexes that could not be built: {names}; the job goes on without them and takes longer"
                 f" (the reason for the first: {str(failed[0][1]).rstrip('.')})."

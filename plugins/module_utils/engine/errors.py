@@ -7,7 +7,12 @@ from __future__ import annotations
 
 
 class MaintenanceError(Exception):
-    """Base of all errors that end a job with a message; anything else that escapes is a bug."""
+    """Base of all errors that end a job with a message; anything else that escapes is a bug.
+
+    :ivar in_commit: whether it struck while a transaction was committed, so that nobody knows whether it was
+    """
+
+    in_commit = False
 
 
 class ConfigurationError(MaintenanceError):
@@ -57,6 +62,10 @@ class SharedFolderError(MaintenanceError):
 
 class KeycloakError(MaintenanceError):
     """Keycloak refused something, cannot be reached, or gives a list of accounts that cannot be relied on."""
+
+
+class AuditLogError(MaintenanceError):
+    """The audit log cannot be written."""
 
 
 class DeadlineExceeded(MaintenanceError):

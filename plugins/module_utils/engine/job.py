@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from .audit import AuditLog
 from .deadline import Deadline
 from .log import JobLog
 from .plan import Effects, Listing
@@ -29,6 +30,7 @@ class Run:
     :ivar options: all options of the module
     :ivar gate: closed in check mode
     :ivar now: the database server's clock, UTC, read once; only where the job uses the database
+    :ivar audit: closed in check mode and where no audit log is asked for
     :ivar plan: what the run sets out to do
     :ivar done: what was confirmed done
     :ivar failures: what could not be done: kind, id and reason of each thing
@@ -41,6 +43,7 @@ class Run:
     deadline: Deadline
     gate: WriteGate
     log: JobLog
+    audit: AuditLog
     plan: Effects = field(default_factory=lambda: Effects({}))
     done: Effects = field(default_factory=lambda: Effects({}))
     failures: list[dict[str, Any]] = field(default_factory=list)

@@ -52,6 +52,7 @@ SHARED_FOLDER: dict[str, Any] = {
 KEYCLOAK: dict[str, Any] = {
     "keycloak": {
         "type": "dict",
+        "no_log": False,
         "options": {
             "authority": {"type": "str"},
             "api_base_url": {"type": "str"},
@@ -68,6 +69,8 @@ TLS: dict[str, Any] = {
 }
 
 REPORT: dict[str, Any] = {"report_limit": {"type": "int", "default": 1000}}
+
+AUDIT: dict[str, Any] = {"audit_log": {"type": "path"}}
 
 BATCHES: dict[str, Any] = {"batch_size": {"type": "int", "default": 1000}}
 
@@ -99,7 +102,14 @@ def merge(*groups: dict[str, Any]) -> dict[str, Any]:
 def unattended_schema() -> dict[str, Any]:
     """The JSON Schema of the options that may be set where jobs run by themselves: no secrets, no parameters."""
     groups = merge(
-        RUN, TLS, REPORT, BATCHES, INDEXES, SAFETY, {"shared_folder_requests": SHARED_FOLDER["shared_folder_requests"]}
+        RUN,
+        TLS,
+        REPORT,
+        AUDIT,
+        BATCHES,
+        INDEXES,
+        SAFETY,
+        {"shared_folder_requests": SHARED_FOLDER["shared_folder_requests"]},
     )
     properties = {}
     for name, spec in groups.items():

@@ -187,7 +187,11 @@ def check_bounds(name: str, value: float | None, *, minimum: float | None = None
 
 def _argument(field: dict[str, Any]) -> dict[str, Any]:
     types = field["type"] if isinstance(field["type"], list) else [field["type"]]
-    argument: dict[str, Any] = {"type": next(_ARGUMENT_TYPES[name] for name in types if name != "null")}
+    # No parameter is a secret, also where Ansible guesses so from its name.
+    argument: dict[str, Any] = {
+        "type": next(_ARGUMENT_TYPES[name] for name in types if name != "null"),
+        "no_log": False,
+    }
     if field["default"] is not None:
         argument["default"] = field["default"]
     if "enum" in field:

@@ -106,6 +106,12 @@ class Effects:
         self.rows_deleted.update(other.rows_deleted)
         self.rows_updated.update(other.rows_updated)
 
+    def counts(self) -> dict[str, int]:
+        """How many things of each kind there are, those left out that only are there or of which there is none."""
+        return {
+            kind: listing.count for kind, listing in self.listings.items() if listing.count and not listing.informative
+        }
+
     def as_result(self) -> dict[str, Any]:
         """The effects as a module returns them; tables without rows are left out."""
         return {

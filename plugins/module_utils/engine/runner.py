@@ -14,8 +14,9 @@ from ..systems.database import Database
 from ..systems.settings import Settings
 from ..systems.write_gate import WriteGate
 from . import lock, options, parameters, report, safety
+from .audit import AuditLog
 from .deadline import Deadline
-from .errors import IncompleteError, MaintenanceError, MissingLibraryError
+from .errors import AuditLogError, IncompleteError, MaintenanceError, MissingLibraryError
 from .job import Job, Run
 from .log import JobLog
 from .plan import Effects
@@ -44,7 +45,9 @@ def main(job_class: type[Job]) -> None:
         _execute(job_class(run), run, check_mode=module.check_mode)
     except MaintenanceError as error:
         failure = error
-        log.error(f"Job failed: {error}")
+    failure = _end_audit(run, failure)
+    if failure is not None:
+        log.error(f"Job failed: {failure}")
     else:
         log.info()
         log.info("Job finished successfully")
@@ -71,6 +74,7 @@ def _prepare(job_class: type[Job], module: AnsibleModule, deadline: Deadline, lo
         deadline=deadline,
         gate=WriteGate(is_open=not module.check_mode),
         log=log,
+        audit=AuditLog(None if module.check_mode else module.params.get("audit_log"), job_class.job_type),
     )
 
 
@@ -112,6 +116,7 @@ def _execute_with_database(job: Job, run: Run, *, check_mode: bool) -> None:
     )
     if check_mode:
         return
+    run.audit.planned(run.plan.counts())
     job.apply()
     if run.failures:
         first = run.failures[0]
@@ -119,6 +124,16 @@ def _execute_with_database(job: Job, run: Run, *, check_mode: bool) -> None:
             f"Not everything could be done: {len(run.failures)} entries in failures name what stays as it is,"
             f" the first of them {first['kind']} {first['id']} ({first['reason']}); mend the cause and run the job again."
         )
+
+
+def _end_audit(run: Run, failure: MaintenanceError | None) -> MaintenanceError | None:
+    """Write the last line, and give the error that the job ends with."""
+    status = "failed" if failure else "skipped" if run.skipped else "succeeded"
+    try:
+        run.audit.ended(status, run.done.counts(), len(run.failures))
+    except AuditLogError as error:
+        return failure or error
+    return failure
 
 
 def _fail(module: AnsibleModule, error: MaintenanceError, values: dict[str, Any]) -> None:

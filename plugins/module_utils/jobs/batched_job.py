@@ -15,6 +15,8 @@ from ..deletion.references import Catalogue
 from ..deletion.selection import select_ids
 from ..deletion.temporary_indexes import TemporaryIndexes
 from ..engine import options
+from ..engine.audit import AuditBatch
+from ..engine.errors import MaintenanceError
 from ..engine.job import Job
 from ..engine.plan import Effects, Listing
 from ..systems.database import sql
@@ -28,7 +30,14 @@ class BatchedJob(Job):
     :cvar smallest_batch: the fewest roots of a batch, however long it takes
     """
 
-    options = (options.DATABASE, options.REPORT, options.BATCHES, options.INDEXES, options.SAFETY)
+    options: ClassVar[tuple[dict[str, Any], ...]] = (
+        options.DATABASE,
+        options.REPORT,
+        options.BATCHES,
+        options.AUDIT,
+        options.INDEXES,
+        options.SAFETY,
+    )
     root: ClassVar[str]
     smallest_batch = 1
 
@@ -58,9 +67,10 @@ class BatchedJob(Job):
         """The kinds of things that the job deletes, empty."""
 
     @abstractmethod
-    def delete_batch(self, batch: KeySet) -> BatchOutcome:
+    def delete_batch(self, batch: KeySet, audit: AuditBatch) -> BatchOutcome:
         """Delete some of the roots in one transaction.
 
+        :param audit: must be told what is about to be deleted
         :raises MaintenanceError: the batch's rows all stay
         """
 
@@ -106,7 +116,7 @@ class BatchedJob(Job):
             with indexes.during(self._indexes) as (built, warnings):
                 self.run.done["temporary_indexes"].add(index.as_item() for index in built)
                 Batches(
-                    lambda ids: self.account(self.delete_batch(KeySet.of_ids(ids))),
+                    self._delete,
                     lambda identifier, reason: self.fail(self.root, identifier, reason),
                     self.run.deadline,
                     largest=self.run.options["batch_size"],
@@ -125,6 +135,16 @@ class BatchedJob(Job):
                 f"{self.root.capitalize()} of the plan that no longer match and stay: {len(outcome.unselected)}: "
                 + ", ".join(outcome.unselected[:limit])
             )
+
+    def _delete(self, ids: list[str]) -> None:
+        audit = self.run.audit.batch()
+        try:
+            outcome = self.delete_batch(KeySet.of_ids(ids), audit)
+        except MaintenanceError as error:
+            audit.not_deleted(certain=not error.in_commit)
+            raise
+        self.account(outcome)
+        audit.deleted(outcome.effects.rows_deleted, outcome.announced_and_kept)
 
     def _plan_indexes(self) -> None:
         if not self.run.options["temporary_indexes"]:

@@ -8,7 +8,8 @@ from __future__ import annotations
 import itertools
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
+from typing import Any
 
 from ..engine.deadline import Deadline
 from ..engine.errors import LockTimeoutError, TransientDatabaseError
@@ -50,8 +51,8 @@ class Batches:
 
     def __init__(
         self,
-        work: Callable[[list[str]], None],
-        leave: Callable[[str, str], None],
+        work: Callable[[list[Any]], None],
+        leave: Callable[[Any, str], None],
         deadline: Deadline,
         *,
         largest: int,
@@ -62,17 +63,18 @@ class Batches:
         self._deadline = deadline
         self._sizer = BatchSizer(largest, smallest)
 
-    def run(self, ids: Iterator[str]) -> None:
-        """Work on all of them.
+    def run(self, things: Iterable[Any]) -> None:
+        """Work on all of them: rows by their ids, or records that begin with an id.
 
         :raises MaintenanceError: a batch failed for another reason than a lock on one of its rows
         """
-        while batch := list(itertools.islice(ids, self._sizer.size)):
+        remaining = iter(things)
+        while batch := list(itertools.islice(remaining, self._sizer.size)):
             started = time.monotonic()
             self._run(batch)
             self._sizer.took(time.monotonic() - started)
 
-    def _run(self, batch: list[str]) -> None:
+    def _run(self, batch: list[Any]) -> None:
         """Do a batch; where a lock stands in the way, in ever smaller parts, so that only what is locked stays."""
         parts, locked = deque([batch]), 0
         while parts:
@@ -88,12 +90,12 @@ class Batches:
                     raise
                 self._leave(part[0], "another session holds a lock on it")
 
-    def _attempt(self, ids: list[str]) -> None:
+    def _attempt(self, part: list[Any]) -> None:
         for attempt in range(1, ATTEMPTS):
             try:
-                return self._work(ids)
+                return self._work(part)
             except LockTimeoutError:
                 raise
             except TransientDatabaseError:
                 self._deadline.sleep(0.1 * attempt)
-        return self._work(ids)
+        return self._work(part)

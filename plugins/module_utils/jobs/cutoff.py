@@ -20,7 +20,7 @@ def ago(now: datetime, option: str, **duration: int) -> datetime:
     try:
         return now - timedelta(**duration)
     except OverflowError:
-        ((unit, number),) = duration.items()
+        unit, number = next(iter(duration.items()))
         raise ParameterError(
             f"The option {option} is {number}, but so many {unit} ago is before the calendar begins; set a smaller value."
         ) from None

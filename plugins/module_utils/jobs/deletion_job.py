@@ -15,6 +15,7 @@ from ..deletion.folder_deletion import FolderDeletion
 from ..deletion.graph import DeletionGraph
 from ..deletion.keys import KeySet
 from ..engine import options
+from ..engine.audit import AuditBatch
 from ..engine.plan import Effects, Listing
 from ..systems.object_storage import ObjectStorage
 from ..systems.object_storage_client import StorageClient
@@ -101,8 +102,8 @@ class DeletionJob(BatchedJob):
             )
         self.run.log.info(f"{self.root.capitalize()} deleted: {self.run.done[self.root].count}")
 
-    def delete_batch(self, batch: KeySet) -> BatchOutcome:
-        return self._deletion.delete(batch)
+    def delete_batch(self, batch: KeySet, audit: AuditBatch) -> BatchOutcome:
+        return self._deletion.delete(batch, audit)
 
     def account(self, outcome: BatchOutcome) -> None:
         super().account(outcome)

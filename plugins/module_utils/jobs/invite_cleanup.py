@@ -13,6 +13,7 @@ from ..deletion.closure import Closure
 from ..deletion.graph import DeletionGraph
 from ..deletion.keys import KeySet, Sql, without
 from ..deletion.statements import delete_permissions, delete_rows
+from ..engine.audit import AuditBatch
 from ..engine.errors import SchemaError
 from ..engine.plan import Effects, Listing
 from ..systems.database import sql
@@ -79,13 +80,14 @@ class InviteCleanup(BatchedJob):
             effects.rows_deleted[policy.PERMISSIONS] = counts[policy.PERMISSIONS]
         return effects
 
-    def delete_batch(self, batch: KeySet) -> BatchOutcome:
+    def delete_batch(self, batch: KeySet, audit: AuditBatch) -> BatchOutcome:
         with self.run.database.transaction():
             locked = Closure(self.run.database, self._graph, batch, lock=True)
             selected = self.select(locked.sets[self._graph.root])
             outcome = BatchOutcome(self._effects(selected), unselected=without(batch, set(selected.ids())))
             closure = Closure(self.run.database, self._graph, selected, lock=True)
             effects = outcome.effects
+            audit.deleting({"invites" if self._deletes_invites else "invite_permissions": list(selected.ids())})
             if self._deletes_invites:
                 deleted, updated = delete_rows(self.run.database, closure)
                 effects.rows_deleted.update(deleted)

@@ -30,6 +30,7 @@ class KeycloakAccountSync(Job):
         options.TLS,
         options.REPORT,
         options.BATCHES,
+        options.AUDIT,
         options.SAFETY,
     )
     default_limit = DefaultLimit(percent=20, always=10)

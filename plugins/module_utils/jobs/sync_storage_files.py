@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from ..deletion.closure import Closure
@@ -15,6 +16,8 @@ from ..deletion.keys import KeySet
 from ..deletion.references import Catalogue
 from ..deletion.statements import delete_rows
 from ..engine import options
+from ..engine.audit import AuditBatch
+from ..engine.errors import MaintenanceError
 from ..engine.job import Job
 from ..engine.plan import Effects, Listing, SizedListing, Tally
 from ..systems.object_storage import ObjectStorage, asset_key
@@ -26,7 +29,15 @@ from .batches import Batches
 
 class SyncStorageFiles(Job):
     job_type = "sync_storage_files"
-    options = (options.DATABASE, options.OBJECT_STORAGE, options.TLS, options.REPORT, options.BATCHES, options.SAFETY)
+    options = (
+        options.DATABASE,
+        options.OBJECT_STORAGE,
+        options.TLS,
+        options.REPORT,
+        options.BATCHES,
+        options.AUDIT,
+        options.SAFETY,
+    )
 
     _storage: ObjectStorage
     _graph: DeletionGraph
@@ -162,7 +173,7 @@ class SyncStorageFiles(Job):
             lambda record, reason: self.fail(kind, record[0], reason),
             self.run.deadline,
             largest=self.run.options["batch_size"],
-        ).run(iter(records))
+        ).run(records)
 
     def _resize(self, assets: list[tuple[str, int, int]]) -> None:
         with self.run.database.transaction():
@@ -172,14 +183,21 @@ class SyncStorageFiles(Job):
         self._log_left([asset[0] for asset in assets if asset[0] not in changed])
 
     def _settle_missing(self, assets: list[tuple[str]]) -> None:
-        database, effects = self.run.database, Effects(self.listings())
+        effects = Effects(self.listings())
         ids = [asset[0] for asset in assets]
+        with self._audited(effects) as audit:
+            missing = self._settle_in_transaction(ids, effects, audit)
+        self._log_left(sorted(set(ids) - set(missing)))
+
+    def _settle_in_transaction(self, ids: list[str], effects: Effects, audit: AuditBatch) -> list[str]:
+        database = self.run.database
         with database.transaction():
             present = asset_rows.lock(database, self._graph.root, ids)
             # The second look: an object may have been uploaded since the listing.
             absent = self._storage.absent([asset_key(asset_id) for asset_id in present])
             missing = [asset_id for asset_id in present if asset_key(asset_id) in absent]
             if missing and self._deletes_rows:
+                audit.deleting({"assets": missing})
                 closure = Closure(database, self._graph, KeySet.of_ids(missing), lock=True)
                 deleted, updated = delete_rows(database, closure)
                 effects.rows_deleted.update(deleted)
@@ -187,19 +205,37 @@ class SyncStorageFiles(Job):
             elif missing:
                 effects.rows_updated[self._graph.root.label] = asset_rows.zero(database, self._graph.root, missing)
         effects["assets_missing"].add(missing)
+        return missing
+
+    @contextlib.contextmanager
+    def _audited(self, effects: Effects) -> Iterator[AuditBatch]:
+        """The record of a batch, the effects of which are added to what was done when the block has ended."""
+        audit = self.run.audit.batch()
+        try:
+            yield audit
+        except MaintenanceError as error:
+            audit.not_deleted(certain=not error.in_commit)
+            raise
         self.run.done.add(effects)
-        self._log_left(sorted(set(ids) - set(missing)))
+        audit.deleted(effects.rows_deleted, {})
 
     def _delete_orphans(self, objects: list[tuple[str, int]]) -> None:
         sizes = dict(objects)
         # The second look: an asset may have been recorded since the listing.
         known = asset_rows.present(self.run.database, self._graph.root, list(sizes))
         ids = {asset_key(asset_id): asset_id for asset_id in sizes if asset_id not in known}
-        refused = self._storage.delete(ids)
+        audit = self.run.audit.batch()
+        audit.deleting({"objects": list(ids.values())})
+        try:
+            refused = self._storage.delete(ids)
+        except MaintenanceError:
+            audit.not_deleted(certain=False)
+            raise
         for key, reason in refused.items():
             self.fail("objects", ids[key], reason)
         deleted = [asset_id for key, asset_id in ids.items() if key not in refused]
         self.run.done["orphaned_objects"].add_sized((asset_id, sizes[asset_id]) for asset_id in deleted)
+        audit.deleted({}, {"objects": [ids[key] for key in refused]})
         self._log_left(sorted(known))
 
     def _log_left(self, ids: list[str]) -> None:

@@ -12,9 +12,10 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from ..engine.deadline import Deadline
-from ..engine.errors import MaintenanceError, MissingLibraryError
+from ..engine.errors import ConnectionLostError, DeadlineExceeded, MaintenanceError, MissingLibraryError
 from .database_errors import connection_failure, statement_failure
 
+PSYCOPG2_TRACEBACK = ""
 try:
     import psycopg2
     from psycopg2 import extensions, sql
@@ -117,7 +118,11 @@ class Database:
         except BaseException:
             self._roll_back()
             raise
-        self.execute("COMMIT")
+        try:
+            self.execute("COMMIT")
+        except (ConnectionLostError, DeadlineExceeded) as error:
+            error.in_commit = True
+            raise
 
     def close(self) -> None:
         with contextlib.suppress(psycopg2.Error):
@@ -130,7 +135,7 @@ class Database:
         class Connection(extensions.connection):
             def __init__(self, *args: Any, **kwargs: Any) -> None:
                 self.deadline = deadline
-                self.wait_limit = min(CONNECT_TIMEOUT, deadline.remaining())
+                self.wait_limit: float | None = min(CONNECT_TIMEOUT, deadline.remaining())
                 super().__init__(*args, **kwargs)
 
         try:

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from email.utils import parsedate_to_datetime
+from functools import partial
 from typing import Any, NamedTuple
 
 from ..engine.errors import ObjectStorageError
@@ -89,9 +90,7 @@ class ObjectStorage:
         """
         position: dict[str, str] = {}
         while True:
-            page = self._client.call(
-                lambda client, position=position: client.list_objects_v2(Bucket=self._client.bucket, **position)
-            )
+            page = self._client.call(partial(_list_objects, bucket=self._client.bucket, position=position))
             self._check_listing(page)
             listed_at = page["ResponseMetadata"]["HTTPHeaders"].get("date", "")
             for entry in page.get("Contents", ()):
@@ -125,9 +124,7 @@ class ObjectStorage:
         """
         refused: dict[str, str] = {}
         for chunk in _chunks(self._identifiers(keys), KEYS_PER_REQUEST):
-            answer = self._client.call(
-                lambda client, chunk=chunk: client.delete_objects(Bucket=self._client.bucket, Delete={"Objects": chunk})
-            )
+            answer = self._client.call(partial(_delete_objects, bucket=self._client.bucket, identifiers=chunk))
             # What is in neither list was not answered by an S3 server, whatever the HTTP status says.
             open_keys = Counter(identifier["Key"] for identifier in chunk)
             open_keys.subtract(entry.get("Key") for entry in answer.get("Deleted", ()))
@@ -174,8 +171,7 @@ class ObjectStorage:
         found: list[dict[str, str]] = []
         position: dict[str, str] = {}
         while True:
-            listing = {"Bucket": self._client.bucket, "Prefix": key, **position}
-            page = self._client.call(lambda client, listing=listing: client.list_object_versions(**listing))
+            page = self._client.call(partial(_list_versions, bucket=self._client.bucket, prefix=key, position=position))
             self._check_listing(page)
             for version in itertools.chain(page.get("Versions", ()), page.get("DeleteMarkers", ())):
                 if version["Key"] == key:
@@ -183,6 +179,18 @@ class ObjectStorage:
             if not page.get("IsTruncated"):
                 return found
             position = {"KeyMarker": page["NextKeyMarker"], "VersionIdMarker": page["NextVersionIdMarker"]}
+
+
+def _list_objects(client: Any, *, bucket: str, position: dict[str, str]) -> Any:
+    return client.list_objects_v2(Bucket=bucket, **position)
+
+
+def _list_versions(client: Any, *, bucket: str, prefix: str, position: dict[str, str]) -> Any:
+    return client.list_object_versions(Bucket=bucket, Prefix=prefix, **position)
+
+
+def _delete_objects(client: Any, *, bucket: str, identifiers: list[dict[str, str]]) -> Any:
+    return client.delete_objects(Bucket=bucket, Delete={"Objects": identifiers})
 
 
 def _chunks(things: Iterable[Any], size: int) -> Iterator[list[Any]]:

@@ -1,0 +1,53 @@
+# SPDX-FileCopyrightText: The opentalk.maintenance authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Every Python and every ansible-core that the README names, as far as this machine has them."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import version as version_of
+from pathlib import Path
+
+import pytest
+
+from conftest import COMPONENTS
+from support import environments
+from support.collection import ROOT
+
+# The ansible-core for each Python: from the oldest that the collection takes to the newest that there is.
+ANSIBLE = {"3.10": "==2.17.*", "3.11": "==2.19.*", "3.12": "==2.18.*", "3.13": ""}
+PLAYBOOKS = "tests/checks/test_collection.py::test_playbooks_on_an_installed_collection"
+# Those of what only helps tests need no second Python.
+UNIT = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "tests" / "unit").glob("test_[!s]*.py"))
+_SHOW = "import platform, ansible.release as r; print(platform.python_version(), 'with ansible-core', r.__version__)"
+
+
+def test_unit_tests_and_playbooks_on_other_versions() -> None:
+    """The Python of this run is left out, as it has all tests anyway."""
+    found = environments.pythons()
+    found.pop(".".join(platform.python_version_tuple()[:2]), None)
+    COMPONENTS["python"] = f"{platform.python_version()} with ansible-core {version_of('ansible-core')}"
+    if not found:
+        pytest.skip("This machine has no other Python from 3.10 to 3.13.")
+    with ThreadPoolExecutor(2) as executor:
+        described = list(executor.map(_check, found, found.values()))
+    COMPONENTS["python"] = ", ".join([COMPONENTS["python"], *described])
+
+
+def _check(version: str, python: Path) -> str:
+    all_packages = environments.requirements("tests/requirements.txt")
+    wanted = all_packages.replace("ansible-core>=2.17", f"ansible-core{ANSIBLE[version]}")
+    assert wanted != all_packages
+    programs = environments.environment(wanted, python)
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("ANSIBLE_", "PYTEST_"))}
+    played = subprocess.run(
+        [programs / "python", "-m", "pytest", "-p", "no:cacheprovider", "-q", *UNIT, PLAYBOOKS],
+        cwd=ROOT, env={**kept, "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}", "PYTHONDONTWRITEBYTECODE": "1"},
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=550, check=False,
+    )  # fmt: skip
+    assert played.returncode == 0, played.stdout
+    shown = subprocess.run([programs / "python", "-c", _SHOW], capture_output=True, text=True, timeout=30, check=True)
+    return shown.stdout.strip()
