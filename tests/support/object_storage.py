@@ -120,6 +120,11 @@ class ObjectStorageServer:
                 pass
         return len(archived) + len(single)
 
+    def remove(self, bucket: str, keys: Iterable[str]) -> None:
+        """Delete objects of a bucket that keeps no versions."""
+        for batch in _batches(((key, "") for key in keys), KEYS_PER_REQUEST):
+            self._client.delete_objects(Bucket=bucket, Delete={"Objects": [{"Key": key} for key, _ in batch]})
+
     def objects(self, bucket: str) -> dict[str, int]:
         """Every current object's key and size in bytes."""
         pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=bucket)

@@ -94,6 +94,13 @@ class PostgreSQLServer:
         self.create_database(name, database)
         return name
 
+    def restart(self, *, standby: bool = False) -> None:
+        """Shut the server down, which ends all sessions, and start it again; as a standby it accepts no writes."""
+        self._process.stop(keep_scratch=True)
+        signal = self._data / "standby.signal"
+        signal.touch() if standby else signal.unlink(missing_ok=True)
+        self._process = self._start()
+
     def stop(self) -> None:
         self._process.stop()
         shutil.rmtree(self._scratch, ignore_errors=True)

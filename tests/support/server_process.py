@@ -24,6 +24,8 @@ from pathlib import Path
 from types import FrameType
 
 STOP_SECONDS = 10.0
+# Said to the supervisor before its standard input closes.
+_KEEP = b"keep"
 
 
 class ServerFailed(RuntimeError):
@@ -92,11 +94,13 @@ class ServerProcess:
         self.stop()
         raise ServerFailed(message)
 
-    def stop(self) -> None:
+    def stop(self, *, keep_scratch: bool = False) -> None:
         """End the server and wait until it is gone. Stopping twice is fine."""
         with self._stopping:
             atexit.unregister(self.stop)
             assert self._supervisor.stdin is not None
+            if keep_scratch:
+                self._supervisor.stdin.write(_KEEP)
             self._supervisor.stdin.close()
             try:
                 self._supervisor.wait(timeout=STOP_SECONDS + 5)
@@ -129,9 +133,11 @@ def _supervise(command: Sequence[str], scratch: Path | None) -> int:
     def end_in_background(_number: int | None = None, _frame: FrameType | None = None) -> None:
         threading.Thread(target=_end, args=(server,), daemon=True).start()
 
+    said: list[bytes] = []
+
     def end_with_standard_input() -> None:
-        while os.read(0, 4096):
-            pass
+        while heard := os.read(0, 4096):
+            said.append(heard)
         _end(server)
 
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
@@ -141,7 +147,7 @@ def _supervise(command: Sequence[str], scratch: Path | None) -> int:
         return server.wait()
     finally:
         _signal_group(server, signal.SIGKILL)
-        if scratch:
+        if scratch and _KEEP not in said:
             shutil.rmtree(scratch, ignore_errors=True)
 
 

@@ -21,8 +21,8 @@ from support.s3_proxy import S3Proxy
 from support.snapshot import Snapshot, snapshot
 
 _numbers = itertools.count(1)
-# Jobs that touch nothing else take no options for anything else.
-DATABASE_ONLY = {"invite_cleanup"}
+# Jobs take no options for what they do not touch.
+UNTOUCHED = {"invite_cleanup": {"object_storage", "shared_folder"}, "sync_storage_files": {"shared_folder"}}
 
 
 class World:
@@ -78,7 +78,7 @@ class World:
 
     def options_of(self, module: str) -> dict[str, Any]:
         """Those of the options that a module takes."""
-        return {"database_url": self.options["database_url"]} if module in DATABASE_ONLY else self.options
+        return {name: value for name, value in self.options.items() if name not in UNTOUCHED.get(module, ())}
 
     def run(self, module: str, *, check_mode: bool = False, diff: bool = False, **options: Any) -> dict[str, Any]:
         return run_module(module, check_mode=check_mode, diff=diff, **{**self.options_of(module), **options})

@@ -5,14 +5,20 @@
 
 from __future__ import annotations
 
+from .text import one_line
+
 
 class MaintenanceError(Exception):
     """Base of all errors that end a job with a message; anything else that escapes is a bug.
 
+    :param message: one sentence; what it quotes from settings cannot break its line
     :ivar in_commit: whether it struck while a transaction was committed, so that nobody knows whether it was
     """
 
     in_commit = False
+
+    def __init__(self, message: str) -> None:
+        super().__init__(one_line(message))
 
 
 class ConfigurationError(MaintenanceError):

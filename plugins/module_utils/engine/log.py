@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from .text import one_line
+
 
 class JobLog:
     """Collects lines such as ``[INFO ] Starting job execution``: the level padded to five characters, then the text.
@@ -16,7 +18,7 @@ class JobLog:
         self.lines: list[str] = []
 
     def _add(self, level: str, text: str) -> None:
-        self.lines.append(f"[{level:<5}] {text}".rstrip())
+        self.lines.append(f"[{level:<5}] {one_line(text)}".rstrip())
 
     def trace(self, text: str) -> None:
         self._add("TRACE", text)

@@ -12,8 +12,8 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from ..engine.deadline import Deadline
-from ..engine.errors import ConnectionLostError, DeadlineExceeded, MaintenanceError, MissingLibraryError
-from .database_errors import connection_failure, statement_failure
+from ..engine.errors import ConnectionLostError, DatabaseError, DeadlineExceeded, MaintenanceError, MissingLibraryError
+from .database_errors import connection_failure, not_writable, statement_failure
 
 PSYCOPG2_TRACEBACK = ""
 try:
@@ -37,7 +37,7 @@ class Database:
 
     :param url: libpq connection URI
     :param read_only: whether PostgreSQL itself refuses every write of this session
-    :raises DatabaseError: the server cannot be reached or refuses the connection
+    :raises DatabaseError: the server cannot be reached, refuses the connection, or accepts no writes where they are meant
     """
 
     def __init__(self, url: str, *, deadline: Deadline, read_only: bool, application_name: str) -> None:
@@ -46,14 +46,18 @@ class Database:
         self._url = url
         self._deadline = deadline
         self._connection = self._connect(application_name)
-        with self._errors():
-            with self._connection.cursor() as cursor:
-                cursor.execute(
-                    "SET default_transaction_read_only = %s; SET TIME ZONE 'UTC'; SET DateStyle = 'ISO';"
-                    " SET client_min_messages = error; SET idle_in_transaction_session_timeout = 0",
-                    ("on" if read_only else "off",),
-                )
-        self._notice_lost_clients()
+        # Limits that are set for the role or the database are meant for requests of the controller, not for jobs.
+        self.execute(
+            "SET TIME ZONE 'UTC'; SET DateStyle = 'ISO'; SET client_min_messages = error;"
+            f" SET statement_timeout = {self._milliseconds()}; SET lock_timeout = 0;"
+            " SET idle_in_transaction_session_timeout = 0"
+        )
+        self._set_where_known()
+        if read_only:
+            self.execute("SET default_transaction_read_only = on")
+        elif self.row("SHOW transaction_read_only") == ("on",):
+            # Found out before anything outside the database is deleted after what a standby still has.
+            raise not_writable()
 
     def execute(self, statement: Any, parameters: dict[str, Any] | None = None) -> int:
         """Run a statement and give the number of rows it touched.
@@ -90,14 +94,13 @@ class Database:
 
         :param lock_timeout: milliseconds that it waits for each lock
         """
-        milliseconds = max(1, int(self._deadline.bound(10**6) * 1000))
-        self.execute(f"SET statement_timeout = {milliseconds}")
-        self.execute(f"SET lock_timeout = {min(lock_timeout, milliseconds)}")
+        milliseconds = self._milliseconds()
+        self.execute(f"SET statement_timeout = {milliseconds}; SET lock_timeout = {min(lock_timeout, milliseconds)}")
         try:
             self.execute(statement)
         finally:
             with contextlib.suppress(MaintenanceError):
-                self.execute("RESET statement_timeout; RESET lock_timeout")
+                self.execute("SET lock_timeout = 0")
 
     @contextlib.contextmanager
     def transaction(self, *, snapshot: bool = False) -> Iterator[None]:
@@ -106,11 +109,9 @@ class Database:
         :param snapshot: one snapshot for all statements, read-only; else each statement sees what is committed
         """
         mode = "ISOLATION LEVEL REPEATABLE READ READ ONLY" if snapshot else "ISOLATION LEVEL READ COMMITTED"
-        milliseconds = max(1, int(self._deadline.bound(10**6) * 1000))
+        milliseconds = self._milliseconds()
         self.execute(
             f"BEGIN {mode}; SET LOCAL statement_timeout = {milliseconds};"
-            # While folders and objects are deleted, the session is idle; the deadline bounds that.
-            f" SET LOCAL idle_in_transaction_session_timeout = 0;"
             f" SET LOCAL lock_timeout = {min(LOCK_TIMEOUT, milliseconds)}"
         )
         try:
@@ -149,19 +150,27 @@ class Database:
                 keepalives_interval=10,
                 keepalives_count=3,
             )
-        except (psycopg2.Error, _Expired) as error:
+        except (psycopg2.Error, _Expired, ValueError) as error:
+            # A ValueError is about characters that no URL can have.
             self._deadline.check()
             raise connection_failure(error, self._url) from None
         connection.wait_limit = None
         connection.autocommit = True
         return connection
 
-    def _notice_lost_clients(self) -> None:
-        # So that the locks of a run that was killed do not outlive it by more than seconds. The parameter exists
-        # since PostgreSQL 14, and not on every platform.
-        with contextlib.suppress(psycopg2.Error):
-            with self._connection.cursor() as cursor:
-                cursor.execute("SET client_connection_check_interval = '2s'")
+    def _set_where_known(self) -> None:
+        # The first so that the locks of a run that was killed do not outlive it by more than seconds: since PostgreSQL
+        # 14, and not on every platform. The others are since 14 and 17.
+        with contextlib.suppress(DatabaseError):
+            self.rows(
+                "SELECT set_config(name, wanted.value, false) FROM pg_settings JOIN (VALUES"
+                " ('client_connection_check_interval', '2s'), ('idle_session_timeout', '0'), ('transaction_timeout', '0')"
+                ") wanted (name, value) USING (name)"
+            )
+
+    def _milliseconds(self) -> int:
+        """What is left until the deadline, as PostgreSQL takes it."""
+        return max(1, int(self._deadline.bound(10**6) * 1000))
 
     def _roll_back(self) -> None:
         with contextlib.suppress(psycopg2.Error, _Expired):

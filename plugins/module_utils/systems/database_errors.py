@@ -92,10 +92,7 @@ def statement_failure(error: Any, *, lost: bool) -> DatabaseError:
             " use the user that the controller uses, or grant it the privilege."
         )
     if code == "25006":
-        return DatabaseError(
-            "The PostgreSQL server accepts no writes (a standby, or a session that is set to read-only);"
-            " set the database URL to the primary server."
-        )
+        return not_writable()
     if code == "57014":
         return DatabaseError("A statement was cancelled in PostgreSQL by somebody else; run the job again.")
     if code.startswith("53"):
@@ -118,6 +115,14 @@ def statement_failure(error: Any, *, lost: bool) -> DatabaseError:
     )
 
 
+def not_writable() -> DatabaseError:
+    """The error to raise when the server takes no writes."""
+    return DatabaseError(
+        "The PostgreSQL server accepts no writes (a standby, or one that is set to read-only);"
+        " set the database URL to the primary server, or run the job again when writes are allowed."
+    )
+
+
 def _condition(code: str) -> str:
     from psycopg2 import errorcodes
 
@@ -133,7 +138,11 @@ def _server(url: str) -> str | None:
 
     try:
         parts = parse_dsn(url)
-    except psycopg2.Error:
+    except (psycopg2.Error, ValueError):
         return None
     host = parts.get("host") or parts.get("hostaddr") or "on the local socket"
-    return f"{host}:{parts.get('port', '5432')}, database {parts.get('dbname') or parts.get('user', 'unknown')},"
+    port, database = parts.get("port", "5432"), parts.get("dbname") or parts.get("user", "unknown")
+    # With a character that should have been encoded, a part of the password ends up in one of these.
+    if not re.fullmatch(r"[\d,]*", port) or "@" in f"{host}{database}" or not f"{host}{database}".isprintable():
+        return None
+    return f"{host}:{port}, database {database},"

@@ -1,0 +1,171 @@
+# SPDX-FileCopyrightText: The opentalk.maintenance authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Buckets that disagree with their database, and what sync_storage_files must make of both, from nothing of the
+collection."""
+
+from __future__ import annotations
+
+import json
+import random
+import uuid
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from support.snapshot import Snapshot, parsed
+from support.world import World
+
+JOB = "sync_storage_files"
+HANDLINGS = ("set_file_size_to_zero", "delete_asset_entry")
+# Almost the key of an asset.
+_ALMOST = ("assets/{0}x", "x/{0}", "{0}", "assets/{1}", "assets/{2}", "Assets/{0}", "assets/{0}/part")
+DAY = 86_400
+
+
+@dataclass
+class Disagreement:
+    """A bucket, and what a run with these options must do.
+
+    :ivar objects: size by key
+    :ivar old: keys that must seem to have been written more than a day ago
+    :ivar effects: what `plan` and `done` must say, without rows
+    :ivar kept: what only `plan` says, because it stays
+    :ivar changed: what both must say of rows
+    :ivar rows: the database after the run
+    :ivar left: the bucket after the run
+    """
+
+    options: dict[str, Any]
+    objects: dict[str, int]
+    old: set[str]
+    rows: Snapshot = field(default_factory=dict)
+    left: dict[str, int] = field(default_factory=dict)
+    effects: dict[str, Any] = field(default_factory=dict)
+    kept: dict[str, Any] = field(default_factory=dict)
+    changed: dict[str, dict[str, int]] = field(default_factory=dict)
+
+    def has_effect(self, before: Snapshot) -> bool:
+        return self.rows != before or self.left != self.objects
+
+
+def disagree(choose: random.Random, before: Snapshot) -> Disagreement:
+    """Random objects for a database, random options, and what must come of them."""
+    assets = {row["id"]: row["size"] for row in parsed(before)["assets"]}
+    objects = {}
+    for asset, size in assets.items():
+        kind = choose.random()
+        if kind < 0.7:
+            objects[f"assets/{asset}"] = size if kind < 0.4 else choose.choice((0, 1, size + 1, 2 * size))
+    orphans = [str(uuid.UUID(int=choose.getrandbits(128))) for _ in range(choose.randint(0, 6))]
+    objects |= {f"assets/{orphan}": choose.randint(0, 99) for orphan in orphans}
+    for pattern in choose.sample(_ALMOST, choose.randint(0, 3)):
+        identifier = choose.choice([*assets, *orphans])
+        key = pattern.format(identifier, identifier.upper(), identifier.replace("-", ""))
+        # No store can hold both "a" and "a/b" where it keeps them as files and directories.
+        if not any(f"{other}/".startswith(f"{key}/") or f"{key}/".startswith(f"{other}/") for other in objects):
+            objects[key] = choose.randint(0, 99)
+    options = {
+        "missing_storage_file_handling": choose.choice(HANDLINGS),
+        "orphaned_objects": choose.choice(("report", "delete", "delete")),
+        "orphan_min_age": choose.choice((0, DAY)),
+    }
+    old = {key for key in objects if choose.random() < 0.5}
+    made = Disagreement(options, objects, old)
+    _expect(made, before, assets)
+    return made
+
+
+def check(world: World, made: Disagreement, before: Snapshot, *, batch_size: int) -> None:
+    """Preview and run the job; what it shows, says and does must be what is expected."""
+    options = {**made.options, "batch_size": batch_size}
+    world.proxy.clear()
+    world.proxy.make_older(made.old, timedelta(seconds=2 * DAY))
+    preview = world.run(JOB, check_mode=True, **options)
+    assert not preview.get("failed"), preview.get("msg")
+    assert world.proxy.writes == []
+    run = world.run(JOB, **options)
+    world.proxy.clear_faults()
+    assert not run.get("failed"), run.get("msg")
+    assert preview["plan"] == run["plan"] == {**made.effects, **made.kept, **made.changed}
+    assert {kind: run["done"][kind] for kind in made.effects | made.changed} == made.effects | made.changed
+    assert run["changed"] == preview["changed"] == made.has_effect(before)
+    assert world.rows() == made.rows
+    assert world.objects() == made.left
+
+
+def _expect(made: Disagreement, before: Snapshot, assets: dict[str, int]) -> None:
+    deletes_rows = made.options["missing_storage_file_handling"] == "delete_asset_entry"
+    deletes_objects = made.options["orphaned_objects"] == "delete"
+    sizes = dict(assets)
+    gone: set[str] = set()
+    resized, settled = [], []
+    for asset, size in sorted(assets.items()):
+        found = made.objects.get(f"assets/{asset}")
+        if found is None and deletes_rows:
+            gone.add(asset)
+            settled.append(asset)
+        elif found is None and size:
+            sizes[asset] = 0
+            settled.append(asset)
+        elif found is not None and found != size:
+            sizes[asset] = found
+            resized.append({"id": asset, "from": size, "to": found})
+
+    orphans, young, unknown = [], [], []
+    made.left = dict(made.objects)
+    for key, size in sorted(made.objects.items()):
+        name = key.removeprefix("assets/")
+        if key != f"assets/{name}" or not _is_id(name):
+            unknown.append(size)
+        elif name in assets:
+            continue
+        elif deletes_objects and made.options["orphan_min_age"] and key not in made.old:
+            young.append((name, size))
+        else:
+            orphans.append((name, size))
+            if deletes_objects:
+                del made.left[key]
+
+    made.rows = {table: _rows(table, rows, gone, assets, sizes) for table, rows in before.items()}
+    deleted = {table: len(rows) - len(made.rows[table]) for table, rows in before.items()}
+    updated = len(resized) + (0 if deletes_rows else len(settled))
+    made.changed = {
+        "rows_deleted": {table: number for table, number in deleted.items() if number},
+        "rows_updated": {"assets": updated} if updated else {},
+    }
+    made.effects = {
+        "assets_resized": {"count": len(resized), "items": resized, "truncated": False},
+        "assets_missing": {"count": len(settled), "ids": settled, "truncated": False},
+    }
+    (made.effects if deletes_objects else made.kept)["orphaned_objects"] = _listed(orphans)
+    made.kept["young_orphaned_objects"] = _listed(young)
+    made.kept["unknown_objects"] = {"count": len(unknown), "bytes": sum(unknown)}
+
+
+def _rows(table: str, rows: list[str], gone: set[str], old: dict[str, int], new: dict[str, int]) -> list[str]:
+    if table == "room_assets":
+        return [text for text in rows if json.loads(text)["asset_id"] not in gone]
+    if table != "assets":
+        return rows
+    kept = []
+    for text in rows:
+        asset = json.loads(text)["id"]
+        if asset not in gone:
+            changed = text.replace(f'"size": {old[asset]},', f'"size": {new[asset]},')
+            assert json.loads(changed)["size"] == new[asset], text
+            kept.append(changed)
+    return sorted(kept)
+
+
+def _is_id(name: str) -> bool:
+    try:
+        return str(uuid.UUID(name)) == name
+    except ValueError:
+        return False
+
+
+def _listed(things: list[tuple[str, int]]) -> dict[str, Any]:
+    return {
+        "count": len(things), "ids": [name for name, _ in things], "truncated": False,
+        "bytes": sum(size for _, size in things),
+    }  # fmt: skip
