@@ -126,7 +126,7 @@ class BatchDeletion:
         # is no longer selected end with the transaction.
         closure = Closure(self._database, self._graph, batch, lock=True)
         present = closure.sets[self._graph.root]
-        selected = self._select(present)
+        selected = self._select(self._database, present)
         if selected.count == batch.count:
             return closure
         outcome.unselected = without(batch, set(selected.ids()))

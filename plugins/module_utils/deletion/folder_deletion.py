@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -29,6 +30,8 @@ class FolderDeletion:
         self._parallel = parallel
         self._fail = fail
         self._deleted: dict[str, SharedFolder] = {}
+        # Batches take turns, so that no more folders are worked on at once than allowed.
+        self._turn = threading.Lock()
 
     def undeletable(self, folders: Iterable[SharedFolder]) -> Refusals:
         """The folders that no request may or can delete; found without any request."""
@@ -47,7 +50,8 @@ class FolderDeletion:
         """
         refused = self.undeletable(folders)
         if not (refused and self._fail):
-            refused.update(self._each(self.deletable(folders), self._delete, stop=self._fail))
+            with self._turn:
+                refused.update(self._each(self.deletable(folders), self._delete, stop=self._fail))
         if refused and self._fail:
             event_id, reason = next(iter(refused.items()))
             raise SharedFolderError(
@@ -72,7 +76,8 @@ class FolderDeletion:
 
     def take_deleted(self) -> list[SharedFolder]:
         """The folders that were confirmed deleted since this was asked last."""
-        deleted, self._deleted = self._deleted, {}
+        with self._turn:
+            deleted, self._deleted = self._deleted, {}
         return list(deleted.values())
 
     def _objection(self, folder: SharedFolder) -> tuple[str, str] | None:

@@ -14,7 +14,7 @@ from .keys import KeySet, key_set
 class Select(Protocol):
     """From None (all rows) or some rows to those among them that the job chooses."""
 
-    def __call__(self, within: KeySet | None) -> KeySet: ...
+    def __call__(self, database: Database, within: KeySet | None) -> KeySet: ...
 
 
 def select_ids(database: Database, query: Any) -> KeySet:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import threading
 import uuid
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -35,6 +36,7 @@ class AuditLog:
         self._common = {"job": job, "run": self.run_id, "host": socket.gethostname()}
         self._batches = 0
         self._file: int | None = None
+        self._lock = threading.Lock()
         if path is not None:
             self._open(path)
             self._write([{"event": "run_started"}], sync=True)
@@ -96,8 +98,9 @@ class AuditLog:
         text = "".join(json.dumps({"time": time, **line, **self._common}) + "\n" for line in lines)
         data = memoryview(text.encode())
         try:
-            while data:
-                data = data[os.write(self._file, data) :]
+            with self._lock:
+                while data:
+                    data = data[os.write(self._file, data) :]
             if sync:
                 os.fsync(self._file)
         except OSError as error:

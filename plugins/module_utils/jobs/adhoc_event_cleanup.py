@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from ..deletion.keys import KeySet
-from ..systems.database import sql
+from ..systems.database import Database, sql
 from . import cutoff
 from .deletion_job import DeletionJob
 
@@ -14,8 +14,9 @@ from .deletion_job import DeletionJob
 class AdhocEventCleanup(DeletionJob):
     job_type = "adhoc_event_cleanup"
     root = "events"
+    sessions = 2
 
-    def select(self, within: KeySet | None) -> KeySet:
+    def select(self, database: Database, within: KeySet | None) -> KeySet:
         name = "seconds_since_creation"
         limit = cutoff.ago(self.run.now, name, seconds=self.run.parameters[name])
-        return self.select_where(sql.SQL("is_adhoc AND created_at <= {}").format(sql.Literal(limit)), within)
+        return self.select_where(database, sql.SQL("is_adhoc AND created_at <= {}").format(sql.Literal(limit)), within)

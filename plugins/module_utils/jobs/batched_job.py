@@ -5,7 +5,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
+import threading
 from abc import abstractmethod
+from collections.abc import Iterator
 from typing import Any, ClassVar
 
 from ..deletion.apply import BatchOutcome
@@ -16,11 +20,14 @@ from ..deletion.selection import select_ids
 from ..deletion.temporary_indexes import TemporaryIndexes
 from ..engine import options
 from ..engine.audit import AuditBatch
-from ..engine.errors import MaintenanceError
+from ..engine.errors import DatabaseError, MaintenanceError
 from ..engine.job import Job
 from ..engine.plan import Effects, Listing
-from ..systems.database import sql
+from ..systems.database import Database, sql
 from .batches import Batches
+
+# So many roots that a further session for deleting them is worth its connection.
+MANY_ROOTS = 5000
 
 
 class BatchedJob(Job):
@@ -28,6 +35,7 @@ class BatchedJob(Job):
 
     :cvar root: the table
     :cvar smallest_batch: the fewest roots of a batch, however long it takes
+    :cvar sessions: how many database sessions may delete at once; more than one only where no two roots share rows
     """
 
     options: ClassVar[tuple[dict[str, Any], ...]] = (
@@ -40,13 +48,15 @@ class BatchedJob(Job):
     )
     root: ClassVar[str]
     smallest_batch = 1
+    sessions: ClassVar[int] = 1
 
     catalogue: Catalogue
     roots: KeySet
     _indexes: list[ForeignKeyIndex]
+    _bookkeeping: threading.Lock
 
     @abstractmethod
-    def select(self, within: KeySet | None) -> KeySet:
+    def select(self, database: Database, within: KeySet | None) -> KeySet:
         """The ids of the rows to delete, in their order.
 
         :param within: where given, only these rows are asked about
@@ -67,14 +77,14 @@ class BatchedJob(Job):
         """The kinds of things that the job deletes, empty."""
 
     @abstractmethod
-    def delete_batch(self, batch: KeySet, audit: AuditBatch) -> BatchOutcome:
+    def delete_batch(self, database: Database, batch: KeySet, audit: AuditBatch) -> BatchOutcome:
         """Delete some of the roots in one transaction.
 
         :param audit: must be told what is about to be deleted
         :raises MaintenanceError: the batch's rows all stay
         """
 
-    def select_where(self, condition: Any, within: KeySet | None) -> KeySet:
+    def select_where(self, database: Database, condition: Any, within: KeySet | None) -> KeySet:
         """The rows of the job's table that meet a condition, in which the table is called ``chosen_from``.
 
         :param within: as for :meth:`select`
@@ -86,7 +96,7 @@ class BatchedJob(Job):
         query = sql.SQL("SELECT id FROM {} chosen_from WHERE {} ORDER BY id").format(
             Sql.name(table), sql.SQL(" AND ").join(conditions)
         )
-        return select_ids(self.run.database, query)
+        return select_ids(database, query)
 
     def listings(self) -> dict[str, Listing]:
         return {
@@ -96,10 +106,11 @@ class BatchedJob(Job):
 
     def plan(self) -> None:
         self._indexes = []
+        self._bookkeeping = threading.Lock()
         self.catalogue = Catalogue(self.run.database)
         self.read_schema()
         with self.run.database.transaction(snapshot=True):
-            self.roots = self.select(None)
+            self.roots = self.select(self.run.database, None)
             if self.roots:
                 self.run.plan.add(self.describe())
                 self._plan_indexes()
@@ -113,10 +124,10 @@ class BatchedJob(Job):
         indexes = TemporaryIndexes(self.run.database, self.job_type)
         warnings: list[str] = []
         try:
-            with indexes.during(self._indexes) as (built, warnings):
+            with indexes.during(self._indexes) as (built, warnings), self._open_sessions() as sessions:
                 self.run.done["temporary_indexes"].add(index.as_item() for index in built)
                 Batches(
-                    self._delete,
+                    [functools.partial(self._delete, session) for session in sessions],
                     lambda identifier, reason: self.fail(self.root, identifier, reason),
                     self.run.deadline,
                     largest=self.run.options["batch_size"],
@@ -136,15 +147,28 @@ class BatchedJob(Job):
                 + ", ".join(outcome.unselected[:limit])
             )
 
-    def _delete(self, ids: list[str]) -> None:
-        audit = self.run.audit.batch()
+    @contextlib.contextmanager
+    def _open_sessions(self) -> Iterator[list[Database]]:
+        """The job's own session, and further ones where there is enough to do for them and the server has room."""
+        with contextlib.ExitStack() as stack:
+            sessions = [self.run.database]
+            if self.roots.count >= MANY_ROOTS:
+                with contextlib.suppress(DatabaseError):
+                    while len(sessions) < self.sessions:
+                        sessions.append(stack.enter_context(contextlib.closing(self.run.database.another())))
+            yield sessions
+
+    def _delete(self, database: Database, ids: list[str]) -> None:
+        with self._bookkeeping:
+            audit = self.run.audit.batch()
         try:
-            outcome = self.delete_batch(KeySet.of_ids(ids), audit)
+            outcome = self.delete_batch(database, KeySet.of_ids(ids), audit)
         except MaintenanceError as error:
             audit.not_deleted(certain=not error.in_commit)
             raise
-        self.account(outcome)
-        audit.deleted(outcome.effects.rows_deleted, outcome.announced_and_kept)
+        with self._bookkeeping:
+            self.account(outcome)
+            audit.deleted(outcome.effects.rows_deleted, outcome.announced_and_kept)
 
     def _plan_indexes(self) -> None:
         if not self.run.options["temporary_indexes"]:

@@ -17,6 +17,7 @@ from ..deletion.keys import KeySet
 from ..engine import options
 from ..engine.audit import AuditBatch
 from ..engine.plan import Effects, Listing
+from ..systems.database import Database
 from ..systems.object_storage import ObjectStorage
 from ..systems.object_storage_client import StorageClient
 from ..systems.shared_folders.base import SharedFolder
@@ -37,7 +38,6 @@ class DeletionJob(BatchedJob):
     _storage: ObjectStorage
     _folders: FolderDeletion
     _planned_folders: list[SharedFolder]
-    _deletion: BatchDeletion
 
     def kinds(self) -> dict[str, Listing]:
         return listings(self.run.options["report_limit"])
@@ -81,16 +81,6 @@ class DeletionJob(BatchedJob):
                 self.run.warn(warning)
 
     def apply(self) -> None:
-        self._deletion = BatchDeletion(
-            self.run.database,
-            self._graph,
-            self.select,
-            self._storage,
-            self._folders,
-            report_limit=self.run.options["report_limit"],
-            roots=self.roots,
-            done=self.run.done,
-        )
         try:
             super().apply()
         finally:
@@ -102,8 +92,18 @@ class DeletionJob(BatchedJob):
             )
         self.run.log.info(f"{self.root.capitalize()} deleted: {self.run.done[self.root].count}")
 
-    def delete_batch(self, batch: KeySet, audit: AuditBatch) -> BatchOutcome:
-        return self._deletion.delete(batch, audit)
+    def delete_batch(self, database: Database, batch: KeySet, audit: AuditBatch) -> BatchOutcome:
+        deletion = BatchDeletion(
+            database,
+            self._graph,
+            self.select,
+            self._storage,
+            self._folders,
+            report_limit=self.run.options["report_limit"],
+            roots=self.roots,
+            done=self.run.done,
+        )
+        return deletion.delete(batch, audit)
 
     def account(self, outcome: BatchOutcome) -> None:
         super().account(outcome)

@@ -12,7 +12,7 @@ from typing import Any
 from ..deletion.keys import KeySet, Sql
 from ..deletion.selection import select_ids
 from ..engine.errors import MissingLibraryError
-from ..systems.database import sql
+from ..systems.database import Database, sql
 from . import cutoff, recurrence
 from .deletion_job import DeletionJob
 from .event_columns import DATES, RECURRENCES, EventColumns
@@ -21,21 +21,22 @@ from .event_columns import DATES, RECURRENCES, EventColumns
 class EventCleanup(DeletionJob):
     job_type = "event_cleanup"
     root = "events"
+    sessions = 2
     deciding = (DATES, RECURRENCES, "event_exceptions")
 
-    def select(self, within: KeySet | None) -> KeySet:
+    def select(self, database: Database, within: KeySet | None) -> KeySet:
         columns = EventColumns(self.catalogue)
         ended = sql.SQL("NOT {} AND {} <= {}").format(
             columns.recurs(), columns.column("ends_at"), sql.Literal(self._cutoff())
         )
         conditions = [columns.dated(), ended]
         if self.run.parameters["include_finished_series"]:
-            finished = KeySet.of_ids(self._finished_series(columns, within))
+            finished = KeySet.of_ids(self._finished_series(database, columns, within))
             events = self.catalogue.table("events")
             series = Sql(self.catalogue).within(events, ("id",), finished, ("id",), alias="e")
             conditions = [sql.SQL("({} AND {} OR {})").format(*conditions, series)]
         return select_ids(
-            self.run.database,
+            database,
             sql.SQL("SELECT e.id FROM {} WHERE {} ORDER BY e.id").format(
                 columns.source, sql.SQL(" AND ").join([*conditions, *self._within(within)])
             ),
@@ -50,7 +51,7 @@ class EventCleanup(DeletionJob):
             return []
         return [Sql(self.catalogue).within(self.catalogue.table("events"), ("id",), within, ("id",), alias="e")]
 
-    def _finished_series(self, columns: EventColumns, within: KeySet | None) -> list[str]:
+    def _finished_series(self, database: Database, columns: EventColumns, within: KeySet | None) -> list[str]:
         limit = self._cutoff()
         query = sql.SQL(
             "SELECT e.id::text, {starts_at}, {timezone}, {duration}, {pattern} FROM {source}"
@@ -69,7 +70,7 @@ class EventCleanup(DeletionJob):
             exceptions=Sql.name(self.catalogue.table("event_exceptions")),
         )
         found = []
-        for event_id, starts_at, timezone, duration, pattern in self.run.database.stream(query):
+        for event_id, starts_at, timezone, duration, pattern in database.stream(query):
             self.run.deadline.check()
             try:
                 if pattern is None:

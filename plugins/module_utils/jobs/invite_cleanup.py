@@ -16,7 +16,7 @@ from ..deletion.statements import delete_permissions, delete_rows
 from ..engine.audit import AuditBatch
 from ..engine.errors import SchemaError
 from ..engine.plan import Effects, Listing
-from ..systems.database import sql
+from ..systems.database import Database, sql
 from . import moment
 from .batched_job import BatchedJob
 
@@ -34,16 +34,16 @@ class InviteCleanup(BatchedJob):
         text = self.run.parameters["expired_before"]
         self._expired_before = None if text is None else moment.parse("expired_before", text)
 
-    def select(self, within: KeySet | None) -> KeySet:
+    def select(self, database: Database, within: KeySet | None) -> KeySet:
         ended = sql.SQL("(NOT active OR expiration < {})").format(sql.Literal(self._expired_before))
         if self._deletes_invites:
-            return self.select_where(ended, within)
+            return self.select_where(database, ended, within)
         if not self._has_permissions:
             return KeySet(("id",))
         permitted = sql.SQL("'invite::' || id IN (SELECT v0 FROM {} WHERE ptype = 'p')").format(
             Sql.name(self.catalogue.table(policy.PERMISSIONS))
         )
-        return self.select_where(sql.SQL("{} AND {}").format(ended, permitted), within)
+        return self.select_where(database, sql.SQL("{} AND {}").format(ended, permitted), within)
 
     def read_schema(self) -> None:
         self._graph = DeletionGraph(self.catalogue, self.catalogue.table(self.root))
@@ -80,20 +80,20 @@ class InviteCleanup(BatchedJob):
             effects.rows_deleted[policy.PERMISSIONS] = counts[policy.PERMISSIONS]
         return effects
 
-    def delete_batch(self, batch: KeySet, audit: AuditBatch) -> BatchOutcome:
-        with self.run.database.transaction():
-            locked = Closure(self.run.database, self._graph, batch, lock=True)
-            selected = self.select(locked.sets[self._graph.root])
+    def delete_batch(self, database: Database, batch: KeySet, audit: AuditBatch) -> BatchOutcome:
+        with database.transaction():
+            locked = Closure(database, self._graph, batch, lock=True)
+            selected = self.select(database, locked.sets[self._graph.root])
             outcome = BatchOutcome(self._effects(selected), unselected=without(batch, set(selected.ids())))
-            closure = Closure(self.run.database, self._graph, selected, lock=True)
+            closure = Closure(database, self._graph, selected, lock=True)
             effects = outcome.effects
             audit.deleting({"invites" if self._deletes_invites else "invite_permissions": list(selected.ids())})
             if self._deletes_invites:
-                deleted, updated = delete_rows(self.run.database, closure)
+                deleted, updated = delete_rows(database, closure)
                 effects.rows_deleted.update(deleted)
                 effects.rows_updated.update(updated)
             else:
-                effects.rows_deleted[policy.PERMISSIONS] = delete_permissions(self.run.database, closure)
+                effects.rows_deleted[policy.PERMISSIONS] = delete_permissions(database, closure)
         return outcome
 
     def apply(self) -> None:

@@ -6,16 +6,17 @@
 from __future__ import annotations
 
 from ..deletion.keys import KeySet, Sql
-from ..systems.database import sql
+from ..systems.database import Database, sql
 from .deletion_job import DeletionJob
 
 
 class RoomCleanup(DeletionJob):
     job_type = "room_cleanup"
     root = "rooms"
+    sessions = 2
 
-    def select(self, within: KeySet | None) -> KeySet:
+    def select(self, database: Database, within: KeySet | None) -> KeySet:
         events = Sql.name(self.catalogue.table("events"))
         return self.select_where(
-            sql.SQL("NOT EXISTS (SELECT FROM {} e WHERE e.room = chosen_from.id)").format(events), within
+            database, sql.SQL("NOT EXISTS (SELECT FROM {} e WHERE e.room = chosen_from.id)").format(events), within
         )

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from ..deletion.keys import KeySet
-from ..systems.database import sql
+from ..systems.database import Database, sql
 from . import cutoff
 from .deletion_job import DeletionJob
 
@@ -15,7 +15,7 @@ class UserCleanup(DeletionJob):
     job_type = "user_cleanup"
     root = "users"
 
-    def select(self, within: KeySet | None) -> KeySet:
+    def select(self, database: Database, within: KeySet | None) -> KeySet:
         name = "days_since_user_has_been_disabled"
         limit = cutoff.ago(self.run.now, name, days=self.run.parameters[name])
-        return self.select_where(sql.SQL("disabled_since <= {}").format(sql.Literal(limit)), within)
+        return self.select_where(database, sql.SQL("disabled_since <= {}").format(sql.Literal(limit)), within)

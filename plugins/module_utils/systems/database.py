@@ -45,6 +45,8 @@ class Database:
             raise MissingLibraryError("psycopg2", PSYCOPG2_TRACEBACK)
         self._url = url
         self._deadline = deadline
+        self._read_only = read_only
+        self._application_name = application_name
         self._connection = self._connect(application_name)
         # Limits that are set for the role or the database are meant for requests of the controller, not for jobs.
         self.execute(
@@ -58,6 +60,15 @@ class Database:
         elif self.row("SHOW transaction_read_only") == ("on",):
             # Found out before anything outside the database is deleted after what a standby still has.
             raise not_writable()
+
+    def another(self) -> Database:
+        """Another session of the same kind; the errors are those of this one.
+
+        Each session is for one thread at a time.
+        """
+        return Database(
+            self._url, deadline=self._deadline, read_only=self._read_only, application_name=self._application_name
+        )
 
     def execute(self, statement: Any, parameters: dict[str, Any] | None = None) -> int:
         """Run a statement and give the number of rows it touched.
