@@ -10,6 +10,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -29,6 +30,7 @@ from support.object_storage import ObjectStorageServer, S3ServerUnavailable  # n
 from support.opencloud import OpenCloudServer  # noqa: E402
 from support.postgresql import PostgreSQLServer  # noqa: E402
 from support.s3_proxy import S3Proxy  # noqa: E402
+from support.tangle import SEED_VARIABLE, first_seed  # noqa: E402
 from support.world import World  # noqa: E402
 
 REQUIRED = set(filter(None, os.environ.get("REQUIRE_REAL", "").split(",")))
@@ -39,6 +41,27 @@ _UNKNOWN = REQUIRED - {"postgresql", "minio", "keycloak", "systemd"}
 def pytest_configure(config: pytest.Config) -> None:
     if _UNKNOWN:
         raise pytest.UsageError(f"REQUIRE_REAL names unknown components: {', '.join(sorted(_UNKNOWN))}")
+    # All processes that run tests make the same ones.
+    os.environ.setdefault(SEED_VARIABLE, str(first_seed()))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Of tests that share what is slow to make, all go to one worker."""
+    for item in items:
+        shared = next((name for name in ("fleet", "keycloak") if name in getattr(item, "fixturenames", ())), None)
+        if shared or "property" not in item.path.parts:
+            item.add_marker(pytest.mark.xdist_group(shared or item.path.stem))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Learn from the processes that ran tests what components took part."""
+    COMPONENTS.update(getattr(node, "workeroutput", {}).get("components", {}))
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["components"] = COMPONENTS
 
 
 @pytest.fixture(scope="session")
