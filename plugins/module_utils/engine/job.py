@@ -14,6 +14,7 @@ from .audit import AuditLog
 from .deadline import Deadline
 from .log import JobLog
 from .plan import Effects, Listing
+from .progress import Progress
 from .safety import DefaultLimit
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ class Run:
     gate: WriteGate
     log: JobLog
     audit: AuditLog
+    progress: Progress
     plan: Effects = field(default_factory=lambda: Effects({}))
     done: Effects = field(default_factory=lambda: Effects({}))
     failures: list[dict[str, Any]] = field(default_factory=list)

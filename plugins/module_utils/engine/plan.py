@@ -16,7 +16,10 @@ class Listing:
     :param limit: how many are listed
     :param key: the name of the list in the result
     :param informative: whether these things only are there, so that they are no effect
+    :cvar changes: whether the things stay and change, so that :meth:`change` can be asked
     """
+
+    changes = False
 
     def __init__(self, limit: int, key: str = "ids", *, informative: bool = False) -> None:
         self.limit = limit
@@ -42,8 +45,42 @@ class Listing:
         """Add what another listing of the same kind holds."""
         self.add(other.listed, count=other.count)
 
+    def change(self, thing: Any) -> tuple[Any, Any]:
+        """One of the things before and after, for people."""
+        raise NotImplementedError
+
     def as_result(self) -> dict[str, Any]:
         return {"count": self.count, self.key: self.listed, "truncated": self.count > len(self.listed)}
+
+
+class ChangeListing(Listing):
+    """A listing of things that stay, in another state.
+
+    :param before: the state in which they were
+    :param after: the state in which they are then
+    """
+
+    changes = True
+
+    def __init__(self, limit: int, before: str, after: str) -> None:
+        super().__init__(limit)
+        self._states = before, after
+
+    def change(self, thing: Any) -> tuple[Any, Any]:
+        before, after = self._states
+        return {thing: before}, {thing: after}
+
+
+class ResizeListing(Listing):
+    """A listing of things as mappings with ``id``, and their size in bytes as ``from`` and ``to``."""
+
+    changes = True
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(limit, key="items")
+
+    def change(self, thing: Any) -> tuple[Any, Any]:
+        return {thing["id"]: f"{thing['from']} bytes"}, {thing["id"]: f"{thing['to']} bytes"}
 
 
 class SizedListing(Listing):

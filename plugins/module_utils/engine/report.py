@@ -6,10 +6,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 from .job import Run
-from .plan import Effects
+from .plan import Effects, Listing, SizedListing
+
+# The most things of one kind that a diff shows.
+SHOWN = 20
 
 
 def result(job_type: str, run: Run, *, check_mode: bool, duration: float | None) -> dict[str, Any]:
@@ -33,29 +37,46 @@ def result(job_type: str, run: Run, *, check_mode: bool, duration: float | None)
 
 
 def diff(effects: Effects) -> list[dict[str, str]]:
-    """What goes or went, an entry for each kind of thing, as YAML."""
-    entries = []
-    for kind, values in effects.as_result().items():
-        listing = effects.listings.get(kind)
-        if values and values.get("count", True) and not (listing and listing.informative):
-            lines = list(_yaml_lines(values))
-            entries.append(
-                {
-                    "before_header": kind,
-                    "after_header": kind,
-                    "before": f"{kind}:\n" + "".join(f"  {line}\n" for line in lines),
-                    "after": "",
-                }
-            )
-    return entries
+    """What goes or went and what changes, for people: how much of each kind, the rows by table, then some ids of each kind.
+
+    All of it is YAML, and never longer than a few screens.
+    """
+    touched = {kind: listing for kind, listing in effects.listings.items() if listing.count and not listing.informative}
+    rows = effects.as_result()
+    entries = [
+        _entry("summary", "".join(_summary(touched, changes=False)), "".join(_summary(touched, changes=True))),
+        _entry("rows_deleted", _numbers("rows_deleted", rows["rows_deleted"]), ""),
+        _entry("rows_updated", "", _numbers("rows_updated", rows["rows_updated"])),
+        *(_listing(kind, listing) for kind, listing in touched.items()),
+    ]
+    return [entry for entry in entries if entry["before"] or entry["after"]]
 
 
-def _yaml_lines(values: dict[str, Any]) -> Any:
-    # JSON scalars and flow mappings are YAML, so that no library is needed on the host for these few lines.
-    for key, value in values.items():
-        if isinstance(value, list):
-            yield f"{key}:"
-            for item in value:
-                yield f"  - {item if isinstance(item, str) else json.dumps(item, ensure_ascii=False)}"
-        else:
-            yield f"{key}: {json.dumps(value)}"
+def _entry(name: str, before: str, after: str) -> dict[str, str]:
+    return {"before_header": name, "after_header": name, "before": before, "after": after}
+
+
+def _summary(touched: dict[str, Listing], *, changes: bool) -> Iterator[str]:
+    for kind, listing in touched.items():
+        if listing.changes == changes:
+            size = f" # {listing.bytes} bytes" if isinstance(listing, SizedListing) else ""
+            yield f"{kind}: {listing.count}{size}\n"
+
+
+def _numbers(name: str, counts: dict[str, int]) -> str:
+    return f"{name}:\n" + "".join(f"  {table}: {count}\n" for table, count in counts.items()) if counts else ""
+
+
+def _listing(kind: str, listing: Listing) -> dict[str, str]:
+    def text(things: list[Any]) -> str:
+        lines = [
+            f"    - {thing if isinstance(thing, str) else json.dumps(thing, ensure_ascii=False)}\n" for thing in things
+        ]
+        more = listing.count - len(lines)
+        return f"{kind}:\n  {listing.key}:\n" + "".join(lines) + (f"    # and {more} more\n" if more else "")
+
+    shown = listing.listed[:SHOWN]
+    if not listing.changes:
+        return _entry(kind, text(shown), "")
+    pairs = [listing.change(thing) for thing in shown]
+    return _entry(kind, text([old for old, _unused in pairs]), text([new for _unused, new in pairs]))

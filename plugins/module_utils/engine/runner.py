@@ -20,6 +20,7 @@ from .errors import AuditLogError, IncompleteError, MaintenanceError, MissingLib
 from .job import Job, Run
 from .log import JobLog
 from .plan import Effects
+from .progress import Progress
 
 
 def argument_spec(job_class: type[Job]) -> dict[str, Any]:
@@ -74,6 +75,7 @@ def _prepare(job_class: type[Job], module: AnsibleModule, deadline: Deadline, lo
         deadline=deadline,
         gate=WriteGate(is_open=not module.check_mode),
         log=log,
+        progress=Progress(job_class.job_type),
         audit=AuditLog(None if module.check_mode else module.params.get("audit_log"), job_class.job_type),
     )
 

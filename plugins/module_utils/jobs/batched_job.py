@@ -132,6 +132,7 @@ class BatchedJob(Job):
                     self.run.deadline,
                     largest=self.run.options["batch_size"],
                     smallest=self.smallest_batch,
+                    progress=self.run.progress.stage(f"{self.root} done", self.roots.count),
                 ).run(self.roots.ids())
         finally:
             for warning in warnings:

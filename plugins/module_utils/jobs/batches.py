@@ -50,6 +50,7 @@ class Batches:
     :param leave: is told the id of a row that is left as it is, and why
     :param largest: the most rows of a batch
     :param smallest: the fewest, unless largest is less
+    :param progress: is told the number of rows after each batch
     """
 
     def __init__(
@@ -60,10 +61,12 @@ class Batches:
         *,
         largest: int,
         smallest: int = 1,
+        progress: Callable[[int], None],
     ) -> None:
         self._workers = workers
         self._leave = leave
         self._deadline = deadline
+        self._progress = progress
         self._sizer = BatchSizer(largest, smallest)
         self._lock = threading.Lock()
         self._failed = threading.Event()
@@ -84,6 +87,7 @@ class Batches:
         # What stood in each other's way does not when one is done after the other.
         for batch in [batch for share in shares for batch in share.result()]:
             self._run(batch)
+            self._progress(len(batch))
 
     def _share(self, worker: Callable[[list[Any]], None], remaining: Iterator[Any]) -> list[list[Any]]:
         """One worker's share; gives the batches for which a lock stood in the way."""
@@ -108,6 +112,7 @@ class Batches:
         work(batch)
         with self._lock:
             self._sizer.took(len(batch), time.monotonic() - started)
+            self._progress(len(batch))
 
     def _run(self, batch: list[Any]) -> None:
         """Do a batch; where a lock stands in the way, in ever smaller parts, so that only what is locked stays."""

@@ -11,7 +11,7 @@ from ..deletion.keys import Sql
 from ..deletion.references import Catalogue
 from ..engine import options
 from ..engine.job import Job
-from ..engine.plan import Effects, Listing
+from ..engine.plan import ChangeListing, Effects, Listing
 from ..engine.safety import DefaultLimit
 from ..systems.database import array_literal, sql
 from ..systems.keycloak import Keycloak
@@ -43,7 +43,10 @@ class KeycloakAccountSync(Job):
 
     def listings(self) -> dict[str, Listing]:
         limit = self.run.options["report_limit"]
-        return {"users_disabled": Listing(limit), "users_enabled": Listing(limit)}
+        return {
+            "users_disabled": ChangeListing(limit, "enabled", "disabled"),
+            "users_enabled": ChangeListing(limit, "disabled", "enabled"),
+        }
 
     def prepare(self) -> None:
         self._settings = self.run.settings.keycloak()
@@ -142,6 +145,7 @@ class KeycloakAccountSync(Job):
             lambda identifier, reason: self.fail("users", identifier, reason),
             self.run.deadline,
             largest=self.run.options["batch_size"],
+            progress=self.run.progress.stage(f"users {kind.removeprefix('users_')}", len(users)),
         ).run(iter(users))
 
     @staticmethod

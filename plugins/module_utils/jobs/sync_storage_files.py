@@ -19,7 +19,7 @@ from ..engine import options
 from ..engine.audit import AuditBatch
 from ..engine.errors import MaintenanceError
 from ..engine.job import Job
-from ..engine.plan import Effects, Listing, SizedListing, Tally
+from ..engine.plan import ChangeListing, Effects, Listing, ResizeListing, SizedListing, Tally
 from ..systems.object_storage import ObjectStorage, asset_key
 from ..systems.object_storage_client import StorageClient
 from . import asset_rows
@@ -46,9 +46,10 @@ class SyncStorageFiles(Job):
 
     def listings(self) -> dict[str, Listing]:
         limit = self.run.options["report_limit"]
+        missing = Listing(limit) if self._deletes_rows else ChangeListing(limit, "size as recorded", "size 0")
         return {
-            "assets_resized": Listing(limit, key="items"),
-            "assets_missing": Listing(limit),
+            "assets_resized": ResizeListing(limit),
+            "assets_missing": missing,
             "orphaned_objects": SizedListing(limit, informative=not self._deletes_orphans),
             "young_orphaned_objects": SizedListing(limit, informative=True),
             "unknown_objects": Tally(informative=True),
@@ -119,7 +120,8 @@ class SyncStorageFiles(Job):
         # The first rows are read before the first objects: what is uploaded and recorded meanwhile is no row without an
         # object, but a young object without a row.
         for asset_id, stored in self._comparison.orphans(
-            asset_rows.stream(self.run.database, self._graph.root), self._storage.objects()
+            asset_rows.stream(self.run.database, self._graph.root),
+            self.run.progress.counted(self._storage.objects(), "objects compared"),
         ):
             old = stored.age >= minimum
             if old:
@@ -173,6 +175,7 @@ class SyncStorageFiles(Job):
             lambda record, reason: self.fail(kind, record[0], reason),
             self.run.deadline,
             largest=self.run.options["batch_size"],
+            progress=self.run.progress.stage(f"{kind} settled", len(records)),
         ).run(records)
 
     def _resize(self, assets: list[tuple[str, int, int]]) -> None:
