@@ -144,7 +144,12 @@ class AuditBatch:
         """
         if self._announced:
             counts = {kind: number - len(kept.get(kind, ())) for kind, number in self._announced.items()}
-            summary = {"event": "deleted", "batch": self._number, "counts": counts, "rows": dict(sorted(rows.items()))}
+            summary = {
+                "event": "deleted",
+                "batch": self._number,
+                "counts": counts,
+                "rows": {table: rows[table] for table in sorted(rows) if rows[table]},
+            }
             self._log._write([*self._lines("kept", kept), summary])
 
     def not_deleted(self, *, certain: bool) -> None:
