@@ -26,6 +26,7 @@ extends_documentation_fragment:
   - opentalk.maintenance.shared_folder
   - opentalk.maintenance.deletion
   - opentalk.maintenance.audit
+  - opentalk.maintenance.approval
   - opentalk.maintenance.temporary_indexes
 options:
   fail_on_shared_folder_deletion_error:
@@ -154,6 +155,11 @@ plan:
     rows_updated:
       description: The number of rows that stay and lose a reference to something deleted, by table.
       type: dict
+plan_id:
+  description: The id of the plan, for O(expected_plan_id).
+  returned: in check mode, unless the module fails or another run is in progress
+  type: str
+  sample: "v1:1795468873798127:2:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08:AAECAwQFBgcICQ=="
 done:
   description: What was confirmed done, in the same form as RV(plan). Empty in check mode.
   returned: unless the options or settings are wrong

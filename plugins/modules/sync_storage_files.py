@@ -28,6 +28,7 @@ extends_documentation_fragment:
   - opentalk.maintenance.object_storage
   - opentalk.maintenance.deletion
   - opentalk.maintenance.audit
+  - opentalk.maintenance.approval
 options:
   missing_storage_file_handling:
     description: What happens to an asset whose object is missing from the storage.
@@ -157,6 +158,11 @@ plan:
       description: The number of rows that are changed, by table.
       type: dict
       sample: {"assets": 2}
+plan_id:
+  description: The id of the plan, for O(expected_plan_id).
+  returned: in check mode, unless the module fails or another run is in progress
+  type: str
+  sample: "v1:1795468873798127:2:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08:AAECAwQFBgcICQ=="
 done:
   description: What was confirmed done, in the same form as RV(plan). Empty in check mode.
   returned: unless the options or settings are wrong

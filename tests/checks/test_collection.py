@@ -100,7 +100,9 @@ def _argument_spec(module: str) -> dict[str, Any]:
 def test_every_job_is_in_the_action_group_and_has_a_playbook() -> None:
     runtime = yaml.safe_load((ROOT / "meta" / "runtime.yml").read_text())
     assert runtime["action_groups"] == {"jobs": JOBS}
-    assert sorted(path.stem for path in (ROOT / "playbooks").glob("*.yml")) == sorted([*JOBS, "provision_timers"])
+    assert sorted(path.stem for path in (ROOT / "playbooks").glob("*.yml")) == sorted(
+        [*JOBS, "event_cleanup_with_approval", "provision_timers"]
+    )
 
 
 def test_playbooks_pass_on_every_option() -> None:

@@ -82,5 +82,9 @@ class SafetyLimitExceeded(MaintenanceError):
     """The plan would touch more than the operator allows."""
 
 
+class PlanDiffersError(MaintenanceError):
+    """The plan has more than the one that the operator approved."""
+
+
 class IncompleteError(MaintenanceError):
     """The job came to its end, but something of its plan could not be done."""

@@ -14,6 +14,7 @@ from .audit import AuditLog
 from .deadline import Deadline
 from .log import JobLog
 from .plan import Effects, Listing
+from .plan_id import PlanIdentity
 from .progress import Progress
 from .safety import DefaultLimit
 
@@ -35,6 +36,7 @@ class Run:
     :ivar plan: what the run sets out to do
     :ivar done: what was confirmed done
     :ivar failures: what could not be done: kind, id and reason of each thing
+    :ivar identity: takes in the things that the plan deletes, where the job has such and the plan's id is wanted
     :ivar affected: how many things the plan touches, for the safety limits
     """
 
@@ -53,6 +55,7 @@ class Run:
     warnings: list[str] = field(default_factory=list)
     skipped: bool = False
     affected: int = 0
+    identity: PlanIdentity | None = None
     now: datetime = field(init=False)
     database: Database = field(init=False)
 

@@ -72,6 +72,8 @@ REPORT: dict[str, Any] = {"report_limit": {"type": "int", "default": 1000}}
 
 AUDIT: dict[str, Any] = {"audit_log": {"type": "path"}}
 
+APPROVAL: dict[str, Any] = {"expected_plan_id": {"type": "str"}}
+
 BATCHES: dict[str, Any] = {"batch_size": {"type": "int", "default": 1000}}
 
 INDEXES: dict[str, Any] = {"temporary_indexes": {"type": "bool", "default": True}}

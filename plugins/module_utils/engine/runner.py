@@ -16,10 +16,11 @@ from ..systems.write_gate import WriteGate
 from . import lock, options, parameters, report, safety
 from .audit import AuditLog
 from .deadline import Deadline
-from .errors import AuditLogError, IncompleteError, MaintenanceError, MissingLibraryError
+from .errors import AuditLogError, IncompleteError, MaintenanceError, MissingLibraryError, ParameterError
 from .job import Job, Run
 from .log import JobLog
 from .plan import Effects
+from .plan_id import ExpectedPlan, PlanIdentity, parse
 from .progress import Progress
 
 
@@ -58,6 +59,8 @@ def main(job_class: type[Job]) -> None:
     values = report.result(job_class.job_type, run, check_mode=module.check_mode, duration=duration)
     for warning in run.warnings:
         module.warn(warning)
+    if module.check_mode and run.identity and not failure:
+        values["plan_id"] = run.identity.id(run.now)
     if module._diff:
         values["diff"] = report.diff(run.plan if module.check_mode else run.done)
     if failure is not None:
@@ -108,6 +111,9 @@ def _execute_with_database(job: Job, run: Run, *, check_mode: bool) -> None:
         run.log.info("Another run of this job is in progress, so this one is skipped")
         return
     (run.now,) = run.database.row("SELECT now()")
+    expected = _expected_plan(run)
+    if "expected_plan_id" in run.options and (expected or check_mode):
+        run.identity = PlanIdentity()
     job.plan()
     safety.check(
         run.affected,
@@ -116,6 +122,8 @@ def _execute_with_database(job: Job, run: Run, *, check_mode: bool) -> None:
         max_percent=run.options.get("max_affected_percent"),
         default=job.default_limit,
     )
+    if expected and run.identity:
+        run.identity.check(expected)
     if check_mode:
         return
     run.audit.planned(run.plan.counts())
@@ -126,6 +134,21 @@ def _execute_with_database(job: Job, run: Run, *, check_mode: bool) -> None:
             f"Not everything could be done: {len(run.failures)} entries in failures name what stays as it is,"
             f" the first of them {first['kind']} {first['id']} ({first['reason']}); mend the cause and run the job again."
         )
+
+
+def _expected_plan(run: Run) -> ExpectedPlan | None:
+    """The plan to which the run is held; its moment becomes that of the run, so that both decide alike."""
+    text = run.options.get("expected_plan_id")
+    if text is None:
+        return None
+    expected = parse(text)
+    if expected.now > run.now:
+        raise ParameterError(
+            "The option expected_plan_id is from a moment that the database server's clock has not reached yet;"
+            " take it from a preview on the same database."
+        )
+    run.now = expected.now
+    return expected
 
 
 def _end_audit(run: Run, failure: MaintenanceError | None) -> MaintenanceError | None:

@@ -43,6 +43,7 @@ class BatchedJob(Job):
         options.REPORT,
         options.BATCHES,
         options.AUDIT,
+        options.APPROVAL,
         options.INDEXES,
         options.SAFETY,
     )

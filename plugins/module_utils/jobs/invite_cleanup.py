@@ -72,6 +72,8 @@ class InviteCleanup(BatchedJob):
     def describe(self) -> Effects:
         closure = Closure(self.run.database, self._graph, self.roots)
         effects = self._effects(self.roots)
+        if self.run.identity:
+            self.run.identity.add("invites", self.roots.ids())
         counts = closure.counts()
         if self._deletes_invites:
             effects.rows_updated.update(closure.update_counts())

@@ -36,6 +36,7 @@ class SyncStorageFiles(Job):
         options.REPORT,
         options.BATCHES,
         options.AUDIT,
+        options.APPROVAL,
         options.SAFETY,
     )
 
@@ -79,6 +80,10 @@ class SyncStorageFiles(Job):
             self._describe_rows()
         self._describe_resized(self._comparison.resized, self.run.plan)
         self.run.affected = len(missing) + (len(self._old_orphans) if self._deletes_orphans else 0)
+        if self.run.identity:
+            self.run.identity.add("assets", missing.ids())
+            if self._deletes_orphans:
+                self.run.identity.add("objects", self._old_orphans.ids())
         self._log_plan()
         if self._deletes_orphans and self._old_orphans:
             for warning in self._storage.learn_versioning():
