@@ -31,7 +31,7 @@ from support.postgresql import PostgreSQLServer
 from support.recording_server import Request
 from support.s3_proxy import S3Proxy
 from support.selection import ended_events
-from support.snapshot import Snapshot, counts, parsed, removed
+from support.snapshot import Snapshot, counts, deleted, parsed, removed
 from support.world import World
 
 Open = Callable[..., World]
@@ -42,9 +42,15 @@ BATCH = 8
 @pytest.fixture(autouse=True)
 def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http_session, "BACKOFF", 0.01)
-    monkeypatch.setattr(http_session, "READ_TIMEOUT", 0.5)
-    monkeypatch.setattr(object_storage_client, "READ_TIMEOUT", 0.5)
     monkeypatch.setattr(object_storage_client, "ATTEMPTS", 2)
+
+
+@pytest.fixture
+def impatient(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a server hangs, it is not waited for as long as it may take otherwise."""
+    if request.node.callspec.params["fault"] == "hang":
+        monkeypatch.setattr(http_session, "READ_TIMEOUT", 0.5)
+        monkeypatch.setattr(object_storage_client, "READ_TIMEOUT", 0.5)
 
 
 @dataclass
@@ -74,7 +80,8 @@ class Installation:
 
     def check_interrupted(self, run: dict[str, Any], reason: str) -> None:
         """The run failed for this reason; what it says is done went as a whole, and nothing else did."""
-        assert run["failed"] and reason in run["msg"], run["msg"]
+        reasons = [failure["reason"] for failure in run["failures"]]
+        assert run["failed"] and any(reason in text for text in (run["msg"], *reasons)), run["msg"]
         assert is_sentence(run["msg"]), run["msg"]
         after = self.world.rows()
         gone = self.world_events_gone(after)
@@ -98,11 +105,13 @@ class Installation:
         self.cloud.clear_faults()
         done = earlier["done"]["events"]["count"] if earlier else 0
         run = self.run()
-        assert not run.get("failed"), run["msg"]
-        assert run["done"]["events"]["count"] == len(self.chosen) - done
-        self.check_end()
+        assert run["plan"]["events"]["count"] == len(self.chosen) - done
+        self.check_end(run)
 
-    def check_end(self) -> None:
+    def check_end(self, run: dict[str, Any]) -> None:
+        """The last run did all that was left to do, and nothing else was done by it or those before it."""
+        assert not run.get("failed"), run["msg"]
+        assert run["done"]["rows_deleted"] == run["plan"]["rows_deleted"]
         after = self.world.rows()
         assert after == self.expected
         assert self.world.objects().keys() == {f"assets/{asset['id']}" for asset in parsed(after)["assets"]}
@@ -171,6 +180,7 @@ STORAGE: dict[str, tuple[Callable[[World], Any], str]] = {
 }
 
 
+@pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("fault", STORAGE)
 def test_storage_fails_in_mid_run(install: Callable[..., Installation], fault: str) -> None:
     made = install(52 if len(fault) % 2 else 67)
@@ -191,8 +201,7 @@ def test_storage_fails_for_a_moment(install: Callable[..., Installation], fault:
     when = later(made.world)
     made.world.proxy.reset(when, times=1) if fault == "reset" else made.world.proxy.fail(fault, when, times=1)
     run = made.run()
-    assert not run.get("failed") and run["plan"] == run["done"]
-    made.check_end()
+    made.check_end(run)
 
 
 # Folders
@@ -211,6 +220,7 @@ FOLDERS: dict[str, tuple[Callable[[CloudServer, Any], Any], str]] = {
 }
 
 
+@pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("fault", FOLDERS)
 def test_folders_fail_in_mid_run(install: Callable[..., Installation], fault: str) -> None:
     made = install(67 if len(fault) % 2 else 52)
@@ -263,7 +273,7 @@ def fail_with(code: str) -> str:
 
 
 DATABASE: dict[str, tuple[dict[str, Any], str]] = {
-    "backend terminated": ({"action": TERMINATE, "calls": "n = 3"}, "the session was terminated"),
+    "backend terminated": ({"action": TERMINATE, "calls": "n = 3"}, "connection to PostgreSQL was lost"),
     "disk full": ({"action": fail_with("53100"), "calls": "n >= 3"}, "disk_full"),
     "disk full on commit": ({"action": fail_with("53100"), "calls": "n > 9", "deferred": True}, "disk_full"),
     "out of memory": ({"action": fail_with("53200"), "calls": "n >= 3"}, "out_of_memory"),
@@ -295,8 +305,7 @@ def test_conflict_that_passes_is_retried(install: Callable[..., Installation], f
     trap(made.world, "DELETE ON events", fail_with(PASSING[fault]), calls=calls, deferred=deferred)
     run = made.run()
     remove_trap(made.world)
-    assert not run.get("failed") and run["plan"] == run["done"], run.get("msg")
-    made.check_end()
+    made.check_end(run)
 
 
 @pytest.mark.parametrize("fault", PASSING)
@@ -308,7 +317,7 @@ def test_conflict_that_lasts_leaves_what_is_in_conflict(install: Callable[..., I
     run = made.run()
     remove_trap(made.world)
     assert [failure["id"] for failure in run["failures"]] == victims
-    made.check_interrupted(run, victims[0])
+    made.check_interrupted(run, "another session holds a lock on it")
     assert run["done"]["events"]["count"] == len(made.chosen) - 2
     made.check_completed(run)
 
@@ -368,9 +377,8 @@ def test_limits_for_the_controller_do_not_stop_a_job(install: Callable[..., Inst
     made.cloud.hang(0.2, lambda request: True)
     trap(made.world, "DELETE ON events", "PERFORM pg_sleep(0.1)", calls="true")
     run = made.run()
-    assert not run.get("failed"), run["msg"]
     remove_trap(made.world)
-    made.check_end()
+    made.check_end(run)
 
 
 @pytest.mark.parametrize("who", ["database", "role"])
@@ -470,7 +478,7 @@ def prepare(world: World, job: str) -> Prepared:
     before = world.rows()
     if job == "sync_storage_files":
         made = storage_sync.disagree(random.Random(2), before)
-        made.options |= {"orphaned_objects": "delete", "orphan_min_age": 0, "batch_size": 2}
+        made.options |= {"orphaned_objects": "delete", "orphan_min_age": 0, "batch_size": 1}
         storage_sync.expect(made, before)
         world.storage.remove(world.bucket, world.objects())
         world.storage.upload(world.bucket, made.objects.items())
@@ -478,7 +486,7 @@ def prepare(world: World, job: str) -> Prepared:
     made = CASES[job](random.Random(1), before, now)
     assets = {f"assets/{asset['id']}" for asset in parsed(made.expected)["assets"]}
     objects = {key: size for key, size in world.objects().items() if key in assets}
-    return Prepared(world, lambda: world.run(made.module, batch_size=2, **made.options), made.expected, objects)
+    return Prepared(world, lambda: world.run(made.module, batch_size=1, **made.options), made.expected, objects)
 
 
 @pytest.mark.parametrize("fault", ["backend terminated", "disk full on commit", "serialization failure"])
@@ -492,15 +500,14 @@ def test_other_jobs_whose_database_fails(open_world: Open, job: str, fault: str)
         trap(world, WRITES[job], fail_with(PASSING[fault]), calls="n IN (2, 3)")
     else:
         how, reason = DATABASE[fault]
-        trap(world, WRITES[job], **{**how, "calls": how["calls"].replace("9", "2")})
+        trap(world, WRITES[job], **{**how, "calls": "n > 1" if "deferred" in how else "n = 2"})
     run = made.run()
     remove_trap(world)
     if fault not in PASSING:
         assert run["failed"] and reason in run["msg"] and is_sentence(run["msg"]), run
         after = world.rows()
         assert before != after != made.rows
-        changed = counts(removed(before, after))
-        assert run["done"]["rows_deleted"] == {t: n for t, n in changed.items() if t not in run["done"]["rows_updated"]}
+        assert run["done"]["rows_deleted"] == deleted(before, after)
         run = made.run()
     assert not run.get("failed"), run["msg"]
     assert world.rows() == made.rows
