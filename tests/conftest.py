@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -91,6 +92,20 @@ def storage() -> Iterator[ObjectStorageServer]:
 def s3_proxy(storage: ObjectStorageServer) -> Iterator[S3Proxy]:
     with S3Proxy(storage) as proxy:
         yield proxy
+
+
+@pytest.fixture
+def one_session(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every run makes a client of its own, but reads botocore's description of S3, a megabyte, only once."""
+    make, made = boto3.session.Session, {}
+
+    def session(*, botocore_session: Any = None, **settings: Any) -> Any:
+        key = (botocore_session is None, *sorted(settings.items()))
+        if key not in made:
+            made[key] = make(botocore_session=botocore_session, **settings)
+        return made[key]
+
+    monkeypatch.setattr(boto3.session, "Session", session)
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,6 @@ import random
 from collections import Counter
 from collections.abc import Callable, Iterator
 
-import boto3
 import pytest
 
 from support import storage_sync
@@ -32,12 +31,7 @@ AT_ONCE = 20
 INVITE_CLEANUPS = ("invite_cleanup", "invite_cleanup delete_invites")
 
 
-@pytest.fixture(autouse=True)
-def one_session(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every run makes a client of its own, but reads botocore's description of S3, a megabyte, only once."""
-    monkeypatch.setattr(boto3.session, "Session", functools.cache(boto3.session.Session))
-
-
+@pytest.mark.usefixtures("one_session")
 @pytest.mark.parametrize("first", range(FIRST, FIRST + NUMBER, AT_ONCE))
 def test_plan_is_effect(open_world: Callable[..., World], open_cloud: Callable[..., CloudServer], first: int) -> None:
     world_at, cloud = functools.cache(open_world), open_cloud()

@@ -41,11 +41,14 @@ class PostgreSQLUnavailable(RuntimeError):
 class PostgreSQLServer:
     """A running PostgreSQL: `with PostgreSQLServer() as server: ...`.
 
-    `settings` are further lines of postgresql.conf; `embedded` takes the server of the package pgserver.
+    `settings` are further lines of postgresql.conf; `embedded` takes the server of the package pgserver; with a file
+    that has a `certificate` and its key it speaks TLS.
     `description` is for people. PostgreSQL refuses to run as root, so root starts it as another user.
     """
 
-    def __init__(self, settings: dict[str, str] | None = None, *, embedded: bool = False) -> None:
+    def __init__(
+        self, settings: dict[str, str] | None = None, *, embedded: bool = False, certificate: Path | None = None
+    ) -> None:
         self._scratch = Path(tempfile.mkdtemp(prefix="opentalk-postgresql-"))
         self._scratch.chmod(0o755)
         self._databases = itertools.count(1)
@@ -59,7 +62,7 @@ class PostgreSQLServer:
             self._prefix = self._other_user()
         self._bindir = bindir
         self._data = self._scratch / "data"
-        self._initialize({**SETTINGS, **(settings or {})})
+        self._initialize({**SETTINGS, **(settings or {}), **self._tls(certificate)})
         self._process = self._start()
         (version,) = self._query("postgres", "SHOW server_version")
         self.description = f"PostgreSQL {version} ({origin})"
@@ -110,6 +113,16 @@ class PostgreSQLServer:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+
+    def _tls(self, certificate: Path | None) -> dict[str, str]:
+        if certificate is None:
+            return {}
+        copy = self._scratch / "certificate.pem"
+        shutil.copy(certificate, copy)
+        copy.chmod(0o600)
+        if self._prefix:
+            os.chown(copy, int(self._prefix[-2]), int(self._prefix[-1]))
+        return {"ssl": "on", "ssl_cert_file": str(copy), "ssl_key_file": str(copy)}
 
     def _initialize(self, settings: dict[str, str]) -> None:
         password_file = self._scratch / "password"

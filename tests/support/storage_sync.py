@@ -71,7 +71,7 @@ def disagree(choose: random.Random, before: Snapshot) -> Disagreement:
     }
     old = {key for key in objects if choose.random() < 0.5}
     made = Disagreement(options, objects, old)
-    _expect(made, before, assets)
+    expect(made, before)
     return made
 
 
@@ -93,7 +93,9 @@ def check(world: World, made: Disagreement, before: Snapshot, *, batch_size: int
     assert world.objects() == made.left
 
 
-def _expect(made: Disagreement, before: Snapshot, assets: dict[str, int]) -> None:
+def expect(made: Disagreement, before: Snapshot) -> None:
+    """Work out what must come of the bucket and the options."""
+    assets = {row["id"]: row["size"] for row in parsed(before)["assets"]}
     deletes_rows = made.options["missing_storage_file_handling"] == "delete_asset_entry"
     deletes_objects = made.options["orphaned_objects"] == "delete"
     sizes = dict(assets)

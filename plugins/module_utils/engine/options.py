@@ -85,7 +85,7 @@ SAFETY: dict[str, Any] = {
 
 _BOUNDS: dict[str, tuple[float, float | None]] = {
     "timeout": (1, 10**9),
-    "report_limit": (0, None),
+    "report_limit": (0, 10**9),
     "batch_size": (1, 100_000),
     "shared_folder_requests": (1, 64),
     "max_affected": (0, None),

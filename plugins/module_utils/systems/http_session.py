@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 import traceback
@@ -124,6 +125,8 @@ class HttpSession:
         except (errors.ConnectionError, errors.ChunkedEncodingError):
             self._deadline.check()
             raise _MayPass("the server cannot be reached") from None
+        except errors.ContentDecodingError:
+            raise NoAnswer("the server's answer has another encoding than it says") from None
         except (errors.RequestException, ValueError):
             raise UnusableAddress from None
 
@@ -165,12 +168,12 @@ def _seconds(retry_after: str | None) -> float:
     # RFC 9110, 10.2.3: a number of seconds, or a date.
     if not retry_after:
         return 0.0
-    if retry_after.strip().isdigit():
+    if re.fullmatch(r"\s*[0-9]+\s*", retry_after):
         return float(retry_after.strip()[:9])
     try:
         moment = parsedate_to_datetime(retry_after)
-    except ValueError:
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=timezone.utc)
+        return max(0.0, (moment - datetime.now(timezone.utc)).total_seconds())
+    except (ValueError, TypeError, IndexError, OverflowError):
         return 0.0
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=timezone.utc)
-    return max(0.0, (moment - datetime.now(timezone.utc)).total_seconds())

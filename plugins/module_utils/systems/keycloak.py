@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from ..engine.deadline import Deadline
 from .http_session import HttpSession, NoAnswer, UnusableAddress
 from .keycloak_answers import presentable
-from .keycloak_connection import admin
+from .keycloak_connection import UNEXPECTED, admin
 from .keycloak_errors import (
     ADMIN_CLIENT,
     missing_role,
@@ -115,8 +115,8 @@ class Keycloak:
             return request(self._admin)
         except Refusal as error:
             raise refused(error.response_code or 0, self._settings) from None
-        except TypeError:
-            # The answer was JSON of another type, or no JSON; python-keycloak puts all of it into the message.
+        except UNEXPECTED:
+            # python-keycloak puts all of the answer into the message.
             return None
 
     def _send(self, method: str, url: str, *, token: bool, **content: Any) -> Any:
@@ -152,7 +152,7 @@ class Keycloak:
             access = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))["resource_access"]
             clients = [access[name] for name in (ADMIN_CLIENT, f"{self._settings.api.realm}-realm") if name in access]
             roles = {role for client in clients for role in client["roles"]}
-        except (AttributeError, IndexError, KeyError, TypeError, ValueError):
+        except UNEXPECTED:
             # Tokens need not be readable for clients.
             return True
         return not roles or bool(roles & _SEEING_ROLES)

@@ -13,6 +13,9 @@ from ..engine.errors import MissingLibraryError
 from .keycloak_errors import no_token, not_understood
 from .settings import KeycloakSettings
 
+# What python-keycloak raises for answers that have another form than Keycloak's.
+UNEXPECTED = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+
 
 class Send(Protocol):
     """Sends a request and gives the answer, a requests.Response; `token` says whether it is for a token."""
@@ -76,7 +79,7 @@ def admin(settings: KeycloakSettings, send: Send) -> Any:
                 super().get_token()
             except KeycloakError as error:
                 raise no_token(error.response_code or 0, error.response_body or b"", settings) from None
-            except (KeyError, TypeError, ValueError):
+            except UNEXPECTED:
                 raise not_understood("the answer to the request for a token has none", token=True) from None
 
         def refresh_token(self) -> None:

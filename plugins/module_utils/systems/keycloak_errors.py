@@ -125,7 +125,7 @@ def _error(body: bytes) -> tuple[str, str]:
     # RFC 6749, 5.2: the code is one of a few words.
     try:
         content: Any = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return "", ""
     if not isinstance(content, dict):
         return "", ""

@@ -94,10 +94,13 @@ class ObjectStorage:
             self._check_listing(page)
             listed_at = page["ResponseMetadata"]["HTTPHeaders"].get("date", "")
             for entry in page.get("Contents", ()):
-                yield StoredObject(entry["Key"], entry["Size"], entry["LastModified"], listed_at)
-            if not page.get("IsTruncated"):
+                key, size = _key(entry), entry.get("Size")
+                if not key or not isinstance(size, int) or size < 0:
+                    raise self._client.not_understood()
+                yield StoredObject(key, size, entry.get("LastModified", ""), listed_at)
+            position = self._next_page(page, position, ContinuationToken="NextContinuationToken")
+            if not position:
                 return
-            position = {"ContinuationToken": page["NextContinuationToken"]}
 
     def absent(self, keys: list[str]) -> set[str]:
         """Those of the keys that have no object at this moment.
@@ -127,11 +130,13 @@ class ObjectStorage:
             answer = self._client.call(partial(_delete_objects, bucket=self._client.bucket, identifiers=chunk))
             # What is in neither list was not answered by an S3 server, whatever the HTTP status says.
             open_keys = Counter(identifier["Key"] for identifier in chunk)
-            open_keys.subtract(entry.get("Key") for entry in answer.get("Deleted", ()))
+            open_keys.subtract(map(_key, answer.get("Deleted", ())))
             for error in answer.get("Errors", ()):
-                open_keys[error["Key"]] -= 1
-                if error.get("Code") not in ("NoSuchKey", "NoSuchVersion"):
-                    refused[error["Key"]] = refusal(error.get("Code", "unknown"))
+                key, code = _key(error), str(error.get("Code", "unknown"))
+                if key in open_keys:
+                    open_keys[key] -= 1
+                    if code not in ("NoSuchKey", "NoSuchVersion"):
+                        refused[key] = refusal(code)
             for key in open_keys:
                 if open_keys[key] > 0:
                     refused.setdefault(key, "the object storage did not confirm that it was deleted")
@@ -140,11 +145,20 @@ class ObjectStorage:
     def _check_listing(self, page: dict[str, Any]) -> None:
         # A page of another server, such as that of a login, has no such element and would seem to be an empty listing.
         if "IsTruncated" not in page:
-            raise ObjectStorageError(
-                f"The object storage did not answer the listing of bucket {self._client.bucket} as an S3 server does; check"
-                " uri in section [minio] of the controller's settings or in the option object_storage, then run the job"
-                " again."
-            )
+            raise self._client.not_understood()
+
+    def _next_page(self, page: dict[str, Any], position: dict[str, str], **names: str) -> dict[str, str]:
+        """The parameters that ask for the page after this one; none after the last.
+
+        :param names: which of the page's elements each of them is
+        """
+        if not page.get("IsTruncated"):
+            return {}
+        following = {parameter: page.get(element, "") for parameter, element in names.items()}
+        if not any(following.values()) or following == position:
+            # The server would be asked for the same page for ever.
+            raise self._client.not_understood()
+        return following
 
     def _exists(self, key: str) -> bool:
         def head(client: Any) -> bool:
@@ -174,11 +188,17 @@ class ObjectStorage:
             page = self._client.call(partial(_list_versions, bucket=self._client.bucket, prefix=key, position=position))
             self._check_listing(page)
             for version in itertools.chain(page.get("Versions", ()), page.get("DeleteMarkers", ())):
-                if version["Key"] == key:
-                    found.append({"Key": key, "VersionId": version["VersionId"]})
-            if not page.get("IsTruncated"):
+                if _key(version) == key:
+                    found.append({"Key": key, "VersionId": version.get("VersionId", "null")})
+            position = self._next_page(page, position, KeyMarker="NextKeyMarker", VersionIdMarker="NextVersionIdMarker")
+            if not position:
                 return found
-            position = {"KeyMarker": page["NextKeyMarker"], "VersionIdMarker": page["NextVersionIdMarker"]}
+
+
+def _key(entry: dict[str, Any]) -> str:
+    """The key in an element of an answer; empty where there is none, or more than one."""
+    key = entry.get("Key")
+    return key if isinstance(key, str) else ""
 
 
 def _list_objects(client: Any, *, bucket: str, position: dict[str, str]) -> Any:

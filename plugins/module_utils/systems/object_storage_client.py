@@ -11,7 +11,7 @@ from typing import Any
 
 from ..engine.deadline import Deadline
 from ..engine.errors import MissingLibraryError, ObjectStorageError
-from .object_storage_errors import failure
+from .object_storage_errors import failure, not_understood, unusable_address
 from .settings import ObjectStorageSettings
 from .write_gate import WriteGate
 
@@ -57,22 +57,31 @@ class StorageClient:
         :raises MissingLibraryError: the package boto3 is not installed
         """
         from botocore.exceptions import BotoCoreError, ClientError
+        from botocore.parsers import ResponseParserError
 
         while True:
             self._deadline.check()
             try:
-                return request(self._connected())
+                client = self._connected()
+            except ValueError:
+                # botocore refuses addresses without saying so in an exception of its own.
+                raise unusable_address() from None
+            try:
+                return request(client)
             except _TimeoutTooLong:
                 self._client = None
             except (BotoCoreError, ClientError) as error:
                 self._deadline.check()
                 raise failure(error, self._settings) from None
-            except ValueError:
-                # botocore refuses addresses without saying so in an exception of its own.
-                raise ObjectStorageError(
-                    "The address of the object storage cannot be used; correct the key uri of section [minio] in the"
-                    " controller's settings or in the option object_storage."
-                ) from None
+            except UnicodeError:
+                raise unusable_address() from None
+            except (ResponseParserError, AttributeError, LookupError, TypeError, ValueError, RecursionError):
+                # botocore's parser takes for granted that an answer has the form that S3 gives it.
+                raise not_understood(self._settings) from None
+
+    def not_understood(self) -> ObjectStorageError:
+        """The error to raise when an answer is not one of an S3 server."""
+        return not_understood(self._settings)
 
     def _connected(self) -> Any:
         # A client's timeouts are fixed when it is made, so near the deadline a new one is needed.

@@ -39,9 +39,24 @@ def failure(error: Exception, settings: ObjectStorageSettings) -> ObjectStorageE
     :param error: a botocore exception
     """
     meaning = _refusal(error) or _unreachable(error)
-    server = urlsplit(settings.uri).netloc.rpartition("@")[2]
     return ObjectStorageError(
-        f"The object storage at {server} {meaning.format(bucket=settings.bucket)}; {_ADVICE}, then run the job again."
+        f"The object storage at {_server(settings)} {meaning.format(bucket=settings.bucket)}; {_ADVICE}, then run the job again."
+    )
+
+
+def not_understood(settings: ObjectStorageSettings) -> ObjectStorageError:
+    """The error to raise when an answer is not one of an S3 server."""
+    return ObjectStorageError(
+        f"The object storage at {_server(settings)} does not answer a request about bucket {settings.bucket} as an S3"
+        f" server does; {_ADVICE}, then run the job again."
+    )
+
+
+def unusable_address() -> ObjectStorageError:
+    """The error to raise when nothing can be sent to the address."""
+    return ObjectStorageError(
+        "The address of the object storage cannot be used; correct the key uri of section [minio] in the controller's"
+        " settings or in the option object_storage."
     )
 
 
@@ -50,6 +65,10 @@ def refusal(code: str) -> str:
     return (
         f"the object storage refused to delete it ({code if re.fullmatch(r'[A-Za-z0-9]{1,64}', code) else 'unknown'})"
     )
+
+
+def _server(settings: ObjectStorageSettings) -> str:
+    return urlsplit(settings.uri).netloc.rpartition("@")[2]
 
 
 def _refusal(error: Exception) -> str | None:

@@ -43,6 +43,9 @@ def load(path: Path) -> dict[str, Any]:
     """
     toml = _toml_parser()
     try:
+        if path.exists() and not path.is_file():
+            # A pipe would be waited for, a device be read for ever.
+            raise ConfigurationError(f"The settings file {path} is not a file; correct the path.")
         return toml.loads(path.read_bytes().decode("utf-8"))
     except FileNotFoundError:
         raise ConfigurationError(

@@ -113,7 +113,7 @@ def _value(lookup: Lookup, key: str, *sections: str) -> str:
 def _optional(lookup: Lookup, key: str, *sections: str) -> str:
     overrides = lookup.overrides(_OPTION)
     if key in overrides:
-        return overrides[key]
+        return lookup.optional(overrides, sections[0], key, _OPTION)
     for section in sections:
         value = lookup.optional(lookup.section(section, required=False), section, key, _OPTION)
         if value:

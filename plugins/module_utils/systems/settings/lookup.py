@@ -67,6 +67,13 @@ class Lookup:
         value = values.get(key, "")
         if not isinstance(value, str):
             raise ConfigurationError(f"The setting {key} ({self.where(section, key, option)}) must be a string.")
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            # A variable of the environment that is not UTF-8.
+            raise ConfigurationError(
+                f"The setting {key} ({self.where(section, key, option)}) is not UTF-8 text; correct it."
+            ) from None
         return value
 
     def flag(self, values: Mapping[str, Any], section: str, key: str, option: str, *, default: bool) -> bool:

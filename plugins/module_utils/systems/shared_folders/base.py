@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -33,11 +32,12 @@ class SharedFolder:
     shares: dict[str, Any]
 
     @classmethod
-    def from_record(cls, event_id: str, path: str, data: Mapping[str, Any]) -> SharedFolder:
+    def from_record(cls, event_id: str, path: str, data: Any) -> SharedFolder:
         """A folder as the controller records it.
 
         :param data: the value of ``event_shared_folders.provider_data``
         """
+        data = data if isinstance(data, dict) else {}
         if data.get("type") == "nextcloud":
             shares = {"write": data.get("write_share_id"), "read": data.get("read_share_id")}
         else:

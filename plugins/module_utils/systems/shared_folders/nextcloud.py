@@ -51,7 +51,7 @@ def _status(answer: Any) -> int:
     # The status in the body counts, whatever that of HTTP is; without one the answer is not from the share API.
     try:
         status = int(answer.json()["ocs"]["meta"]["statuscode"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, LookupError, TypeError, OverflowError, RecursionError):
         if 200 <= answer.status_code < 300 or answer.status_code == 404:
             raise SharedFolderError("the server's answer to the deletion of a share link is not one of OCS") from None
         return answer.status_code
