@@ -67,7 +67,10 @@ class Closure:
         return found
 
     def ids(self, table_name: str, limit: int | None = None) -> Iterator[str]:
-        """The ids of the rows that go of one of the controller's tables, or of the first of them."""
+        """The ids of the rows that go of one of the controller's tables, or of the first of them.
+
+        Where there is no limit they are read as a stream, to its end or the end of the transaction.
+        """
         table = self.graph.catalogue.table(table_name)
         if table in self.sets:
             return itertools.islice(self.sets[table].ids(), limit)
@@ -76,7 +79,8 @@ class Closure:
         query = sql.SQL("SELECT id::text FROM {} WHERE {} ORDER BY id LIMIT {}").format(
             self._sql.name(table), self.condition(table), sql.Literal(limit)
         )
-        return (row[0] for row in self._database.rows(query))
+        rows = self._database.stream(query) if limit is None else self._database.rows(query)
+        return (row[0] for row in rows)
 
     def asset_bytes(self) -> int:
         """The size of the assets that go, as the database has it, in bytes."""
