@@ -20,6 +20,8 @@ from .object_storage_errors import refusal
 
 # The most keys that DeleteObjects takes.
 KEYS_PER_REQUEST = 1000
+# More than any object has, and the first number that a bigint cannot hold.
+LARGEST = 2**63
 
 
 def asset_key(asset_id: str) -> str:
@@ -95,7 +97,7 @@ class ObjectStorage:
             listed_at = page["ResponseMetadata"]["HTTPHeaders"].get("date", "")
             for entry in page.get("Contents", ()):
                 key, size = _key(entry), entry.get("Size")
-                if not key or not isinstance(size, int) or size < 0:
+                if not key or not isinstance(size, int) or not 0 <= size < LARGEST:
                     raise self._client.not_understood()
                 yield StoredObject(key, size, entry.get("LastModified", ""), listed_at)
             position = self._next_page(page, position, ContinuationToken="NextContinuationToken")
