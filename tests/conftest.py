@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import sys
 import tempfile
@@ -12,7 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import boto3
+import botocore.session
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -65,6 +66,14 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         session.config.workeroutput["components"] = COMPONENTS
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _one_description_of_s3() -> Iterator[None]:
+    """Every run makes a client of its own, but reads botocore's description of S3, a megabyte, only once."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(botocore.session, "create_loader", functools.cache(botocore.session.create_loader))
+        yield
+
+
 @pytest.fixture(scope="session")
 def collections_path() -> str:
     return _COLLECTIONS.name
@@ -92,20 +101,6 @@ def storage() -> Iterator[ObjectStorageServer]:
 def s3_proxy(storage: ObjectStorageServer) -> Iterator[S3Proxy]:
     with S3Proxy(storage) as proxy:
         yield proxy
-
-
-@pytest.fixture
-def one_session(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every run makes a client of its own, but reads botocore's description of S3, a megabyte, only once."""
-    make, made = boto3.session.Session, {}
-
-    def session(*, botocore_session: Any = None, **settings: Any) -> Any:
-        key = (botocore_session is None, *sorted(settings.items()))
-        if key not in made:
-            made[key] = make(botocore_session=botocore_session, **settings)
-        return made[key]
-
-    monkeypatch.setattr(boto3.session, "Session", session)
 
 
 @pytest.fixture(scope="session")

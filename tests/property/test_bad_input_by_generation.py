@@ -39,7 +39,6 @@ NOWHERE = f"postgres://user:{PLANTED}@127.0.0.1:1/opentalk"
 JOBS = [job for job in parameters.JOB_TYPES if job != "self_check"]
 LONG_AGO = datetime.now(timezone.utc) - timedelta(days=90)
 Open = Callable[..., World]
-pytestmark = pytest.mark.usefixtures("one_session")
 
 
 @pytest.fixture(autouse=True)

@@ -31,7 +31,6 @@ AT_ONCE = 20
 INVITE_CLEANUPS = ("invite_cleanup", "invite_cleanup delete_invites")
 
 
-@pytest.mark.usefixtures("one_session")
 @pytest.mark.parametrize("first", range(FIRST, FIRST + NUMBER, AT_ONCE))
 def test_plan_is_effect(open_world: Callable[..., World], open_cloud: Callable[..., CloudServer], first: int) -> None:
     world_at, cloud = functools.cache(open_world), open_cloud()

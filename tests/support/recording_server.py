@@ -8,6 +8,7 @@ import http.client
 import socket
 import ssl
 import struct
+import sys
 import threading
 import time
 from abc import ABC, abstractmethod
@@ -52,10 +53,18 @@ class Reset(Exception):
     """The connection is to be reset without an answer."""
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        if not isinstance(sys.exc_info()[1], ConnectionError):  # a client that was killed
+            super().handle_error(request, client_address)
+
+
 class RecordingServer(ABC):
     """An HTTP server: `with TheServer() as server: ...`; clients use `server.url`.
 
-    `most_parallel` is the largest number of requests that were under way at once.
+    `under_way` is the number of requests that wait for their answer, `most_parallel` the largest that it was.
     """
 
     def __init__(self) -> None:
@@ -64,10 +73,9 @@ class RecordingServer(ABC):
         self._callback: Callable[[Request], None] | None = None
         self.requests: list[Request] = []
         self.most_parallel = 0
-        self._under_way = 0
+        self.under_way = 0
         self.callback_errors: list[BaseException] = []
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self._server.daemon_threads = True
+        self._server = _Server(("127.0.0.1", 0), self._handler())
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
 
     def __enter__(self) -> Self:
@@ -131,13 +139,13 @@ class RecordingServer(ABC):
 
     def _respond(self, request: Request) -> Answer:
         with self._lock:
-            self._under_way += 1
-            self.most_parallel = max(self.most_parallel, self._under_way)
+            self.under_way += 1
+            self.most_parallel = max(self.most_parallel, self.under_way)
         try:
             return self._recorded(request)
         finally:
             with self._lock:
-                self._under_way -= 1
+                self.under_way -= 1
 
     def _recorded(self, request: Request) -> Answer:
         request.operation = self.operation(request)

@@ -1,0 +1,242 @@
+# SPDX-FileCopyrightText: The opentalk.maintenance authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Killed at any point at which it has just talked to something, a job leaves nothing that the next run cannot complete.
+
+OPENTALK_TEST_CRASH_POINTS is the number of points for each job and schema, 0 for all of them; OPENTALK_TEST_SEED is the
+seed of the databases and of the choice of points.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.opentalk.maintenance.plugins.module_utils.deletion import index_advice
+from ansible_collections.opentalk.maintenance.plugins.module_utils.jobs import batched_job
+
+from support import cases, storage_sync
+from support.children import Child
+from support.cloud_server import CloudServer
+from support.folders import folder_effect, stock
+from support.snapshot import Snapshot, parsed
+from support.talks import Talks
+from support.tangle import SEED_VARIABLE, Tangle, first_seed
+from support.world import World
+
+NUMBER_VARIABLE = "OPENTALK_TEST_CRASH_POINTS"
+NUMBER = int(os.environ.get(NUMBER_VARIABLE, "20"))
+SEED = first_seed()
+JOBS = [*(job for job in cases.CASES if job != "invite_cleanup"), storage_sync.JOB]
+BATCHES = 3
+INDEXES = 2
+KINDS = ("events", "rooms", "users", "invites", "assets")
+
+
+@dataclass
+class Scene:
+    """An installation, what a job is to do to it, and the way back.
+
+    :ivar expected: the database afterwards
+    :ivar left: the bucket afterwards
+    """
+
+    world: World
+    cloud: CloudServer
+    tangle: Tangle
+    module: str
+    options: dict[str, Any]
+    objects: dict[str, int]
+    expected: Snapshot
+    left: dict[str, int]
+
+    def __post_init__(self) -> None:
+        self.before = self.world.rows()
+        stock(self.cloud, self.before)
+        self._folders = set(self.cloud.folders), dict(self.cloud.shares)
+        self._effect = folder_effect(self.cloud, self.before, self.expected)
+
+    def set(self) -> None:
+        """Bring everything back."""
+        self.tangle.write()
+        present = self.world.objects()
+        self.world.storage.upload(self.world.bucket, self.objects.items() - present.items())
+        self.cloud.folders, self.cloud.shares = set(self._folders[0]), dict(self._folders[1])
+        self.world.cloud = self.cloud
+        audit_log = Path(self.options["audit_log"])
+        audit_log.unlink(missing_ok=True)
+
+    def run(self) -> dict[str, Any]:
+        return self.world.run(self.module, **self.options)
+
+    def points(self) -> list[str]:
+        """The points that a run in a process of its own reaches when nothing disturbs it."""
+
+        def work() -> list[str]:
+            talks = self._listen()
+            result = self.run()
+            assert not result.get("failed"), result["msg"]
+            return talks.points
+
+        return Child(work).result()
+
+    def die_at(self, point: int) -> bool:
+        """Run in a process that is killed at this point, and wait until nobody works on what it began.
+
+        :returns: whether the run came to that point: threads may take different ways
+        """
+
+        def work() -> None:
+            self._listen(point)
+            self.run()
+
+        killed = Child(work).was_killed()
+        self.settle()
+        return killed
+
+    def settle(self) -> None:
+        sessions = "SELECT 1 FROM pg_stat_activity WHERE datname = %s AND starts_with(application_name, %s)"
+        end = time.monotonic() + 30
+        while self.world.query(sessions, (self.world.database, "opentalk.maintenance")) or any(
+            server.under_way for server in (self.world.proxy, self.cloud)
+        ):
+            assert time.monotonic() < end, "what the run began does not end"
+            time.sleep(0.005)
+
+    def check_nothing_orphaned(self) -> None:
+        """Whatever is gone from the database is gone elsewhere, and was announced in the audit log."""
+        now = self.world.rows()
+        gone = {kind: _ids(self.before, kind) - _ids(now, kind) for kind in KINDS}
+        assert not {f"assets/{asset}" for asset in gone["assets"]} & self.world.objects().keys()
+        for _event, _provider, path in folder_effect(self.cloud, self.before, now).deleted:
+            assert "/".join(filter(None, path.split("/"))) not in self.cloud.folders
+        announced = self._announced() if any(gone.values()) else {}
+        assert {kind: ids - announced[kind] for kind, ids in gone.items() if ids - announced.get(kind, set())} == {}
+
+    def check_done(self) -> None:
+        """Everything is as after an undisturbed run."""
+        assert self.world.rows() == self.expected
+        assert self.world.objects() == self.left
+        if self.module != storage_sync.JOB:
+            assert (self.cloud.folders, self.cloud.shares) == (self._effect.folders, self._effect.shares)
+        indexes = "SELECT relname FROM pg_class WHERE starts_with(relname, %s)"
+        assert self.world.query(indexes, (index_advice.PREFIX,)) == []
+
+    def _listen(self, point: int | None = None) -> Talks:
+        ports = {int(server.url.rsplit(":", 1)[1]): server for server in (self.world.proxy, self.cloud)}
+        names = {port: "storage" if server is self.world.proxy else "cloud" for port, server in ports.items()}
+        talks = Talks(names, point)
+        talks.listen()
+        return talks
+
+    def _announced(self) -> dict[str, set[str]]:
+        found = defaultdict(set)
+        for line in Path(self.options["audit_log"]).read_text().splitlines():
+            entry = json.loads(line)
+            if entry["event"] == "deleting":
+                found[entry["kind"]].add(entry["id"])
+        return found
+
+
+@pytest.fixture
+def open_scene(
+    open_world: Callable[..., World],
+    open_cloud: Callable[..., CloudServer],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Callable[[str, int], Scene]:
+    """Makes scenes in which there is enough to do for several batches and for temporary indexes."""
+    monkeypatch.setattr(index_advice, "_BUILD", 0)
+    monkeypatch.setattr(index_advice, "_BUILD_ANY", 0)
+    worthwhile = batched_job.worthwhile
+    monkeypatch.setattr(batched_job, "worthwhile", lambda *facts: worthwhile(*facts)[:INDEXES])
+
+    def make(job: str, version: int) -> Scene:
+        world, cloud = open_world(version), open_cloud()
+        for seed in range(SEED, SEED + 100):
+            tangle = Tangle(world.connection, seed, users=12, rooms=16)
+            world.freeze(tangle.now)
+            scene = (_sync if job == storage_sync.JOB else _deletion)(world, cloud, tangle, job)
+            if scene:
+                print(f"{SEED_VARIABLE}={SEED} {NUMBER_VARIABLE}={NUMBER}")
+                scene.options["audit_log"] = str(tmp_path / "audit.log")
+                return scene
+        raise AssertionError("no database has enough for the job to do")
+
+    return make
+
+
+def _deletion(world: World, cloud: CloudServer, tangle: Tangle, job: str) -> Scene | None:
+    before = world.rows()
+    case = cases.CASES[job](tangle.random, before, tangle.now)
+    roots = {"room_cleanup": "rooms", "user_cleanup": "users", "invite_cleanup": "invites"}.get(case.module, "events")
+    chosen = len(before[roots]) - len(case.expected[roots])
+    if chosen < BATCHES:
+        return None
+    objects = {f"assets/{asset['id']}": asset["size"] for asset in tangle.rows["assets"]}
+    objects |= dict(tangle.other_objects())
+    gone = {f"assets/{asset}" for asset in _ids(before, "assets") - _ids(case.expected, "assets")}
+    if not gone and roots != "invites":
+        return None
+    left = {key: size for key, size in objects.items() if key not in gone}
+    options = {**case.options, "batch_size": -(-chosen // BATCHES)}
+    return Scene(world, cloud, tangle, case.module, options, objects, case.expected, left)
+
+
+def _sync(world: World, cloud: CloudServer, tangle: Tangle, job: str) -> Scene | None:
+    made = storage_sync.disagree(tangle.random, world.rows())
+    orphans = made.effects.get("orphaned_objects")
+    if not (orphans and orphans["count"] and all(made.changed.values())) or made.options["orphan_min_age"]:
+        return None
+    return Scene(world, cloud, tangle, job, {**made.options, "batch_size": 2}, made.objects, made.rows, made.left)
+
+
+@pytest.mark.parametrize("version", [52, 67])
+@pytest.mark.parametrize("job", JOBS)
+def test_killed_at_any_point(
+    open_scene: Callable[[str, int], Scene], monkeypatch: pytest.MonkeyPatch, job: str, version: int
+) -> None:
+    # With as many sessions as the job may have, and with one.
+    monkeypatch.setattr(batched_job, "MANY_ROOTS", 1 if version == 67 else 10**9)
+    scene = open_scene(job, version)
+    scene.set()
+    points = scene.points()
+    scene.check_done()
+    chosen = _choose(points, random.Random(f"points of {SEED}"))
+    print(f"{len(chosen)} of {len(points)} points: {dict(Counter(points[point - 1] for point in chosen))}")
+    missed = 0
+    for point in chosen:
+        print(f"point {point}: {points[point - 1]}")
+        scene.set()
+        missed += not scene.die_at(point)
+        scene.check_nothing_orphaned()
+        result = scene.run()
+        assert not result.get("failed") and not result["skipped"], result.get("msg")
+        scene.settle()
+        scene.check_done()
+    assert missed <= len(chosen) // 10
+
+
+def _choose(points: list[str], choose: random.Random) -> Iterable[int]:
+    """Points of all kinds, and as evenly spread as may be."""
+    if not NUMBER or len(points) <= NUMBER:
+        return range(1, len(points) + 1)
+    places = defaultdict(list)
+    for place, point in enumerate(points, 1):
+        places[point].append(place)
+    chosen = {choose.choice(found) for found in places.values()}
+    rest = [place for place in range(1, len(points) + 1) if place not in chosen]
+    wanted = max(0, NUMBER - len(chosen))
+    chosen.update(rest[int((number + choose.random()) * len(rest) / wanted)] for number in range(wanted))
+    return sorted(chosen)
+
+
+def _ids(rows: Snapshot, table: str) -> set[str]:
+    return {row["id"] for row in parsed(rows)[table]}
