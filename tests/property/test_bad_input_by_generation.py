@@ -43,7 +43,7 @@ Open = Callable[..., World]
 
 @pytest.fixture(autouse=True)
 def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No pauses between attempts, one session for all clients."""
+    """No pauses between attempts."""
     monkeypatch.setattr(http_session, "BACKOFF", 0.001)
     monkeypatch.setattr(http_session, "ATTEMPTS", 2)
     monkeypatch.setattr(object_storage_client, "ATTEMPTS", 1)
