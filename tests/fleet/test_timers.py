@@ -124,7 +124,7 @@ def test_all_hosts_fire_at_once_one_does_the_work_and_when_it_dies_another_does(
             _assert_no_secrets(host, world, at_work=host is worker)
             assert (SKIPPED in host.journal(SERVICE)) == (host is not worker)
             if host is not worker:
-                values = metrics(host, JOB)
+                values = until(lambda host=host: metrics(host, JOB), "the metrics of a run", [host])
                 assert (values["run_skipped"], values["run_success"], values["run_exit_code"]) == (1, 1, 0)
                 assert values["success_timestamp_seconds"] == 0
         gate.open()

@@ -91,8 +91,12 @@ def properties(host: Host, name: str, *wanted: str) -> dict[str, str]:
 
 
 def metrics(host: Host, job: str) -> dict[str, float]:
-    """The job's metrics on the host, by their name without what all have in common; counts by `run_count <kind>`."""
-    text = _inside(host, f"{TEXTFILES}/opentalk_maintenance_{job}.prom").read_text()
+    """The job's metrics on the host, by their name without what all have in common; counts by `run_count <kind>`.
+
+    Empty until the end of a run has been written.
+    """
+    file = _inside(host, f"{TEXTFILES}/opentalk_maintenance_{job}.prom")
+    text = file.read_text() if file.exists() else ""
     found = {}
     pattern = r"^opentalk_maintenance_last_(\w+)\{job_type=\"" + job + r"\"(?:,kind=\"(\w+)\")?\} (\S+)$"
     for name, kind, value in re.findall(pattern, text, re.MULTILINE):

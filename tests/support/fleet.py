@@ -7,6 +7,7 @@ The hosts share this machine's network, so that they reach the tests' servers on
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shlex
@@ -24,10 +25,13 @@ from support import fleet_image
 from support.server_process import ServerProcess, free_port
 
 NAMES = ("alpha", "beta", "gamma")
-# A mount namespace of its own for each host: nothing stays mounted, however the tests end.
+_CONTROL_GROUPS = [Path("/sys/fs/cgroup", hierarchy) for hierarchy in ("", "systemd", "unified")]
+# A mount namespace of its own for each host: nothing stays mounted, however the tests end. A control group of its own,
+# because process 1 of each host takes the one that it is in for its own, and removes what it does not know there.
 _BOOT = (
-    "mkdir -p /run/systemd/nspawn && mount -t tmpfs tmpfs /run/systemd/nspawn && exec systemd-nspawn --quiet --boot"
-    ' --register=no --keep-unit --console=pipe --directory="$0" --machine="$1"'
+    "mkdir -p /run/systemd/nspawn && mount -t tmpfs tmpfs /run/systemd/nspawn &&"
+    ' for group in "$@"; do mkdir -p "$group" && echo $$ > "$group/cgroup.procs" || exit; done &&'
+    ' exec systemd-nspawn --quiet --boot --register=no --keep-unit --console=pipe --directory="$0"'
 )
 
 
@@ -38,6 +42,11 @@ class Host:
         self.name, self.root, self.port = name, root, free_port()
         self._keys = keys
         self._process: ServerProcess | None = None
+        self._groups = [
+            group / f"{root.parent.name}-{name}"
+            for group in _CONTROL_GROUPS
+            if os.access(group / "cgroup.procs", os.W_OK)
+        ]
 
     def prepare(self, image: Path) -> None:
         subprocess.run(["cp", "-a", "--reflink=auto", str(image), str(self.root)], check=True)
@@ -56,7 +65,7 @@ class Host:
             file.write(f"[127.0.0.1]:{self.port} {(self._keys / 'host.pub').read_text()}")
 
     def boot(self) -> None:
-        command = ["unshare", "--mount", "sh", "-c", _BOOT, str(self.root), self.name]
+        command = ["unshare", "--mount", "sh", "-c", _BOOT, str(self.root), *map(str, self._groups)]
         self._process = ServerProcess(f"Host {self.name}", command)
 
     def wait(self) -> None:
@@ -94,6 +103,10 @@ class Host:
     def stop(self) -> None:
         if self._process:
             self._process.stop()
+        for group in self._groups:
+            for folder, *_unused in os.walk(group, topdown=False):
+                with contextlib.suppress(OSError):  # what ends only now keeps an empty group
+                    os.rmdir(folder)
 
     def _leader(self) -> int:
         """Process 1 of the host: below the supervisor is systemd-nspawn, and below that the host."""
