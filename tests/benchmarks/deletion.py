@@ -60,7 +60,7 @@ class DeletionCase(Case):
 
     def measure(self) -> Figures:
         figures = Figures()
-        for _ in range(ROUNDS):
+        for _unused in range(ROUNDS):
             with self._copy(self.databases.plain) as name:
                 figures.row_by_row.append(self._row_by_row(name))
             with self._copy(self.databases.plain) as name:
@@ -144,7 +144,7 @@ class EventCleanup(DeletionCase):
     def measure_more(self, figures: Figures) -> None:
         previews, queries = [], []
         with self._copy(self.databases.plain) as name:
-            for _ in range(ROUNDS):
+            for _unused in range(ROUNDS):
                 preview = self.run(name, check_mode=True)
                 previews.append(preview.seconds)
                 figures.memory = max(figures.memory, preview.memory)

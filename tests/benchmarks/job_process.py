@@ -48,6 +48,7 @@ def run_job(module: str, options: dict[str, Any], *, check_mode: bool = False) -
         capture_output=True,
         text=True,
         timeout=3600,
+        check=False,
     )
     ended = time.monotonic()
     try:

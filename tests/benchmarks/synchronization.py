@@ -49,7 +49,7 @@ class SyncStorageFiles(Case):
                 client.head_object(Bucket=BUCKET, Key=key)
                 cursor.execute("SELECT size FROM assets WHERE id = %s", (key.rpartition("/")[2],))
 
-            for _ in range(ROUNDS):
+            for _unused in range(ROUNDS):
                 figures.row_by_row.append(row_by_row.extrapolate(keys[:: assets // HEADS], assets, look))
                 run = run_job("sync_storage_files", self.options(database, BUCKET))
                 assert not run.result["changed"] and run.result["plan"]["rows_updated"] == {}
@@ -132,8 +132,8 @@ class KeycloakAccountSync(Case):
             ids = realm.add({"username": f"user{n:07}", "enabled": n % 100 != 0} for n in range(users) if n % 100 != 1)
             accounts = [(account["id"], account["enabled"]) for account in realm.accounts()]
             assert len(ids) == len(accounts)
-            template = self._users([subject for subject, _ in accounts], users)
-            for _ in range(ROUNDS):
+            template = self._users([subject for subject, _unused in accounts], users)
+            for _unused in range(ROUNDS):
                 with self._copy(template) as (_name, connection):
                     sample = accounts[:: len(accounts) // 1000]
                     figures.row_by_row.append(

@@ -212,7 +212,7 @@ _ODD_PARTS = ("", "99", "-99", "T24", ":60", ".", "Z", "+99:99", "-00:00", "٣",
 
 def _moment(disorder: Disorder) -> str:
     parts = ["2026", "-01", "-31", "T12", ":00", ":59", ".5", "+01:00"]
-    for _ in range(disorder.choose.randint(1, 2)):
+    for _unused in range(disorder.choose.randint(1, 2)):
         place = disorder.choose.randrange(len(parts))
         parts[place] = disorder.choose.choice(
             ("", "99", "-99", "T24", ":60", ".", "Z", "+99:99", "-00:00", "٣", " ", "W5", "0000")

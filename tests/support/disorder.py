@@ -132,7 +132,7 @@ class Disorder:
 
     def text(self, data: bytes) -> bytes:
         """Bytes that are cut, doubled or replaced somewhere."""
-        place, end = sorted(self.choose.randint(0, len(data)) for _ in range(2))
+        place, end = sorted(self.choose.randint(0, len(data)) for _unused in range(2))
         kind = self.choose.randrange(4)
         if kind == 0:
             return data[:place]
@@ -165,7 +165,7 @@ class Disorder:
     def answer(self, answer: Answer) -> Answer:
         """The answer of a server, broken in one way or two."""
         status, headers, body = answer
-        for _ in range(self.choose.randint(1, 2)):
+        for _unused in range(self.choose.randint(1, 2)):
             kind = self.choose.random()
             if kind < 0.2:
                 status = self.choose.choice(STATUSES)

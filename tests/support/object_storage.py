@@ -123,7 +123,7 @@ class ObjectStorageServer:
     def remove(self, bucket: str, keys: Iterable[str]) -> None:
         """Delete objects of a bucket that keeps no versions."""
         for batch in _batches(((key, "") for key in keys), KEYS_PER_REQUEST):
-            self._client.delete_objects(Bucket=bucket, Delete={"Objects": [{"Key": key} for key, _ in batch]})
+            self._client.delete_objects(Bucket=bucket, Delete={"Objects": [{"Key": key} for key, _unused in batch]})
 
     def objects(self, bucket: str) -> dict[str, int]:
         """Every current object's key and size in bytes."""

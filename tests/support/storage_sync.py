@@ -56,7 +56,7 @@ def disagree(choose: random.Random, before: Snapshot) -> Disagreement:
         kind = choose.random()
         if kind < 0.7:
             objects[f"assets/{asset}"] = size if kind < 0.4 else choose.choice((0, 1, size + 1, 2 * size))
-    orphans = [str(uuid.UUID(int=choose.getrandbits(128))) for _ in range(choose.randint(0, 6))]
+    orphans = [str(uuid.UUID(int=choose.getrandbits(128))) for _unused in range(choose.randint(0, 6))]
     objects |= {f"assets/{orphan}": choose.randint(0, 99) for orphan in orphans}
     for pattern in choose.sample(_ALMOST, choose.randint(0, 3)):
         identifier = choose.choice([*assets, *orphans])
@@ -168,6 +168,6 @@ def _is_id(name: str) -> bool:
 
 def _listed(things: list[tuple[str, int]]) -> dict[str, Any]:
     return {
-        "count": len(things), "ids": [name for name, _ in things], "truncated": False,
-        "bytes": sum(size for _, size in things),
+        "count": len(things), "ids": [name for name, _unused in things], "truncated": False,
+        "bytes": sum(size for _unused, size in things),
     }  # fmt: skip
