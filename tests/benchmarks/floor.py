@@ -19,12 +19,6 @@ _OF_ROOMS = (
 )  # fmt: skip
 
 
-def selected_objects(cursor: Any) -> list[str]:
-    """The keys of the objects of the events that ended."""
-    cursor.execute(f"SELECT 'assets/' || a.asset_id FROM room_assets a WHERE a.room_id IN (SELECT e.room {_ENDED})")
-    return [row[0] for row in cursor.fetchall()]
-
-
 def delete_ended_events(cursor: Any) -> None:
     cursor.execute(
         f"CREATE TEMP TABLE gone_events ON COMMIT DROP AS SELECT e.id, e.room {_ENDED};"
@@ -62,7 +56,7 @@ def delete_disabled_users(cursor: Any) -> None:
 
 
 def plan_ended_events(cursor: Any) -> None:
-    """The selecting queries alone: the ids of what goes, and how many rows of every table."""
+    """The selecting queries alone: all ids of what goes, and how many rows of every table."""
     cursor.execute(
         f"CREATE TEMP TABLE gone_events ON COMMIT DROP AS SELECT e.id, e.room {_ENDED};"
         "CREATE TEMP TABLE gone_rooms ON COMMIT DROP AS SELECT room AS id FROM gone_events;"
@@ -70,13 +64,15 @@ def plan_ended_events(cursor: Any) -> None:
     )
     for table in _OF_EVENTS:
         cursor.execute(f"SELECT count(*) FROM {table} t JOIN gone_events e ON t.event_id = e.id")
-    for table, column in _OF_ROOMS:
+    for table, column in _OF_ROOMS[1:]:  # the invites are read
         cursor.execute(f"SELECT count(*) FROM {table} t JOIN gone_rooms r ON t.{column} = r.id")
-    cursor.execute(
-        "SELECT a.id, a.size FROM assets a JOIN room_assets l ON l.asset_id = a.id JOIN gone_rooms r ON r.id = l.room_id"
-    )
-    cursor.execute("SELECT id, room FROM gone_events ORDER BY id LIMIT 1000")
-    cursor.execute("SELECT i.id FROM invites i JOIN gone_rooms r ON i.room = r.id ORDER BY i.id LIMIT 1000")
+    for query in (
+        "SELECT id, room FROM gone_events ORDER BY id",
+        "SELECT i.id FROM invites i JOIN gone_rooms r ON i.room = r.id ORDER BY i.id",
+        "SELECT a.id, a.size FROM assets a JOIN room_assets l ON l.asset_id = a.id JOIN gone_rooms r ON r.id = l.room_id",
+    ):
+        cursor.execute(query)
+        cursor.fetchall()
 
 
 def _delete_events_and_rooms(cursor: Any) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ..systems.database import Database, sql
@@ -54,12 +54,17 @@ class Closure:
             return bool(self.sets[table])
         return any(self.sets[edge.source] for edge in self.graph.edges_to(table))
 
-    def counts(self) -> dict[str, int]:
-        """How many rows of each table go, permission rows included."""
-        found = {
-            table.label: self.sets[table].count if table in self.sets else self._count(table, self.condition(table))
-            for table in self.graph.tables
-        }
+    def counts(self, known: Mapping[str, int] | None = None) -> dict[str, int]:
+        """How many rows of each table go, permission rows included.
+
+        :param known: those of some tables, which need not be counted any more
+        """
+        found = {table.label: self.sets[table].count for table in self.sets}
+        for table in self.graph.tables:
+            if known and table.label in known:
+                found[table.label] = known[table.label]
+            elif table not in self.sets:
+                found[table.label] = self._count(table, self.condition(table))
         if self.graph.catalogue.has(policy.PERMISSIONS):
             found[policy.PERMISSIONS] = self._count(
                 self.graph.catalogue.table(policy.PERMISSIONS), permissions.condition(self)

@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
 
 from ..engine.plan import Effects, Listing, SizedListing
+from ..engine.plan_id import PlanIdentity
 from ..systems.shared_folders.base import SharedFolder
 from .closure import Closure
 from .keys import KeySet
@@ -37,13 +39,29 @@ class Description:
     :param limit: how many ids are listed of each kind
     :param roots: all roots of the plan, of which the closure may have a batch
     :param listed: what is listed already, so that it need not be read any more
+    :param identity: takes in all ids
+    :ivar counts: how many there are of each kind of which all were read
     """
 
-    def __init__(self, closure: Closure, limit: int, roots: KeySet, *, listed: Effects | None = None) -> None:
+    def __init__(
+        self,
+        closure: Closure,
+        limit: int,
+        roots: KeySet,
+        *,
+        listed: Effects | None = None,
+        identity: PlanIdentity | None = None,
+    ) -> None:
         self._limit = limit
-        self._ids = {
-            kind: list(closure.ids(kind, limit - len(listed[kind].listed) if listed else limit)) for kind in KINDS
-        }
+        self._ids: dict[str, list[str]] = {}
+        self.counts: dict[str, int] = {}
+        for kind in KINDS:
+            if identity:
+                ids = closure.ids(kind)
+                self._ids[kind] = first = list(itertools.islice(ids, limit))
+                self.counts[kind] = identity.add(kind, itertools.chain(first, ids))
+            else:
+                self._ids[kind] = list(closure.ids(kind, limit - len(listed[kind].listed) if listed else limit))
         self._bytes = closure.asset_bytes()
         of_users = closure.graph.root.label == "users"
         self._of_others = closure.events_not_created_by(roots) if of_users else KeySet(("id",))

@@ -35,15 +35,18 @@ class PlanIdentity:
         self._sum = 0
         self._listed: dict[bytes, str] = {}
 
-    def add(self, kind: str, ids: Iterable[str]) -> None:
-        """Take in things of one kind."""
+    def add(self, kind: str, ids: Iterable[str]) -> int:
+        """Take in things of one kind, and give their number."""
+        sha256, number, before = hashlib.sha256, int.from_bytes, self.count
         for identifier in ids:
-            digest = hashlib.sha256(f"{kind} {identifier}".encode()).digest()
+            thing = f"{kind} {identifier}"
+            digest = sha256(thing.encode()).digest()
             self.count += 1
             # A sum, as the order of the things is nothing to go by.
-            self._sum = (self._sum + int.from_bytes(digest, "big")) % 2**256
+            self._sum += number(digest, "big")
             if self.count <= MOST_LISTED + 1:
-                self._listed[digest[:_BYTES]] = f"{kind} {identifier}"
+                self._listed[digest[:_BYTES]] = thing
+        return self.count - before
 
     def id(self, now: datetime) -> str:
         """The plan's id.
@@ -82,7 +85,7 @@ class PlanIdentity:
         return next((name for digest, name in self._listed.items() if digest not in expected.listed), None)
 
     def _digest(self) -> str:
-        return hashlib.sha256(f"{self.count} {self._sum:x}".encode()).hexdigest()
+        return hashlib.sha256(f"{self.count} {self._sum % 2**256:x}".encode()).hexdigest()
 
 
 @dataclass(frozen=True)

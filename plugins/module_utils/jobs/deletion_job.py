@@ -10,7 +10,7 @@ from typing import ClassVar
 from ..deletion import shared_folders
 from ..deletion.apply import BatchDeletion, BatchOutcome
 from ..deletion.closure import Closure
-from ..deletion.effects import KINDS, Description, listings
+from ..deletion.effects import Description, listings
 from ..deletion.folder_deletion import FolderDeletion
 from ..deletion.graph import DeletionGraph
 from ..deletion.keys import KeySet
@@ -65,12 +65,12 @@ class DeletionJob(BatchedJob):
     def describe(self) -> Effects:
         closure = Closure(self.run.database, self._graph, self.roots)
         self._planned_folders = shared_folders.read(self.run.database, self.catalogue, closure.keys("events"))
-        if self.run.identity:
-            for kind in KINDS:
-                self.run.identity.add(kind, closure.ids(kind))
-        description = Description(closure, self.run.options["report_limit"], self.roots)
+        limit, identity = self.run.options["report_limit"], self.run.identity
+        description = Description(closure, limit, self.roots, identity=identity)
         return description.effects(
-            closure.counts(), closure.update_counts(), self._folders.deletable(self._planned_folders)
+            closure.counts(description.counts),
+            closure.update_counts(),
+            self._folders.deletable(self._planned_folders),
         )
 
     def plan(self) -> None:

@@ -27,7 +27,7 @@ except ImportError:
 GRACE = 3.0
 CONNECT_TIMEOUT = 10.0
 # Rows that a stream fetches at once.
-STREAM_ROWS = 2000
+STREAM_ROWS = 10_000
 # Milliseconds that a statement of a batch waits for a lock that somebody else holds.
 LOCK_TIMEOUT = 2000
 
