@@ -24,7 +24,7 @@ class Closure:
 
     :param database: inside a transaction
     :param graph: what follows from what
-    :param roots: the ids of the rows that were chosen
+    :param roots: the rows that were chosen; unless they are locked, they must be there
     :param lock: whether every row found is locked, so that nothing can be added to it any more
     :raises DatabaseError: a query failed
     """
@@ -35,7 +35,7 @@ class Closure:
         self._sql = Sql(graph.catalogue)
         self._lock = lock
         self.sets = {table: KeySet(columns) for table in graph.tables if (columns := graph.tracked_columns(table))}
-        self._grow(graph.root, self._sql.within(graph.root, ("id",), roots, ("id",)))
+        self._grow(roots)
 
     def keys(self, table_name: str) -> KeySet:
         """The keys of the rows of one of the controller's tables; none where the table takes no part."""
@@ -139,9 +139,10 @@ class Closure:
         reference = change.reference
         return self._among(reference.table, reference.columns, self.sets[reference.target], reference.target_columns)
 
-    def _grow(self, start: Table, condition: Any) -> None:
-        fresh = {start: self._find(start, condition)}
-        ways: dict[Table, list[Edge]] = {start: []}
+    def _grow(self, roots: KeySet) -> None:
+        root = self.graph.root
+        fresh = {root: self._start(roots)}
+        ways: dict[Table, list[Edge]] = {root: []}
         while fresh:
             found: dict[Table, KeySet] = {}
             followed: dict[Table, list[Edge]] = {}
@@ -151,9 +152,25 @@ class Closure:
                     for edge in self.graph.edges_to(table)
                     if fresh.get(edge.source) and not self.graph.leads_back(edge, ways[edge.source])
                 ]
-                if edges and (keys := self._find(table, any_of(self._edge_conditions(table, edges, fresh)))):
+                if edges and (keys := self._follow(table, edges, fresh)):
                     found[table], followed[table] = keys, edges
             fresh, ways = found, followed
+
+    def _start(self, roots: KeySet) -> KeySet:
+        root = self.graph.root
+        if self._lock or roots.columns != self.sets[root].columns:
+            return self._find(root, self._sql.within(root, ("id",), roots, ("id",)))
+        self.sets[root] = roots
+        return roots
+
+    def _follow(self, table: Table, edges: list[Edge], fresh: dict[Table, KeySet]) -> KeySet:
+        (edge, *others), known = edges, self.sets[table]
+        # What is carried by a foreign key is there, so the rows that carry it know the keys already.
+        if self._lock or others or known or not self.graph.carries(edge) or known.columns != ("id",):
+            return self._find(table, any_of(self._edge_conditions(table, edges, fresh)))
+        (column,) = edge.source_columns
+        self.sets[table] = found = KeySet.of_ids(fresh[edge.source].values(column))
+        return found
 
     def _find(self, table: Table, condition: Any) -> KeySet:
         """Add the rows that meet the condition, and give those that were not known before."""

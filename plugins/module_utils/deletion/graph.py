@@ -63,6 +63,10 @@ class DeletionGraph:
     def edges_to(self, table: Table) -> list[Edge]:
         return [edge for edge in self.edges if edge.target == table]
 
+    def carries(self, edge: Edge) -> bool:
+        """Whether an edge leads from rows to what they alone refer to."""
+        return edge in self._carrying
+
     def leads_back(self, edge: Edge, ways: list[Edge]) -> bool:
         """Whether an edge from rows that were found along these ways finds only the rows that one came from.
 

@@ -51,6 +51,10 @@ class KeySet:
             yield literal[start:end]
             start = end + 1
 
+    def values(self, column: str) -> list[str]:
+        """The UUIDs in that column, each once, sorted as PostgreSQL sorts them; NULL is none."""
+        return sorted(set(self.ids(column)) - {"NULL"})
+
 
 def without(keys: KeySet, ids: set[str]) -> list[str]:
     """The ids of the keys that are not among these."""

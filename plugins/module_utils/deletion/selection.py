@@ -17,11 +17,12 @@ class Select(Protocol):
     def __call__(self, database: Database, within: KeySet | None) -> KeySet: ...
 
 
-def select_ids(database: Database, query: Any) -> KeySet:
-    """The ids that a query gives, in its order.
+def select_keys(database: Database, columns: tuple[str, ...], query: Any) -> KeySet:
+    """The keys that a query gives, in its order.
 
-    :param query: a query with one column, ``id``
+    :param columns: the names of the query's columns
     """
+    arrays = (sql.SQL("array_agg({})::text").format(sql.Identifier(column)) for column in columns)
     return key_set(
-        ("id",), database.row(sql.SQL("SELECT count(*), array_agg(id)::text FROM ({}) chosen").format(query))
+        columns, database.row(sql.SQL("SELECT count(*), {} FROM ({}) chosen").format(sql.SQL(", ").join(arrays), query))
     )

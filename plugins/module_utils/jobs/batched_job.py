@@ -16,7 +16,7 @@ from ..deletion.apply import BatchOutcome
 from ..deletion.index_advice import ForeignKeyIndex, worthwhile
 from ..deletion.keys import KeySet, Sql
 from ..deletion.references import Catalogue
-from ..deletion.selection import select_ids
+from ..deletion.selection import select_keys
 from ..deletion.temporary_indexes import TemporaryIndexes
 from ..engine import options
 from ..engine.audit import AuditBatch
@@ -58,10 +58,15 @@ class BatchedJob(Job):
 
     @abstractmethod
     def select(self, database: Database, within: KeySet | None) -> KeySet:
-        """The ids of the rows to delete, in their order.
+        """The rows to delete, by ``columns``, in the order of their ids.
 
         :param within: where given, only these rows are asked about
         """
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns of the chosen rows that are worth reading with their ids."""
+        return ("id",)
 
     def read_schema(self) -> None:  # noqa: B027 - optional
         """Learn from the catalogue what the job needs before it plans.
@@ -94,10 +99,10 @@ class BatchedJob(Job):
         conditions = [condition]
         if within is not None:
             conditions.append(Sql(self.catalogue).within(table, ("id",), within, ("id",)))
-        query = sql.SQL("SELECT id FROM {} chosen_from WHERE {} ORDER BY id").format(
-            Sql.name(table), sql.SQL(" AND ").join(conditions)
+        query = sql.SQL("SELECT {} FROM {} chosen_from WHERE {} ORDER BY id").format(
+            sql.SQL(", ").join(map(sql.Identifier, self.columns)), Sql.name(table), sql.SQL(" AND ").join(conditions)
         )
-        return select_ids(database, query)
+        return select_keys(database, self.columns, query)
 
     def listings(self) -> dict[str, Listing]:
         return {

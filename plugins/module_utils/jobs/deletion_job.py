@@ -59,6 +59,10 @@ class DeletionJob(BatchedJob):
         # So that as many folders as may be are worked on at once, however slow their server is.
         self.smallest_batch = parallel
 
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return self._graph.tracked_columns(self._graph.root)
+
     def read_schema(self) -> None:
         self._graph = DeletionGraph(self.catalogue, self.catalogue.table(self.root), self.deciding)
 

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from ..deletion.keys import KeySet, Sql
-from ..deletion.selection import select_ids
+from ..deletion.selection import select_keys
 from ..engine.errors import MissingLibraryError
 from ..systems.database import Database, sql
 from . import cutoff, recurrence
@@ -35,12 +35,12 @@ class EventCleanup(DeletionJob):
             events = self.catalogue.table("events")
             series = Sql(self.catalogue).within(events, ("id",), finished, ("id",), alias="e")
             conditions = [sql.SQL("({} AND {} OR {})").format(*conditions, series)]
-        return select_ids(
-            database,
-            sql.SQL("SELECT e.id FROM {} WHERE {} ORDER BY e.id").format(
-                columns.source, sql.SQL(" AND ").join([*conditions, *self._within(within)])
-            ),
+        query = sql.SQL("SELECT {} FROM {} WHERE {} ORDER BY e.id").format(
+            sql.SQL(", ").join(sql.Identifier("e", column) for column in self.columns),
+            columns.source,
+            sql.SQL(" AND ").join([*conditions, *self._within(within)]),
         )
+        return select_keys(database, self.columns, query)
 
     def _cutoff(self) -> datetime:
         name = "days_since_last_occurrence"
