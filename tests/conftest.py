@@ -47,13 +47,11 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ.setdefault(SEED_VARIABLE, str(first_seed()))
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks at the marks
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Of tests that share what is slow to make, all go to one worker."""
-    for item in items:
-        shared = next((name for name in ("fleet", "keycloak") if name in getattr(item, "fixturenames", ())), None)
-        if shared or "property" not in item.path.parts:
-            item.add_marker(pytest.mark.xdist_group(shared or item.path.stem))
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Of tests that share what is slow to make, all go to one worker; pytest-xdist reads the marks after this."""
+    shared = next((name for name in ("fleet", "keycloak") if name in getattr(item, "fixturenames", ())), None)
+    if shared or "property" not in item.path.parts:
+        item.add_marker(pytest.mark.xdist_group(shared or item.path.stem))
 
 
 @pytest.hookimpl(optionalhook=True)
