@@ -54,6 +54,11 @@ def pytest_itemcollected(item: pytest.Item) -> None:
         item.add_marker(pytest.mark.xdist_group(shared or item.path.stem))
 
 
+def pytest_collection_finish(session: pytest.Session) -> None:
+    if session.items and getattr(session.config.option, "loadgroup", False):
+        assert any("@" in item.nodeid for item in session.items), "this pytest-xdist does not group tests"
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any) -> None:
     """Learn from the processes that ran tests what components took part."""
