@@ -18,7 +18,7 @@ class Builder:
     def __init__(self, connection: Any) -> None:
         self._connection = connection
         self._number = 0
-        self._columns = set(
+        self.columns = set(
             self._execute(
                 "SELECT table_name, column_name FROM information_schema.columns WHERE table_schema = 'public'"
             )
@@ -62,7 +62,7 @@ class Builder:
             "is_recurring": recurrence_pattern is not None,
         }  # fmt: skip
         inline = self._existing("events", dates) if ends_at else {}
-        if ("events", "is_time_independent") in self._columns:
+        if ("events", "is_time_independent") in self.columns:
             inline["is_time_independent"] = ends_at is None
         room = columns.pop("room", None) or self.room(created_by)
         event = self._insert(
@@ -72,9 +72,9 @@ class Builder:
                 "updated_by": created_by, "tenant_id": self._tenant, **inline, **columns,
             },
         )  # fmt: skip
-        if ends_at and ("event_dates", "event_id") in self._columns:
+        if ends_at and ("event_dates", "event_id") in self.columns:
             self._insert("event_dates", event_id=event, **self._existing("event_dates", dates))
-            if recurrence_pattern and ("event_recurrences", "event_id") in self._columns:
+            if recurrence_pattern and ("event_recurrences", "event_id") in self.columns:
                 self._insert("event_recurrences", event_id=event, recurrence_pattern=recurrence_pattern)
         return event
 
@@ -105,7 +105,7 @@ class Builder:
 
     def permission(self, subject: str, path: str) -> None:
         """A permission row, where the schema has them."""
-        if ("casbin_rule", "v0") in self._columns:
+        if ("casbin_rule", "v0") in self.columns:
             self._execute(
                 "INSERT INTO casbin_rule (ptype, v0, v1, v2, v3, v4, v5) VALUES ('p', %s, %s, 'get', '', '', '')",
                 (subject, path),
@@ -129,7 +129,7 @@ class Builder:
         :param record: what the provider knows of it, in the form of `provider_data`
         """
         record = record or {"type": "nextcloud", "write_share_id": "17", "read_share_id": "18"}
-        if ("event_shared_folders", "provider_data") in self._columns:
+        if ("event_shared_folders", "provider_data") in self.columns:
             shares = {"provider_data": json.dumps(record)}
         else:
             shares = {column: record[column] for column in ("write_share_id", "read_share_id")}
@@ -142,7 +142,7 @@ class Builder:
         )  # fmt: skip
 
     def _existing(self, table: str, values: dict[str, Any]) -> dict[str, Any]:
-        return {column: value for column, value in values.items() if (table, column) in self._columns}
+        return {column: value for column, value in values.items() if (table, column) in self.columns}
 
     def _insert(self, table: str, **values: Any) -> str:
         statement = sql.SQL("INSERT INTO {} ({}) VALUES ({})").format(

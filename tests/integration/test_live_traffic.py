@@ -1,0 +1,144 @@
+# SPDX-FileCopyrightText: The opentalk.maintenance authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Jobs on an installation that people work on: nothing goes that is not due in that moment, and nothing gets lost.
+
+The witness is a trigger that keeps every row that is deleted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+from ansible_collections.opentalk.maintenance.plugins.module_utils.jobs import batched_job
+
+from support import selection
+from support.live_traffic import Journal, live_traffic
+from support.oracle import survivors
+from support.snapshot import Snapshot, parsed
+from support.tangle import SEED_VARIABLE, first_seed
+from support.witness import Deletion, Witness
+from support.world import World
+
+SEED = first_seed()
+ROUNDS = 12
+DAYS = 30
+BY = "opentalk.maintenance "
+JOBS: dict[str, dict[str, Any]] = {
+    "event_cleanup": {"days_since_last_occurrence": DAYS},
+    "room_cleanup": {},
+    "adhoc_event_cleanup": {"seconds_since_creation": 0},
+    "user_cleanup": {"days_since_user_has_been_disabled": DAYS},
+    "invite_cleanup": {"delete_invites": True},
+}
+ROOTS = {"room_cleanup": "rooms", "user_cleanup": "users", "invite_cleanup": "invites"}
+
+
+@pytest.mark.parametrize("version", [52, 67])
+def test_nothing_goes_that_is_not_due(
+    open_world: Callable[..., World], monkeypatch: pytest.MonkeyPatch, version: int
+) -> None:
+    print(f"{SEED_VARIABLE}={SEED}")
+    # With two sessions, and with one.
+    monkeypatch.setattr(batched_job, "MANY_ROOTS", 1 if version == 67 else 10**9)
+    world = open_world(version)
+    world.fill(events=220, users=60, folders=False)
+    witness = Witness(world)
+    reported: set[str] = set()
+    with live_traffic(world, SEED) as end:
+        for _unused in range(ROUNDS):
+            for job, options in JOBS.items():
+                run = world.run(job, batch_size=2, report_limit=100_000, **options)
+                assert not run.get("failed"), run["msg"]
+                ids = run["done"].get("events", {"ids": []})["ids"]
+                assert not reported & set(ids), "reported twice"
+                reported.update(ids)
+        journal = end()
+    deletions = witness.dismiss()
+
+    assert journal.refused == []
+    assert min(journal.transactions.values()) > 0 and sum(journal.transactions.values()) > 500, journal.transactions
+    due = [_check_due(deletion) for deletion in deletions if deletion.by.startswith(BY)]
+    assert len(due) > 100 and {deletion.by.removeprefix(BY) for deletion in deletions} >= JOBS.keys()
+    gone = {row["id"] for deletion in deletions if deletion.by.startswith(BY) for row in deletion.rows["events"]}
+    assert gone == reported
+    _check_nothing_lost(world, journal, deletions)
+    _check_rest_is_completed(world)
+
+
+def _check_due(deletion: Deletion) -> None:
+    """What the job was there for was due by its own row in the moment in which it went."""
+    job, rows = deletion.by.removeprefix(BY), deletion.rows
+    old = deletion.at - timedelta(days=DAYS)
+    if job == "event_cleanup":
+        dates = {row.get("event_id", row.get("id")): row for row in rows["event_dates"] or rows["events"]}
+        for event in rows["events"]:
+            assert _moment(dates[event["id"]]["ends_at"]) <= old, event["id"]
+            assert not event.get("is_recurring")
+        assert not rows["event_recurrences"] or all(not row["recurrence_pattern"] for row in rows["event_recurrences"])
+        assert rows["events"] and not rows["users"]
+    elif job == "room_cleanup":
+        assert rows["rooms"] and not rows["events"] and not rows["users"]
+    elif job == "adhoc_event_cleanup":
+        assert rows["events"] and all(row["is_adhoc"] for row in rows["events"]) and not rows["users"]
+    elif job == "user_cleanup":
+        assert rows["users"] and all(_moment(row["disabled_since"]) <= old for row in rows["users"])
+    else:
+        assert job == "invite_cleanup" and set(rows) <= {"invites", *[table for table in rows if not rows[table]]}
+        for row in rows["invites"]:
+            assert not row["active"] or _moment(row["expiration"]) < deletion.at, row["id"]
+
+
+def _check_nothing_lost(world: World, journal: Journal, deletions: list[Deletion]) -> None:
+    """What people committed is there, unless it was deleted for a reason of its own."""
+    content = parsed(world.rows())
+    by_jobs = {
+        job: {
+            row["id"]
+            for one in deletions
+            if one.by == f"{BY}{job}"
+            for row in [*one.rows["events"], *one.rows["users"]]
+        }
+        for job in JOBS
+    }
+    events = {row["id"]: row for row in content["events"]}
+    for event, text in journal.descriptions.items():
+        if event in events:
+            assert events[event]["description"] == text
+        else:
+            assert any(event in gone for gone in by_jobs.values())
+    assert not journal.moved & by_jobs["event_cleanup"]
+    others = by_jobs["user_cleanup"] | by_jobs["adhoc_event_cleanup"]
+    assert journal.moved - others <= events.keys()
+    assert not journal.returned & by_jobs["user_cleanup"]
+    assert journal.returned <= {row["id"] for row in content["users"]}
+    assert set(world.objects()) == {f"assets/{row['id']}" for row in content["assets"]}
+    assert {row["id"] for row in content["assets"]} == {row["asset_id"] for row in content["room_assets"]}
+
+
+def _check_rest_is_completed(world: World) -> None:
+    """When it is quiet, each job does exactly what is left."""
+    for job, options in JOBS.items():
+        before = world.rows()
+        run = world.run(job, **options)
+        assert not run.get("failed"), run["msg"]
+        assert world.rows() == survivors(before, ROOTS.get(job, "events"), _chosen(job, before))
+    assert set(world.objects()) == {f"assets/{asset}" for asset in world.ids("assets")}
+
+
+def _chosen(job: str, before: Snapshot) -> set[str]:
+    now = datetime.now(timezone.utc)
+    choose: dict[str, Callable[[], set[str]]] = {
+        "event_cleanup": lambda: selection.ended_events(before, now, DAYS),
+        "room_cleanup": lambda: selection.lone_rooms(before),
+        "adhoc_event_cleanup": lambda: selection.old_adhoc_events(before, now, 0),
+        "user_cleanup": lambda: selection.disabled_users(before, now, DAYS),
+        "invite_cleanup": lambda: selection.ended_invites(before, now),
+    }
+    return choose[job]()
+
+
+def _moment(text: str) -> datetime:
+    return datetime.fromisoformat(text)
