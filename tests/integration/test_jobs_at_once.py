@@ -1,0 +1,125 @@
+# SPDX-FileCopyrightText: The opentalk.maintenance authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The same job on two hosts, and different jobs, at the same time on the same installation."""
+
+from __future__ import annotations
+
+import itertools
+import multiprocessing
+from collections import Counter
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from typing import Any
+
+import pytest
+from ansible_collections.opentalk.maintenance.plugins.module_utils.deletion import index_advice
+from ansible_collections.opentalk.maintenance.plugins.module_utils.jobs import batched_job
+
+from support import selection
+from support.children import Child
+from support.oracle import survivors
+from support.snapshot import Snapshot, deleted, parsed
+from support.tangle import SEED_VARIABLE, Tangle, first_seed
+from support.world import World
+
+SEED = first_seed()
+ROUNDS = 6
+OPTIONS: dict[str, dict[str, Any]] = {
+    "event_cleanup": {"days_since_last_occurrence": 1},
+    "adhoc_event_cleanup": {"seconds_since_creation": 3600},
+    "room_cleanup": {},
+    "user_cleanup": {"days_since_user_has_been_disabled": 1},
+    "invite_cleanup": {"delete_invites": True},
+    "sync_storage_files": {"missing_storage_file_handling": "delete_asset_entry", "orphaned_objects": "delete"},
+}
+PAIRS = list(itertools.combinations(OPTIONS, 2))
+KINDS = ("events", "rooms", "users", "invites", "assets")
+
+
+@pytest.fixture(autouse=True)
+def worth_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Temporary indexes and further sessions although the databases are small."""
+    monkeypatch.setattr(index_advice, "_BUILD", 0)
+    monkeypatch.setattr(index_advice, "_BUILD_ANY", 0)
+    monkeypatch.setattr(batched_job, "MANY_ROOTS", 1)
+
+
+def at_once(world: World, *jobs: str) -> list[dict[str, Any]]:
+    """The results of jobs that start in the same moment, each in a process of its own."""
+    barrier = multiprocessing.get_context("fork").Barrier(len(jobs))
+
+    def run(job: str) -> dict[str, Any]:
+        barrier.wait(30)
+        return world.run(job, batch_size=2, report_limit=1000, max_affected_percent=100, **OPTIONS[job])
+
+    children = [Child(lambda job=job: run(job)) for job in jobs]
+    return [child.result() for child in children]
+
+
+def expected(before: Snapshot, now: datetime, *jobs: str) -> Snapshot:
+    """The database after these jobs, in whatever order."""
+    choose: dict[str, tuple[str, Callable[[], set[str]]]] = {
+        "event_cleanup": ("events", lambda: selection.ended_events(before, now, 1)),
+        "adhoc_event_cleanup": ("events", lambda: selection.old_adhoc_events(before, now, 3600)),
+        "room_cleanup": ("rooms", lambda: selection.lone_rooms(before)),
+        "user_cleanup": ("users", lambda: selection.disabled_users(before, now, 1)),
+        "invite_cleanup": ("invites", lambda: selection.ended_invites(before, now)),
+    }
+    after = before
+    for job in jobs:
+        if job in choose:
+            table, chosen = choose[job]
+            after = survivors(after, table, chosen())
+    return after
+
+
+def check(world: World, before: Snapshot, after: Snapshot, results: list[dict[str, Any]]) -> None:
+    """All is done, every row is reported by the one run that deleted it, and nothing of the runs is left."""
+    for result in results:
+        assert not result.get("failed"), result["msg"]
+    assert world.rows() == after
+    assert set(world.objects()) == {f"assets/{asset}" for asset in world.ids("assets")}
+    rows: Counter[str] = Counter()
+    for result in results:
+        rows.update(result["done"]["rows_deleted"])
+    assert rows == deleted(before, after)
+    old, new = parsed(before), parsed(after)
+    for kind in KINDS:
+        reported = [id for result in results for id in result["done"].get(kind, {"ids": []})["ids"]]
+        gone = {row["id"] for row in old[kind]} - {row["id"] for row in new[kind]}
+        assert sorted(reported) == sorted(gone), kind
+    prefix = index_advice.PREFIX
+    assert world.query("SELECT relname FROM pg_class WHERE starts_with(relname, %s)", (prefix,)) == []
+
+
+def scenes(world: World, rounds: int, offset: int = 0) -> Iterator[tuple[Snapshot, datetime]]:
+    """A new tangled database for each round, with the moment that it is about."""
+    print(f"{SEED_VARIABLE}={SEED}")
+    for number in range(rounds):
+        tangle = Tangle(world.connection, SEED + offset + number, users=12, rooms=16)
+        world.freeze(tangle.now)
+        world.storage.empty_bucket(world.bucket)
+        world.upload()
+        yield world.rows(), tangle.now
+
+
+@pytest.mark.parametrize("version", [52, 67])
+@pytest.mark.parametrize("job", ["event_cleanup", "user_cleanup", "room_cleanup"])
+def test_same_job_on_two_hosts(open_world: Callable[..., World], job: str, version: int) -> None:
+    world = open_world(version)
+    skipped = 0
+    for before, now in scenes(world, ROUNDS):
+        results = at_once(world, job, job)
+        check(world, before, expected(before, now, job), results)
+        skipped += sum(result["skipped"] for result in results)
+        assert sum(result["changed"] for result in results) <= 1
+    assert skipped > 0
+
+
+@pytest.mark.parametrize("jobs", PAIRS, ids=" and ".join)
+def test_different_jobs(open_world: Callable[..., World], jobs: tuple[str, str]) -> None:
+    offset = PAIRS.index(jobs) * 100
+    for version in (52, 67):
+        world = open_world(version)
+        for before, now in scenes(world, ROUNDS // 2, offset + version):
+            check(world, before, expected(before, now, *jobs), at_once(world, *jobs))
