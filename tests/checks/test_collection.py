@@ -155,6 +155,16 @@ def test_playbooks_on_an_installed_collection(
     assert '"[INFO ] Job finished successfully"' in local
 
 
+def test_changelog_describes_the_release() -> None:
+    """The version of the archive is the newest of the changelog, which names every module, and that of the README."""
+    version = yaml.safe_load((ROOT / "galaxy.yml").read_text())["version"]
+    releases = yaml.safe_load((ROOT / "changelogs" / "changelog.yaml").read_text())["releases"]
+    assert version == max(releases, key=lambda release: [int(part) for part in release.split(".")])
+    assert sorted(module["name"] for release in releases.values() for module in release.get("modules", ())) == MODULES
+    assert f"## v{version}".replace(".", "\\.") in (ROOT / "CHANGELOG.md").read_text()
+    assert f"install opentalk-maintenance-{version}.tar.gz" in (ROOT / "README.md").read_text()
+
+
 def test_tree_names_nothing_outside_itself() -> None:
     listed = run_git("ls-files", "--cached", "--others", "--exclude-standard")
     for name in listed.splitlines():
