@@ -129,8 +129,7 @@ def play(job: str, title: str, options: list[str], config: Path, environment: di
     if job == "invite_cleanup":  # of this schema, nothing but the invites can be deleted
         arguments += ["-e", "invite_cleanup_delete_invites=true"]
     command = [str(Path(sys.executable).with_name("ansible-playbook")), *arguments]
-    shown = " ".join(arguments).replace(str(config), config.name)
-    print(f"\n=== {title}\n$ ansible-playbook {shown}\n", flush=True)
+    print(f"\n=== {title}\n$ ansible-playbook {' '.join(arguments)}\n", flush=True)
     # With -v Ansible prints the job's result, which is read here and not shown.
     played = subprocess.run(
         [*command, "-v"], env=environment, stdout=subprocess.PIPE, text=True, timeout=100, check=False
