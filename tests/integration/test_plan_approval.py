@@ -4,10 +4,8 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
-import sys
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -16,7 +14,7 @@ from typing import Any
 import pytest
 from ansible_collections.opentalk.maintenance.plugins.module_utils.engine import plan_id
 
-from support import terminal
+from support import ansible, terminal
 from support.builders import Builder
 from support.snapshot import added, counts, parsed, removed
 from support.world import World
@@ -130,14 +128,10 @@ def approval(collections_path: str, tmp_path: Path) -> Approval:
         settings = {
             f"OPENTALK_CTRL_MINIO__{name.upper()}": value for name, value in world.options["object_storage"].items()
         }
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")}
-        environment = {
-            **kept, **settings, "OPENTALK_CTRL_DATABASE__URL": world.options["database_url"],
-            "ANSIBLE_COLLECTIONS_PATH": collections_path, "ANSIBLE_NOCOLOR": "1", "LC_ALL": "C.UTF-8",
-        }  # fmt: skip
-        program = str(Path(sys.executable).parent / "ansible-playbook")
+        settings |= {"OPENTALK_CTRL_DATABASE__URL": world.options["database_url"], "ANSIBLE_NOCOLOR": "1"}
         playbook = "opentalk.maintenance.event_cleanup_with_approval"
-        return [program, playbook, "-i", "localhost,", "-c", "local"], environment
+        command = [ansible.program(), playbook, "-i", "localhost,", "-c", "local"]
+        return command, ansible.environment(collections_path, **settings)
 
     return make
 

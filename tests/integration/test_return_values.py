@@ -5,13 +5,13 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 import yaml
 
-from support.keycloak import KeycloakProxy, KeycloakServer, Realm
+from support.keycloak import KeycloakProxy, Realm
 from support.keycloak_world import KeycloakWorld
 from support.modules import PACKAGE, run_module
 from support.world import World
@@ -79,13 +79,6 @@ def test_deleting_jobs(open_world: Callable[..., World], module: str) -> None:
     assert set(documented) - set(own(hidden)) == {"duration", "plan_id"}
     wrong = world.run(module, timeout=0)
     assert wrong["failed"] and set(own(wrong)) == {"job_type", "log"}
-
-
-@pytest.fixture
-def realm(keycloak: KeycloakServer) -> Iterator[Realm]:
-    realm = Realm(keycloak)
-    yield realm
-    realm.drop()
 
 
 def test_keycloak_account_sync(open_world: Callable[..., World], realm: Realm, keycloak_proxy: KeycloakProxy) -> None:
