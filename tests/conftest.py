@@ -26,7 +26,7 @@ sys.path.insert(0, str(collection.link(Path(_COLLECTIONS.name))))
 from support.cloud_server import CloudServer  # noqa: E402
 from support.fleet import Fleet  # noqa: E402
 from support.fleet_image import FleetUnavailable  # noqa: E402
-from support.keycloak import KeycloakProxy, KeycloakServer, KeycloakUnavailable  # noqa: E402
+from support.keycloak import KeycloakProxy, KeycloakServer, KeycloakUnavailable, Realm  # noqa: E402
 from support.nextcloud import NextcloudServer  # noqa: E402
 from support.object_storage import ObjectStorageServer, S3ServerUnavailable  # noqa: E402
 from support.opencloud import OpenCloudServer  # noqa: E402
@@ -142,6 +142,14 @@ def keycloak() -> Iterator[KeycloakServer]:
     with server:
         COMPONENTS["keycloak"] = f"{server.description}, {'real' if server.kind == 'keycloak' else 'stand-in'}"
         yield server
+
+
+@pytest.fixture
+def realm(keycloak: KeycloakServer) -> Iterator[Realm]:
+    """An empty realm of the test's own."""
+    realm = Realm(keycloak)
+    yield realm
+    realm.drop()
 
 
 @pytest.fixture

@@ -26,6 +26,7 @@ attributes:
     details: The module never changes anything.
   idempotent:
     support: full
+    details: The module never changes anything.
 """
 
     DELETES = r"""
@@ -36,7 +37,7 @@ attributes:
       sent anything but reading requests.
   diff_mode:
     support: full
-    details: Ids, counts, and sizes are shown, but no names, titles, or addresses.
+    details: Counts, sizes, and the first 20 ids of each kind are shown, but no names, titles, or addresses.
   idempotent:
     support: full
     details: As time goes by, more becomes due for deletion.
@@ -50,7 +51,8 @@ attributes:
       sent anything but reading requests, and the one for an access token.
   diff_mode:
     support: full
-    details: Ids and counts are shown, but no names, titles, or addresses.
+    details: Counts and the first 20 ids of each kind are shown, but no names, titles, or addresses.
   idempotent:
     support: full
+    details: Accounts may change between two runs.
 """

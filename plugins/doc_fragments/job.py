@@ -10,7 +10,8 @@ class ModuleDocFragment:
 options:
   controller_config:
     description:
-      - The OpenTalk controller's settings file on the host.
+      - The OpenTalk controller's settings file on the host. Name it with its whole path, as a module does not run in the
+        directory in which C(ansible-playbook) was called.
       - Without it, the file is looked for where the controller itself does, which is C(controller.toml) and
         C(config.toml) in the working directory, then C(opentalk/controller.toml) in E(XDG_CONFIG_HOME), then
         C(/etc/opentalk/controller.toml).

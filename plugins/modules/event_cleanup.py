@@ -86,7 +86,7 @@ log:
   sample: ["[INFO ] Starting job execution", "[INFO ] Loading parameters"]
 duration:
   description: How long the job took, in seconds.
-  returned: unless O(hide_duration=true)
+  returned: unless the options or settings are wrong, or O(hide_duration=true)
   type: float
   sample: 0.412
 skipped:
@@ -123,15 +123,19 @@ shared_folders_left_behind:
     event_id:
       description: The id of the event that had the folder.
       type: str
+      sample: 3f8b6a1e-58a5-4d0c-8f6c-5f3f0f1b2c3d
     provider:
       description: Where the folder is, V(nextcloud) or V(opencloud).
       type: str
+      sample: nextcloud
     path:
       description: The path of the folder.
       type: str
+      sample: opentalk/meetings/3f8b6a1e-58a5-4d0c-8f6c-5f3f0f1b2c3d
     shares:
       description: The ids of its share links.
       type: dict
+      sample: {"write": "17", "read": "18"}
     reason:
       description: Why it could not be deleted.
       type: str
@@ -148,10 +152,10 @@ plan:
       type: dict
       sample: {"count": 1, "ids": ["3f8b6a1e-58a5-4d0c-8f6c-5f3f0f1b2c3d"], "truncated": false}
     events_of_other_users:
-      description: Those of the events that were created by users who are not deleted. Only user_cleanup has any.
+      description: Empty. M(opentalk.maintenance.user_cleanup) lists events here that other users created.
       type: dict
     users:
-      description: The users. Only user_cleanup has any.
+      description: Empty. M(opentalk.maintenance.user_cleanup) lists the users here.
       type: dict
     rooms:
       description: The rooms of these events.

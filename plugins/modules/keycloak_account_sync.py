@@ -101,7 +101,7 @@ log:
   sample: ["[INFO ] Starting job execution", "[INFO ] Loading parameters"]
 duration:
   description: How long the job took, in seconds.
-  returned: unless O(hide_duration=true)
+  returned: unless the options or settings are wrong, or O(hide_duration=true)
   type: float
   sample: 0.412
 skipped:

@@ -47,9 +47,39 @@ log:
   sample: ["[INFO ] Starting job execution", "[INFO ] Loading parameters"]
 duration:
   description: How long the job took, in seconds.
-  returned: unless O(hide_duration=true)
+  returned: unless the options or settings are wrong, or O(hide_duration=true)
   type: float
   sample: 0.412
+skipped:
+  description: Always false, as this job needs no lock. All jobs return it.
+  returned: unless the options or settings are wrong
+  type: bool
+failures:
+  description: Always empty. All jobs return it.
+  returned: unless the options or settings are wrong
+  type: list
+  elements: dict
+shared_folders_left_behind:
+  description: Always empty. All jobs return it.
+  returned: unless the options or settings are wrong
+  type: list
+  elements: dict
+plan:
+  description: Always without effects, as nothing is changed. All jobs return it.
+  returned: unless the options or settings are wrong
+  type: dict
+  contains: &effects
+    rows_deleted:
+      description: Always empty.
+      type: dict
+    rows_updated:
+      description: Always empty.
+      type: dict
+done:
+  description: The same as RV(plan).
+  returned: unless the options or settings are wrong
+  type: dict
+  contains: *effects
 """
 
 from ansible_collections.opentalk.maintenance.plugins.module_utils.engine import runner

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import importlib
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -18,23 +17,21 @@ import pytest
 import yaml
 from ansible_collections.opentalk.maintenance.plugins.module_utils.engine.report import SHOWN
 
+from support import ansible
 from support.collection import ROOT
 from support.snapshot import counts, removed
 from support.world import World
 
-BIN = Path(sys.executable).parent
 MODULES = sorted(path.stem for path in (ROOT / "plugins" / "modules").glob("*.py"))
 JOBS = [name for name in MODULES if name != "job_info"]
 
 
 def run(*command: str | Path, collections: Path | str, cwd: Path | None = None) -> str:
     """Standard output of one of Ansible's programs, which must succeed."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")}
-    environment |= {"ANSIBLE_COLLECTIONS_PATH": str(collections), "LC_ALL": "C.UTF-8", "COLUMNS": "120"}
     program, *arguments = map(str, command)
     played = subprocess.run(
-        [str(BIN / program), *arguments],
-        env=environment,
+        [ansible.program(program), *arguments],
+        env=ansible.environment(collections, COLUMNS="120"),
         cwd=cwd,
         capture_output=True,
         text=True,
@@ -155,6 +152,16 @@ def test_playbooks_on_an_installed_collection(
     assert '"[INFO ] Job finished successfully"' in local
 
 
+def test_changelog_describes_the_release() -> None:
+    """The version of the archive is the newest of the changelog, which names every module, and that of the README."""
+    version = yaml.safe_load((ROOT / "galaxy.yml").read_text())["version"]
+    releases = yaml.safe_load((ROOT / "changelogs" / "changelog.yaml").read_text())["releases"]
+    assert version == max(releases, key=lambda release: [int(part) for part in release.split(".")])
+    assert sorted(module["name"] for release in releases.values() for module in release.get("modules", ())) == MODULES
+    assert f"## v{version}".replace(".", "\\.") in (ROOT / "CHANGELOG.md").read_text()
+    assert f"install opentalk-maintenance-{version}.tar.gz" in (ROOT / "README.md").read_text()
+
+
 def test_tree_names_nothing_outside_itself() -> None:
     listed = run_git("ls-files", "--cached", "--others", "--exclude-standard")
     for name in listed.splitlines():
@@ -173,10 +180,9 @@ def test_demo() -> None:
     """The README's demo command succeeds and leaves nothing running."""
     scratch = Path(tempfile.mkdtemp(prefix="opentalk-test-demo-"))
     scratch.chmod(0o755)  # the demo's PostgreSQL runs as another user when this is root
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")}
     played = subprocess.run(
         [str(ROOT / "tests" / "demo")],
-        env={**environment, "TMPDIR": str(scratch)},
+        env=ansible.environment(TMPDIR=str(scratch)),
         capture_output=True,
         text=True,
         timeout=600,

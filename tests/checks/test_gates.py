@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from support import checkout, environments
+from support import ansible, checkout, environments
 from support.collection import ROOT
 
 
@@ -30,17 +30,10 @@ def tree(tmp_path: Path) -> Path:
 
 def run(tools: Path, tree: Path, *command: str, **variables: str) -> str:
     """What a tool prints, which must succeed."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")}
     played = subprocess.run(
         command,
         cwd=tree,
-        env={
-            **kept,
-            "PATH": f"{tools}{os.pathsep}{os.environ['PATH']}",
-            "ANSIBLE_COLLECTIONS_PATH": str(tree.parents[2]),
-            "LC_ALL": "C.UTF-8",
-            **variables,
-        },
+        env=ansible.environment(tree.parents[2], **{"PATH": f"{tools}{os.pathsep}{os.environ['PATH']}", **variables}),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from conftest import COMPONENTS
-from support import environments
+from support import ansible, environments
 from support.collection import ROOT
 
 # The ansible-core for each Python: from the oldest that the collection takes to the newest that there is.
@@ -42,10 +42,10 @@ def _check(version: str, python: Path) -> str:
     wanted = all_packages.replace("ansible-core>=2.17", f"ansible-core{ANSIBLE[version]}")
     assert wanted != all_packages
     programs = environments.environment(wanted, python)
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("ANSIBLE_", "PYTEST_"))}
     played = subprocess.run(
         [programs / "python", "-m", "pytest", "-p", "no:cacheprovider", "-q", *UNIT, PLAYBOOKS],
-        cwd=ROOT, env={**kept, "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}", "PYTHONDONTWRITEBYTECODE": "1"},
+        cwd=ROOT,
+        env=ansible.environment(PATH=f"{programs}{os.pathsep}{os.environ['PATH']}", PYTHONDONTWRITEBYTECODE="1"),
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=550, check=False,
     )  # fmt: skip
     assert played.returncode == 0, played.stdout

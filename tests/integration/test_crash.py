@@ -25,7 +25,8 @@ from ansible_collections.opentalk.maintenance.plugins.module_utils.jobs import b
 from support import cases, storage_sync
 from support.children import Child
 from support.cloud_server import CloudServer
-from support.folders import folder_effect, stock
+from support.folder_effect import folder_effect
+from support.shared_folders import stock
 from support.snapshot import Snapshot, parsed
 from support.talks import Talks
 from support.tangle import SEED_VARIABLE, Tangle, first_seed

@@ -21,7 +21,7 @@ from ansible_collections.opentalk.maintenance.plugins.module_utils.systems impor
 from support import storage_sync
 from support.cases import CASES
 from support.cloud_server import CloudServer
-from support.folders import folder_effect
+from support.folder_effect import folder_effect
 from support.keycloak import KeycloakProxy, KeycloakServer, Realm
 from support.keycloak_stand_in import KeycloakStandIn
 from support.keycloak_world import KeycloakWorld

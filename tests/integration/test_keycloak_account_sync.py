@@ -34,13 +34,6 @@ def shared_realm(keycloak: KeycloakServer) -> Iterator[Realm]:
 
 
 @pytest.fixture
-def realm(keycloak: KeycloakServer) -> Iterator[Realm]:
-    realm = Realm(keycloak)
-    yield realm
-    realm.drop()
-
-
-@pytest.fixture
 def shared(open_world: Callable[..., World], shared_realm: Realm, keycloak_proxy: KeycloakProxy) -> KeycloakWorld:
     """Users for all accounts of the shared realm, and two without; four of them are to be disabled, one enabled."""
     made = KeycloakWorld(open_world(67), shared_realm, keycloak_proxy)

@@ -4,20 +4,23 @@
 
 from __future__ import annotations
 
-import os
+import re
 import subprocess
-import sys
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from ansible_collections.opentalk.maintenance.plugins.module_utils.engine import plan_id
 
+from support import ansible, terminal
 from support.builders import Builder
+from support.snapshot import added, counts, parsed, removed
 from support.world import World
 
 Open = Callable[..., World]
+Approval = Callable[[World], tuple[list[str], dict[str, str]]]
 
 
 @pytest.mark.parametrize("module", ["event_cleanup", "user_cleanup", "room_cleanup", "adhoc_event_cleanup"])
@@ -117,24 +120,71 @@ def test_invites_and_storage(open_world: Open) -> None:
     assert world.ids("assets") == {kept} and world.ids("invites") == set() and lost
 
 
+@pytest.fixture
+def approval(collections_path: str, tmp_path: Path) -> Approval:
+    """The command and the environment of the playbook that asks."""
+
+    def make(world: World) -> tuple[list[str], dict[str, str]]:
+        settings = {
+            f"OPENTALK_CTRL_MINIO__{name.upper()}": value for name, value in world.options["object_storage"].items()
+        }
+        settings |= {"OPENTALK_CTRL_DATABASE__URL": world.options["database_url"], "ANSIBLE_NOCOLOR": "1"}
+        playbook = "opentalk.maintenance.event_cleanup_with_approval"
+        command = [ansible.program(), playbook, "-i", "localhost,", "-c", "local"]
+        return command, ansible.environment(collections_path, **settings)
+
+    return make
+
+
 def test_playbook_that_asks_deletes_nothing_without_an_answer(
-    open_world: Open, collections_path: str, tmp_path: Path
+    open_world: Open, approval: Approval, tmp_path: Path
 ) -> None:
     world = open_world()
     world.fill()
     before = world.rows()
-    settings = {
-        f"OPENTALK_CTRL_MINIO__{name.upper()}": value for name, value in world.options["object_storage"].items()
-    }
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")}
-    environment = {
-        **kept, **settings, "OPENTALK_CTRL_DATABASE__URL": world.options["database_url"],
-        "ANSIBLE_COLLECTIONS_PATH": collections_path, "LC_ALL": "C.UTF-8",
-    }  # fmt: skip
-    program = Path(sys.executable).parent / "ansible-playbook"
-    command = [program, "opentalk.maintenance.event_cleanup_with_approval", "-i", "localhost,", "-c", "local"]
+    command, environment = approval(world)
     played = subprocess.run(
         command, env=environment, cwd=tmp_path, stdin=subprocess.DEVNULL, capture_output=True, timeout=90, check=False
     )  # fmt: skip
     assert played.returncode != 0 and b"the answer was not yes" in played.stdout, played.stdout
     assert world.rows() == before
+
+
+@pytest.mark.parametrize("text", ["no", "yes"])
+def test_playbook_that_asks_deletes_what_it_has_shown_and_only_after_a_yes(
+    open_world: Open, approval: Approval, tmp_path: Path, text: str
+) -> None:
+    world = open_world()
+    world.fill(events=44, users=10)
+    ((now,),) = world.query("SELECT now()")
+    world.freeze(now)
+    build = Builder(world.connection)
+    # Due by the clock at which the answer is given, but not by that of the preview.
+    ends_at = now - timedelta(days=29, hours=12)
+    soon = build.event(build.user(), starts_at=ends_at - timedelta(hours=1), ends_at=ends_at)
+    before, objects = world.rows(), world.objects()
+    command, environment = approval(world)
+    code, printed = terminal.answer(
+        command, text, prompt="Type yes", until="TASK [Stop unless", environment=environment, cwd=tmp_path,
+        at_prompt=lambda: world.freeze(now + timedelta(days=1)),
+    )  # fmt: skip
+    gone = removed(before, world.rows())
+    if text == "no":
+        assert code != 0 and "the answer was not yes" in printed, printed
+        assert (gone, added(before, world.rows()), world.objects()) == ({}, {}, objects)
+        return
+    assert code == 0, printed
+    shown = printed[: printed.index("Type yes")]
+    assert counts(gone) == {
+        table: int(number) for table, number in re.findall(r"^-  (\w+): (\d+)$", shown, re.MULTILINE)
+    }
+    listed = {
+        kind: set(re.findall(r"^-    - (\S{36})$", part, re.MULTILINE))
+        for kind, part in re.findall(r"^--- before: (\w+)\n(.*?)\n\n", shown, re.MULTILINE | re.DOTALL)
+    }
+    for kind in ("events", "rooms", "assets"):
+        assert {row["id"] for row in parsed(gone)[kind]} == listed[kind] != set(), kind
+    assert {key.removeprefix("assets/") for key in objects.keys() - world.objects().keys()} == listed["assets"]
+    assert soon in world.ids("events") and added(before, world.rows()) == {}
+    # By its own clock the run would have deleted that one, too.
+    assert world.run("event_cleanup", check_mode=True)["plan"]["events"]["ids"] == [soon]

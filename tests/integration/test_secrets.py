@@ -8,7 +8,6 @@ Journal and units of systemd are looked at by the tests of the fleet.
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import threading
@@ -21,6 +20,7 @@ import pytest
 import yaml
 from psycopg2 import Error, sql
 
+from support import ansible
 from support.certificates import STRANGER, Certificates
 from support.keycloak import KeycloakProxy, KeycloakServer, Realm
 from support.keycloak_stand_in import KeycloakStandIn
@@ -176,16 +176,14 @@ def play(planted: Planted, collections: str, playbook: list[dict[str, Any]], *op
     path, log = planted.folder / "playbook.yml", planted.folder / "ansible.log"
     path.write_text(yaml.safe_dump(playbook))
     log.write_text("")
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")}
     with Watch() as watch:
-        environment |= {
-            "ANSIBLE_COLLECTIONS_PATH": collections, "ANSIBLE_HOME": str(planted.folder / "ansible"),
-            "ANSIBLE_LOG_PATH": str(log), "ANSIBLE_PYTHON_INTERPRETER": sys.executable, "LC_ALL": "C.UTF-8",
+        environment = ansible.environment(collections, **{
+            "ANSIBLE_HOME": str(planted.folder / "ansible"), "ANSIBLE_LOG_PATH": str(log),
+            "ANSIBLE_PYTHON_INTERPRETER": sys.executable,
             "ANSIBLE_CALLBACKS_ENABLED": "opentalk.maintenance.job_log", watch.name: "1",
-        }  # fmt: skip
-        program = Path(sys.executable).parent / "ansible-playbook"
+        })  # fmt: skip
         ended = subprocess.run(
-            [str(program), "-i", "localhost,", "-c", "local", str(path), "-vvv", "--diff", *options],
+            [ansible.program(), "-i", "localhost,", "-c", "local", str(path), "-vvv", "--diff", *options],
             env=environment, cwd=planted.folder, stdin=subprocess.DEVNULL, capture_output=True, text=True,
             timeout=90, check=False,
         )  # fmt: skip

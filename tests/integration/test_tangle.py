@@ -12,9 +12,9 @@ import pytest
 from support.cases import BATCH_SIZES, CASES, case
 from support.cloud_server import CloudServer
 from support.effect import check_effect
-from support.folders import stock
 from support.oracle import survivors
 from support.schemas import SCHEMAS
+from support.shared_folders import stock
 from support.tangle import SEED_VARIABLE, UNTOUCHED, Tangle, first_seed
 from support.world import World
 

@@ -19,8 +19,8 @@ from support import storage_sync
 from support.cases import CASES, case
 from support.cloud_server import CloudServer
 from support.effect import check_effect
-from support.folders import stock
 from support.schemas import SCHEMAS
+from support.shared_folders import stock
 from support.tangle import SEED_VARIABLE, UNTOUCHED, Tangle, first_seed
 from support.world import World
 

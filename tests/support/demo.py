@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import re
 import subprocess
 import sys
@@ -15,7 +14,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from support import collection, installation, shared_folders
+from support import ansible, collection, installation, shared_folders
 from support.nextcloud import NextcloudServer
 from support.object_storage import ObjectStorageServer
 from support.postgresql import PostgreSQLServer
@@ -105,21 +104,14 @@ def write_settings(path: Path, url: str, storage: ObjectStorageServer, cloud: Ne
 
 
 def ansible_environment(scratch: Path) -> dict[str, str]:
-    inherited = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(("ANSIBLE_", "OPENTALK_CTRL_", "PYTHONPATH"))
-    }
     (scratch / "ansible.cfg").touch()
-    return {
-        **inherited,
-        "ANSIBLE_COLLECTIONS_PATH": str(collection.link(scratch / "collections")),
-        "ANSIBLE_HOME": str(scratch / "ansible"),
-        "ANSIBLE_LOCAL_TEMP": str(scratch / "ansible" / "tmp"),
-        "ANSIBLE_CONFIG": str(scratch / "ansible.cfg"),
-        "ANSIBLE_NOCOLOR": "1",
-        "LC_ALL": "C.UTF-8",
-    }
+    return ansible.environment(
+        collection.link(scratch / "collections"),
+        ANSIBLE_HOME=str(scratch / "ansible"),
+        ANSIBLE_LOCAL_TEMP=str(scratch / "ansible" / "tmp"),
+        ANSIBLE_CONFIG=str(scratch / "ansible.cfg"),
+        ANSIBLE_NOCOLOR="1",
+    )
 
 
 def play(job: str, title: str, options: list[str], config: Path, environment: dict[str, str]) -> dict[str, Any]:
@@ -128,9 +120,8 @@ def play(job: str, title: str, options: list[str], config: Path, environment: di
     arguments += ["-e", f"opentalk_maintenance_controller_config={config}"]
     if job == "invite_cleanup":  # of this schema, nothing but the invites can be deleted
         arguments += ["-e", "invite_cleanup_delete_invites=true"]
-    command = [str(Path(sys.executable).with_name("ansible-playbook")), *arguments]
-    shown = " ".join(arguments).replace(str(config), config.name)
-    print(f"\n=== {title}\n$ ansible-playbook {shown}\n", flush=True)
+    command = [ansible.program(), *arguments]
+    print(f"\n=== {title}\n$ ansible-playbook {' '.join(arguments)}\n", flush=True)
     # With -v Ansible prints the job's result, which is read here and not shown.
     played = subprocess.run(
         [*command, "-v"], env=environment, stdout=subprocess.PIPE, text=True, timeout=100, check=False

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from support.folders import folder_effect
+from support.folder_effect import folder_effect
 from support.snapshot import Snapshot, counts, parsed, removed
 from support.world import World
 

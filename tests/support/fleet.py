@@ -14,14 +14,13 @@ import shlex
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 import uuid
 from pathlib import Path
 from typing import Any
 
-from support import fleet_image
+from support import ansible, fleet_image
 from support.server_process import ServerProcess, free_port
 
 NAMES = ("alpha", "beta", "gamma")
@@ -170,18 +169,15 @@ class Fleet:
         common = {"ansible_user": "root", "ansible_python_interpreter": "/usr/bin/python3", **variables}
         inventory = self.folder / "inventory.json"
         inventory.write_text(json.dumps({"opentalk_controllers": {"hosts": hosts, "vars": common}}))
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")}
-        environment |= {
-            "ANSIBLE_CONFIG": str(self.folder / "ansible.cfg"),
-            "ANSIBLE_HOME": str(self.folder / "ansible"),
-            "ANSIBLE_COLLECTIONS_PATH": self._collections_path,
-            "ANSIBLE_SSH_ARGS": ssh_options(self.folder),
-            "ANSIBLE_PIPELINING": "true",
-            "LC_ALL": "C.UTF-8",
-        }
-        program = Path(sys.executable).parent / "ansible-playbook"
+        environment = ansible.environment(
+            self._collections_path,
+            ANSIBLE_CONFIG=str(self.folder / "ansible.cfg"),
+            ANSIBLE_HOME=str(self.folder / "ansible"),
+            ANSIBLE_SSH_ARGS=ssh_options(self.folder),
+            ANSIBLE_PIPELINING="true",
+        )
         return subprocess.run(
-            [str(program), "-i", str(inventory), playbook, *options],
+            [ansible.program(), "-i", str(inventory), playbook, *options],
             env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=400, cwd=self.folder, check=False,
         )  # fmt: skip
 

@@ -10,6 +10,7 @@ from typing import Any
 from psycopg2.extras import execute_values
 
 from support.cloud_server import CloudServer
+from support.snapshot import Snapshot, parsed
 
 
 def make(connection: Any, cloud: CloudServer) -> None:
@@ -29,3 +30,34 @@ def make(connection: Any, cloud: CloudServer) -> None:
             rows = [(event, record["write_share_id"], record["read_share_id"]) for event, record in records.items()]
         statement = f"UPDATE event_shared_folders f SET {columns} FROM (VALUES %s) v {values}"
         execute_values(cursor, f"{statement} WHERE f.event_id = v.event_id::uuid", rows)
+
+
+def stock(cloud: CloudServer, before: Snapshot) -> None:
+    """Give the server the folders and share links that the database records for it, and others beside them.
+
+    Every fifth is already gone, and of every other fifth only the folder.
+    """
+    cloud.folders.clear()
+    cloud.shares.clear()
+    for path in (cloud.directory, f"{cloud.directory}x/a", "private"):
+        cloud.make_folder(path)
+    for number, row in enumerate(parsed(before)["event_shared_folders"]):
+        path = "/".join(segments(row["path"]))
+        if not path or ".." in path or number % 5 == 4:
+            continue
+        for suffix in ("", "/inner", "x") if number % 5 != 3 else ():
+            cloud.make_folder(path + suffix)
+        cloud.shares.update(dict.fromkeys(record(row)[1], path))
+
+
+def segments(path: str) -> list[str]:
+    """The names of which a path is made."""
+    return [segment for segment in path.split("/") if segment]
+
+
+def record(row: dict[str, Any]) -> tuple[str, list[str]]:
+    """The provider's name and the ids of the share links, in either generation of columns."""
+    data = row.get("provider_data") or {"type": "nextcloud", **row}
+    if data["type"] == "nextcloud":
+        return "nextcloud", [data["write_share_id"], data["read_share_id"]]
+    return "opencloud", []

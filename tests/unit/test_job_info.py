@@ -14,6 +14,7 @@ from ansible_collections.opentalk.maintenance.plugins.module_utils.jobs.event_cl
 from ansible_collections.opentalk.maintenance.plugins.module_utils.jobs.self_check import SelfCheck
 
 from support.modules import run_module
+from support.upstream import SELF_CHECK
 
 DEFAULTS: dict[str, dict[str, Any]] = {
     "self_check": {},
@@ -25,20 +26,6 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "room_cleanup": {"fail_on_shared_folder_deletion_error": False},
     "keycloak_account_sync": {"keycloak_api_page_size": 100, "dump_failed_responses": False},
 }
-
-SELF_CHECK = """\
-[INFO ] Starting job execution
-[INFO ] Loading parameters
-[INFO ] Executing self-check job
-[INFO ]
-[TRACE] Test output in TRACE level
-[DEBUG] Test output in DEBUG level
-[INFO ] Test output in INFO level
-[WARN ] Test output in WARN level
-[ERROR] Test output in ERROR level
-[INFO ]
-[INFO ] Job finished successfully
-"""
 
 
 @pytest.fixture(autouse=True)

@@ -18,17 +18,18 @@ import yaml
 from ansible_collections.opentalk.maintenance.plugins.module_utils.engine import options, parameters
 from ansible_collections.opentalk.maintenance.plugins.plugin_utils import run_metrics, timer_variables
 
+from support import ansible
 from support.collection import ROOT
+from support.upstream import SELF_CHECK
 
 ROLE = ROOT / "roles" / "timers"
 DAILY = {"on_calendar": "daily"}
 
 
-def ansible(playbook: str, *arguments: str, collections: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")}
+def play(playbook: str, *arguments: str, collections: str, **variables: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [str(Path(sys.executable).parent / "ansible-playbook"), f"opentalk.maintenance.{playbook}", *arguments],
-        env={**environment, "ANSIBLE_COLLECTIONS_PATH": collections, "LC_ALL": "C.UTF-8", **variables},
+        [ansible.program(), f"opentalk.maintenance.{playbook}", *arguments],
+        env=ansible.environment(collections, **variables),
         stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=90, cwd=ROOT.anchor, check=False,
     )  # fmt: skip
 
@@ -146,37 +147,24 @@ def test_no_host_is_touched_while_one_has_wrong_variables(
     inventory = tmp_path / "hosts.json"
     shared = {"ansible_host": "127.0.0.1", "ansible_port": 1, "timers_jobs": {"self_check": DAILY}}
     inventory.write_text(json.dumps({"opentalk_controllers": {"hosts": hosts, "vars": shared}}))
-    played = ansible("provision_timers", "-i", str(inventory), collections=collections_path)
+    played = play("provision_timers", "-i", str(inventory), collections=collections_path)
     assert played.returncode == 2
     assert problem in played.stdout and "fatal: [wrong]" in played.stdout
     assert "UNREACHABLE" not in played.stdout and "planted" not in played.stdout + played.stderr
     inventory.write_text(json.dumps({"opentalk_controllers": {"hosts": {"right": {}}, "vars": shared}}))
-    assert "UNREACHABLE" in ansible("provision_timers", "-i", str(inventory), collections=collections_path).stdout
+    assert "UNREACHABLE" in play("provision_timers", "-i", str(inventory), collections=collections_path).stdout
 
 
-SELF_CHECK = """\
-[INFO ] Starting job execution
-[INFO ] Loading parameters
-[INFO ] Executing self-check job
-[INFO ]
-[TRACE] Test output in TRACE level
-[DEBUG] Test output in DEBUG level
-[INFO ] Test output in INFO level
-[WARN ] Test output in WARN level
-[ERROR] Test output in ERROR level
-[INFO ]
-[INFO ] Job finished successfully
-self_check: finished, nothing was to be done
-"""
+PRINTED = SELF_CHECK + "self_check: finished, nothing was to be done\n"
 LOCAL = ("-i", "localhost,", "-c", "local", "-e", "opentalk_maintenance_hide_duration=true")
 LOG = {"ANSIBLE_STDOUT_CALLBACK": "opentalk.maintenance.job_log"}
 
 
 def test_only_the_log_and_a_summary_are_printed(collections_path: str, tmp_path: Path) -> None:
-    played = ansible("self_check", *LOCAL, collections=collections_path, **LOG)
-    assert (played.stdout, played.returncode) == (SELF_CHECK, 0)
+    played = play("self_check", *LOCAL, collections=collections_path, **LOG)
+    assert (played.stdout, played.returncode) == (PRINTED, 0)
     outcome = tmp_path / "outcome"
-    failed = ansible(
+    failed = play(
         "event_cleanup", *LOCAL, "-e", "opentalk_maintenance_controller_config=/nowhere/controller.toml",
         collections=collections_path, **LOG, OPENTALK_MAINTENANCE_RESULT_FILE=str(outcome),
     )  # fmt: skip
@@ -194,13 +182,12 @@ def test_journal_is_told_severities(collections_path: str, tmp_path: Path) -> No
     path = tmp_path / "journal"
     with path.open("w") as file:
         status = os.fstat(file.fileno())
-        environment = {**os.environ, **LOG, "ANSIBLE_COLLECTIONS_PATH": collections_path, "LC_ALL": "C.UTF-8"}
-        environment["JOURNAL_STREAM"] = f"{status.st_dev}:{status.st_ino}"
-        program = Path(sys.executable).parent / "ansible-playbook"
-        command = [str(program), "opentalk.maintenance.self_check", *LOCAL]
+        journal = f"{status.st_dev}:{status.st_ino}"
+        environment = ansible.environment(collections_path, **LOG, JOURNAL_STREAM=journal)
+        command = [ansible.program(), "opentalk.maintenance.self_check", *LOCAL]
         subprocess.run(command, env=environment, stdout=file, check=True, timeout=90, cwd=tmp_path)
     severities = {"INFO": 6, "TRACE": 7, "DEBUG": 7, "WARN": 4, "ERROR": 3, "self_check: finished": 6}
-    for line, shown in zip(SELF_CHECK.splitlines(), path.read_text().splitlines(), strict=True):
+    for line, shown in zip(PRINTED.splitlines(), path.read_text().splitlines(), strict=True):
         (severity,) = (number for text, number in severities.items() if line.lstrip("[").startswith(text))
         assert shown == f"<{severity}>{line}"
 

@@ -1,0 +1,100 @@
+# SPDX-FileCopyrightText: The opentalk.maintenance authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What modules return is what their documentation says: in check mode, in a run, and when they fail."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import yaml
+
+from support.keycloak import KeycloakProxy, Realm
+from support.keycloak_world import KeycloakWorld
+from support.modules import PACKAGE, run_module
+from support.world import World
+
+# What Ansible itself documents.
+COMMON = {"changed", "msg", "failed", "warnings", "diff", "invocation", "exception", "deprecations"}
+TYPES = {"str": str, "int": int, "float": (int, float), "bool": bool, "list": list, "dict": dict}
+JOBS: dict[str, dict[str, Any]] = {
+    "event_cleanup": {},
+    "user_cleanup": {"days_since_user_has_been_disabled": 0},
+    "adhoc_event_cleanup": {},
+    "room_cleanup": {},
+    "invite_cleanup": {"delete_invites": True},
+    "sync_storage_files": {
+        "missing_storage_file_handling": "delete_asset_entry",
+        "orphaned_objects": "delete",
+        "orphan_min_age": 0,
+    },
+}
+
+
+def documentation(module: str) -> dict[str, Any]:
+    documented: dict[str, Any] = yaml.safe_load(importlib.import_module(f"{PACKAGE}.{module}").RETURN)
+    return documented
+
+
+def assert_documented(values: dict[str, Any], documented: dict[str, Any]) -> None:
+    """Names, types, and the form of lists are those of the documentation, on all levels."""
+    assert set(values) == set(documented), set(values) ^ set(documented)
+    for key, value in values.items():
+        entry = documented[key]
+        assert isinstance(value, TYPES[entry["type"]]), (key, value)
+        if isinstance(value, dict) and "sample" in entry and not key.startswith("rows_"):
+            assert set(value) == set(entry["sample"]), (key, value)
+        if "contains" in entry:
+            for item in value if isinstance(value, list) else [value]:
+                assert_documented(item, entry["contains"])
+
+
+def own(result: dict[str, Any]) -> dict[str, Any]:
+    """What the module returns besides what all modules of Ansible do."""
+    return {key: value for key, value in result.items() if key not in COMMON}
+
+
+@pytest.mark.parametrize("module", JOBS)
+def test_deleting_jobs(open_world: Callable[..., World], module: str) -> None:
+    """Folders that the settings have no server for are left behind, and the storage refuses objects."""
+    world = open_world()
+    world.fill(events=110)
+    orphan = min(world.ids("assets"))
+    world.query("DELETE FROM room_assets WHERE asset_id = %s", (orphan,))
+    world.query("DELETE FROM assets WHERE id = %s", (orphan,))
+    documented, options = documentation(module), JOBS[module]
+    world.proxy.refuse_keys(dict.fromkeys(world.objects(), "AccessDenied"))
+
+    preview = world.run(module, check_mode=True, diff=True, **options)
+    assert preview["changed"]
+    assert_documented(own(preview), documented)
+    run = world.run(module, **options)
+    assert_documented(own(run), {key: entry for key, entry in documented.items() if key != "plan_id"})
+    assert bool(run["failures"]) == (module != "invite_cleanup")
+    world.proxy.clear_faults()
+    hidden = world.run(module, hide_duration=True, **options)
+    assert hidden["changed"] == (module != "invite_cleanup")
+    assert set(documented) - set(own(hidden)) == {"duration", "plan_id"}
+    wrong = world.run(module, timeout=0)
+    assert wrong["failed"] and set(own(wrong)) == {"job_type", "log"}
+
+
+def test_keycloak_account_sync(open_world: Callable[..., World], realm: Realm, keycloak_proxy: KeycloakProxy) -> None:
+    accounts = KeycloakWorld(open_world(), realm, keycloak_proxy)
+    realm.add([{"username": "user"}])
+    accounts.build.user()
+    documented = documentation("keycloak_account_sync")
+    for check_mode in (True, False):
+        result = accounts.run(check_mode=check_mode)
+        assert result["changed"], result
+        assert_documented(own(result), documented)
+
+
+def test_jobs_without_a_database() -> None:
+    assert_documented(own(run_module("self_check")), documentation("self_check"))
+    described = run_module("job_info")
+    (jobs,) = documentation("job_info").values()
+    for job in described["jobs"].values():
+        assert_documented(job, jobs["contains"])

@@ -1,0 +1,27 @@
+# SPDX-FileCopyrightText: The opentalk.maintenance authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Ansible's programs as the tests run them: those beside this Python, and by no setting of this machine."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+_LEFT_OUT = ("ANSIBLE_", "OPENTALK_CTRL_", "PYTEST_", "PYTHONPATH")
+
+
+def program(name: str = "ansible-playbook") -> str:
+    """The path of one of Ansible's programs."""
+    return str(Path(sys.executable).parent / name)
+
+
+def environment(collections: Path | str | None = None, **variables: str) -> dict[str, str]:
+    """This process's environment without what would change how Ansible or a job works.
+
+    :param collections: where Ansible finds collections
+    :param variables: further variables
+    """
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(_LEFT_OUT)}
+    found = {} if collections is None else {"ANSIBLE_COLLECTIONS_PATH": str(collections)}
+    return {**kept, "LC_ALL": "C.UTF-8", **found, **variables}

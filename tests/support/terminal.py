@@ -1,0 +1,61 @@
+# SPDX-FileCopyrightText: The opentalk.maintenance authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A program at a terminal, and the person in front of it."""
+
+from __future__ import annotations
+
+import os
+import select
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+# The program gets a terminal that controls it; what it prints and reads goes through this one's pipes.
+_AT_A_TERMINAL = "import os, pty, sys; sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))"
+
+
+def answer(
+    command: Sequence[str | Path],
+    text: str,
+    *,
+    prompt: str,
+    until: str,
+    environment: Mapping[str, str],
+    cwd: Path,
+    at_prompt: Callable[[], None] = lambda: None,
+    timeout: float = 90.0,
+) -> tuple[int, str]:
+    """Run a program at a terminal and answer its question; give its exit code and all that it printed.
+
+    The answer is typed once a second, because a program may discard what was typed before it listens.
+
+    :param prompt: what the program prints when it asks
+    :param until: what it prints once it has read the answer
+    :param at_prompt: called once, after the question was printed and before the answer is typed
+    :param timeout: seconds after which the program is killed
+    :raises AssertionError: the program did not end by itself in time
+    """
+    printed, asked, end = "", False, time.monotonic() + timeout
+    with subprocess.Popen(
+        [sys.executable, "-c", _AT_A_TERMINAL, *map(str, command)],
+        env=dict(environment),
+        cwd=cwd,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as program:
+        assert program.stdin is not None and program.stdout is not None
+        while time.monotonic() < end:
+            if select.select([program.stdout], [], [], 1.0)[0]:
+                data = os.read(program.stdout.fileno(), 65536)
+                if not data:
+                    return program.wait(10), printed
+                printed += data.decode(errors="replace").replace("\r\n", "\n")
+            elif prompt in printed and until not in printed:
+                if not asked:
+                    asked = True
+                    at_prompt()
+                os.write(program.stdin.fileno(), f"{text}\r".encode())
+        program.kill()
+    raise AssertionError(f"The program did not end within {timeout:g} s; it printed:\n{printed}")
