@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
@@ -36,6 +37,17 @@ class Closure:
         self._lock = lock
         self.sets = {table: KeySet(columns) for table in graph.tables if (columns := graph.tracked_columns(table))}
         self._grow(roots)
+
+    @property
+    def size(self) -> int:
+        """The number of rows that are held by their keys."""
+        return sum(keys.count for keys in self.sets.values())
+
+    def seen_by(self, database: Database) -> Closure:
+        """The same rows, for another session with the same snapshot."""
+        closure = copy.copy(self)
+        closure._database = database
+        return closure
 
     def keys(self, table_name: str) -> KeySet:
         """The keys of the rows of one of the controller's tables; none where the table takes no part."""
@@ -72,15 +84,15 @@ class Closure:
         return found
 
     def ids(self, table_name: str, limit: int | None = None) -> Iterator[str]:
-        """The ids of the rows that go of one of the controller's tables, or of the first of them.
+        """The ids of the rows that go of one of the controller's tables, or of the first of them, sorted.
 
         Where there is no limit they are read as a stream, to its end or the end of the transaction.
         """
         table = self.graph.catalogue.table(table_name)
-        if table in self.sets:
-            return itertools.islice(self.sets[table].ids(), limit)
         if limit == 0 or table not in self.graph.tables:
             return iter(())
+        if table in self.sets:
+            return itertools.islice(sorted(self.sets[table].ids()), limit)
         query = sql.SQL("SELECT id::text FROM {} WHERE {} ORDER BY id LIMIT {}").format(
             self._sql.name(table), self.condition(table), sql.Literal(limit)
         )

@@ -15,6 +15,8 @@ from .index_advice import PREFIX, ForeignKeyIndex
 
 # Milliseconds that building or dropping an index waits for each session that is in its way.
 LOCK_TIMEOUT = 5000
+# What the server may take to sort the keys of an index, which its default of 64 MB makes it do in pieces on the disk.
+MEMORY = "256MB"
 
 
 class TemporaryIndexes:
@@ -60,6 +62,12 @@ class TemporaryIndexes:
 
     def _build(self, indexes: list[ForeignKeyIndex], warnings: list[str]) -> Iterator[ForeignKeyIndex]:
         failed: list[tuple[ForeignKeyIndex, DatabaseError]] = []
+        if indexes:
+            self._database.rows(
+                "SELECT set_config('maintenance_work_mem', %(memory)s, false)"
+                " WHERE pg_size_bytes(current_setting('maintenance_work_mem')) < pg_size_bytes(%(memory)s)",
+                {"memory": MEMORY},
+            )
         for index in indexes:
             statement = sql.SQL("CREATE INDEX CONCURRENTLY {} ON {} ({})").format(
                 sql.Identifier(self._name(index)),

@@ -13,6 +13,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+import itertools
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -23,29 +24,33 @@ from .errors import ParameterError, PlanDiffersError
 # The most things that are listed in an id, which is then 67 kB.
 MOST_LISTED = 10_000
 _BYTES = 5
+_CHUNK = 10_000
 _ID = re.compile(r"v1:(\d{1,18}):(\d{1,18}):([0-9a-f]{64}):([A-Za-z0-9+/=]*)")
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
 class PlanIdentity:
-    """Takes in the things of a plan, in any order, in constant memory but for the few bytes of each that is listed."""
+    """Takes in the things of a plan, in constant memory but for the few bytes of each that is listed."""
 
     def __init__(self) -> None:
         self.count = 0
-        self._sum = 0
+        self._hash = hashlib.sha256()
         self._listed: dict[bytes, str] = {}
 
     def add(self, kind: str, ids: Iterable[str]) -> int:
-        """Take in things of one kind, and give their number."""
-        sha256, number, before = hashlib.sha256, int.from_bytes, self.count
-        for identifier in ids:
-            thing = f"{kind} {identifier}"
-            digest = sha256(thing.encode()).digest()
-            self.count += 1
-            # A sum, as the order of the things is nothing to go by.
-            self._sum += number(digest, "big")
-            if self.count <= MOST_LISTED + 1:
-                self._listed[digest[:_BYTES]] = thing
+        """Take in things of one kind, and give their number.
+
+        :param kind: the kinds come in the same order for each plan of a job
+        :param ids: sorted
+        """
+        before, ids = self.count, iter(ids)
+        self._hash.update(f"{kind}:".encode())
+        while chunk := list(itertools.islice(ids, _CHUNK)):
+            self._hash.update(f"{' '.join(chunk)} ".encode())
+            if self.count <= MOST_LISTED:
+                things = [f"{kind} {identifier}" for identifier in chunk]
+                self._listed.update((hashlib.sha256(thing.encode()).digest()[:_BYTES], thing) for thing in things)
+            self.count += len(chunk)
         return self.count - before
 
     def id(self, now: datetime) -> str:
@@ -55,11 +60,11 @@ class PlanIdentity:
         """
         listed = b"".join(sorted(self._listed)) if self.count <= MOST_LISTED else b""
         moment = (now - _EPOCH) // timedelta(microseconds=1)
-        return f"v1:{moment}:{self.count}:{self._digest()}:{base64.b64encode(listed).decode()}"
+        return f"v1:{moment}:{self.count}:{self._hash.hexdigest()}:{base64.b64encode(listed).decode()}"
 
     def check(self, expected: ExpectedPlan) -> None:
         """:raises PlanDiffersError: this plan has things that the expected one has not, or that cannot be told"""
-        if (self.count, self._digest()) == (expected.count, expected.digest):
+        if (self.count, self._hash.hexdigest()) == (expected.count, expected.digest):
             return
         if self.count > expected.count or expected.listed is None:
             reason = (
@@ -83,9 +88,6 @@ class PlanIdentity:
         if expected.listed is None:
             return None
         return next((name for digest, name in self._listed.items() if digest not in expected.listed), None)
-
-    def _digest(self) -> str:
-        return hashlib.sha256(f"{self.count} {self._sum % 2**256:x}".encode()).hexdigest()
 
 
 @dataclass(frozen=True)

@@ -155,6 +155,20 @@ class BatchedJob(Job):
             )
 
     @contextlib.contextmanager
+    def second_reader(self, rows: int) -> Iterator[Database | None]:
+        """A session that sees the snapshot of the plan, where there is enough to read for it and the server has room.
+
+        :param rows: how many rows the plan is about
+        """
+        with contextlib.ExitStack() as stack:
+            second = None
+            if rows >= MANY_ROOTS and (snapshot := self.run.database.snapshot()):
+                with contextlib.suppress(DatabaseError):
+                    second = stack.enter_context(contextlib.closing(self.run.database.another()))
+                    stack.enter_context(second.transaction(snapshot=snapshot))
+            yield second
+
+    @contextlib.contextmanager
     def _open_sessions(self) -> Iterator[list[Database]]:
         """The job's own session, and further ones where there is enough to do for them and the server has room."""
         with contextlib.ExitStack() as stack:

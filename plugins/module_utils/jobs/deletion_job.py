@@ -5,12 +5,13 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import ClassVar
 
 from ..deletion import shared_folders
 from ..deletion.apply import BatchDeletion, BatchOutcome
 from ..deletion.closure import Closure
-from ..deletion.effects import Description, listings
+from ..deletion.effects import KINDS, Description, listings
 from ..deletion.folder_deletion import FolderDeletion
 from ..deletion.graph import DeletionGraph
 from ..deletion.keys import KeySet
@@ -69,13 +70,18 @@ class DeletionJob(BatchedJob):
     def describe(self) -> Effects:
         closure = Closure(self.run.database, self._graph, self.roots)
         self._planned_folders = shared_folders.read(self.run.database, self.catalogue, closure.keys("events"))
-        limit, identity = self.run.options["report_limit"], self.run.identity
-        description = Description(closure, limit, self.roots, identity=identity)
+        with self.second_reader(closure.size) as second, ThreadPoolExecutor(1) as executor:
+            counting = executor.submit(self._count, closure.seen_by(second)) if second else None
+            description = Description(closure, self.run.options["report_limit"], self.roots, identity=self.run.identity)
+            deleted, updated = counting.result() if counting else self._count(closure)
         return description.effects(
-            closure.counts(description.counts),
-            closure.update_counts(),
-            self._folders.deletable(self._planned_folders),
+            {**deleted, **description.counts}, updated, self._folders.deletable(self._planned_folders)
         )
+
+    def _count(self, closure: Closure) -> tuple[dict[str, int], dict[str, int]]:
+        # What is read one by one is counted on the way.
+        read = dict.fromkeys(KINDS, 0) if self.run.identity else {}
+        return closure.counts(read), closure.update_counts()
 
     def plan(self) -> None:
         self._planned_folders = []

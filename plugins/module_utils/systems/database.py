@@ -113,13 +113,20 @@ class Database:
             with contextlib.suppress(MaintenanceError):
                 self.execute("SET lock_timeout = 0")
 
+    def snapshot(self) -> str | None:
+        """The snapshot of the transaction, for another session; None where the server does not share it."""
+        return self.row("SELECT CASE WHEN pg_is_in_recovery() THEN NULL ELSE pg_export_snapshot() END")[0]
+
     @contextlib.contextmanager
-    def transaction(self, *, snapshot: bool = False) -> Iterator[None]:
+    def transaction(self, *, snapshot: bool | str = False) -> Iterator[None]:
         """A transaction that is committed at the end of the block, or rolled back when it raises.
 
-        :param snapshot: one snapshot for all statements, read-only; else each statement sees what is committed
+        :param snapshot: one snapshot for all statements, read-only, a new one or that of another session whose
+            transaction goes on; else each statement sees what is committed
         """
         mode = "ISOLATION LEVEL REPEATABLE READ READ ONLY" if snapshot else "ISOLATION LEVEL READ COMMITTED"
+        if isinstance(snapshot, str):
+            mode += f"; SET TRANSACTION SNAPSHOT '{snapshot}'"
         milliseconds = self._milliseconds()
         self.execute(
             f"BEGIN {mode}; SET LOCAL statement_timeout = {milliseconds};"
