@@ -86,6 +86,8 @@ class Closure:
     def ids(self, table_name: str, limit: int | None = None) -> Iterator[str]:
         """The ids of the rows that go of one of the controller's tables, or of the first of them, sorted.
 
+        Where the closure locks its rows, these are locked: no other session may delete and report them, too.
+
         Where there is no limit they are read as a stream, to its end or the end of the transaction.
         """
         table = self.graph.catalogue.table(table_name)
@@ -93,8 +95,11 @@ class Closure:
             return iter(())
         if table in self.sets:
             return itertools.islice(sorted(self.sets[table].ids()), limit)
-        query = sql.SQL("SELECT id::text FROM {} WHERE {} ORDER BY id LIMIT {}").format(
-            self._sql.name(table), self.condition(table), sql.Literal(limit)
+        query = sql.SQL("SELECT id::text FROM {} WHERE {} ORDER BY id LIMIT {}{}").format(
+            self._sql.name(table),
+            self.condition(table),
+            sql.Literal(limit),
+            sql.SQL(" FOR UPDATE") if self._lock else sql.SQL(""),
         )
         rows = self._database.stream(query) if limit is None else self._database.rows(query)
         return (row[0] for row in rows)

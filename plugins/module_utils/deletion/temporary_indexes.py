@@ -8,13 +8,16 @@ from __future__ import annotations
 import contextlib
 import zlib
 from collections.abc import Iterator
+from typing import Any
 
-from ..engine.errors import ConnectionLostError, DatabaseError, DeadlineExceeded
+from ..engine.errors import ConnectionLostError, DatabaseError, DeadlineExceeded, TransientDatabaseError
 from ..systems.database import Database, sql
 from .index_advice import PREFIX, ForeignKeyIndex
 
 # Milliseconds that building or dropping an index waits for each session that is in its way.
 LOCK_TIMEOUT = 5000
+# How often dropping an index is tried.
+ATTEMPTS = 3
 # What the server may take to sort the keys of an index, which its default of 64 MB makes it do in pieces on the disk.
 MEMORY = "256MB"
 
@@ -93,7 +96,7 @@ class TemporaryIndexes:
         for schema, name in self.leftovers():
             statement = sql.SQL("DROP INDEX CONCURRENTLY IF EXISTS {}").format(sql.Identifier(schema, name))
             try:
-                self._database.define(statement, lock_timeout=LOCK_TIMEOUT)
+                self._define_at_last(statement)
             except ConnectionLostError:
                 raise
             except DatabaseError as error:
@@ -101,6 +104,14 @@ class TemporaryIndexes:
                     f"The temporary index {name} could not be dropped; the next run will try again, or drop it by hand"
                     f" (the reason: {str(error).rstrip('.')})."
                 )
+
+    def _define_at_last(self, statement: Any) -> None:
+        """Run a statement again where it was chosen to end a deadlock with another job, or waited for one too long."""
+        for _unused in range(ATTEMPTS - 1):
+            with contextlib.suppress(TransientDatabaseError):
+                self._database.define(statement, lock_timeout=LOCK_TIMEOUT)
+                return
+        self._database.define(statement, lock_timeout=LOCK_TIMEOUT)
 
     def _name(self, index: ForeignKeyIndex) -> str:
         # PostgreSQL cuts names after 63 bytes.
