@@ -57,9 +57,11 @@ def test_what_several_rows_may_share_is_not_deleted(
     """Without its unique key a room may have several events, and an asset several rooms, of which not all go."""
     world = open_world()
     world.query(f"ALTER TABLE {table} DROP CONSTRAINT {table}_{column}_key")
-    Tangle(world.connection, SEED, users=10, rooms=15)
-    shared = [row[column] for row in parsed(world.rows())[table]]
-    assert len(set(shared)) < len(shared)
+    for seed in itertools.count(SEED):
+        Tangle(world.connection, seed, users=10, rooms=15)
+        shared = [row[column] for row in parsed(world.rows())[table]]
+        if len(set(shared)) < len(shared):
+            break
     _check_refused(world, module, {}, f"Table {table}, column {column} ")
 
 
