@@ -181,6 +181,8 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     if reporter is None:
         return
     counted = {name: len(reporter.stats.get(name, [])) for name in ("passed", "failed", "error", "skipped")}
+    for report in [*reporter.stats.get("failed", []), *reporter.stats.get("error", [])]:
+        print(f"failed: {report.nodeid}")
     for name, description in sorted(COMPONENTS.items()):
         print(f"{name}: {description}")
     print(f"{counted['passed']} passed, {counted['failed'] + counted['error']} failed, {counted['skipped']} skipped")

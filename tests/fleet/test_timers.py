@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import time
 from collections.abc import Callable
@@ -14,9 +15,22 @@ from typing import Any
 import pytest
 
 from support.builders import Builder
-from support.controllers import ALERTS, CONFIG, NEVER, Controllers, Played, files, metrics, properties, unit, until
+from support.controllers import (
+    ALERTS,
+    CONFIG,
+    NEVER,
+    Controllers,
+    Files,
+    Played,
+    changed,
+    files,
+    metrics,
+    properties,
+    unit,
+    until,
+)
 from support.fleet import Fleet, Host
-from support.gate import closed_gate
+from support.gate import Gate, closed_gate
 from support.oracle import survivors
 from support.selection import ended_events
 from support.snapshot import Snapshot
@@ -39,9 +53,9 @@ class Provisioned:
     """The hosts with timers, and what was seen on the way there."""
 
     controllers: Controllers
-    before: list[dict[str, Any]]
+    before: Files
     check: Played
-    after_check: list[dict[str, Any]]
+    changed_by_check: set[str]
     first: Played
     second: Played
     check_again: Played
@@ -54,12 +68,12 @@ class Provisioned:
 @pytest.fixture(scope="module")
 def provisioned(fleet: Fleet) -> Provisioned:
     controllers = Controllers(fleet)
-    before = [files(host) for host in fleet.hosts]
+    before = files(fleet.hosts)
     check = controllers.provision(JOBS, "--check")
-    after_check = [files(host) for host in fleet.hosts]
+    changed_by_check = changed(before, files(fleet.hosts))
     first, second = controllers.provision(JOBS), controllers.provision(JOBS)
     check_again = controllers.provision(JOBS, "--check", on=fleet.hosts[:1])
-    return Provisioned(controllers, before, check, after_check, first, second, check_again)
+    return Provisioned(controllers, before, check, changed_by_check, first, second, check_again)
 
 
 def expected(before: Snapshot, days: int) -> tuple[Snapshot, int]:
@@ -81,7 +95,7 @@ def test_from_nothing_to_timers(provisioned: Provisioned) -> None:
     check, first, second = provisioned.check, provisioned.first, provisioned.second
     assert check.succeeded, check.output
     assert check.output.count(f"Would start {TIMER}") == len(provisioned.hosts) and min(check.changes()) > 0
-    assert provisioned.after_check == provisioned.before
+    assert provisioned.changed_by_check == set()
     assert first.succeeded, first.output
     assert second.succeeded and second.changes() == {0}, second.output
     assert provisioned.check_again.succeeded and provisioned.check_again.changes() == {0}, (
@@ -115,47 +129,47 @@ def test_all_hosts_fire_at_once_one_does_the_work_and_when_it_dies_another_does(
     controllers.connect(world)
     rows, number = expected(world.rows(), 30)
 
-    with closed_gate(world.proxy) as gate:
-        start = time.time()
-        assert controllers.provision({JOB: {"on_calendar": "*-*-* *:*:0/5"}}).succeeded
-        worker = _worker(hosts, start)
-        assert gate.waiting == 1
-        for host in hosts:
-            _assert_no_secrets(host, world, at_work=host is worker)
-            assert (SKIPPED in host.journal(SERVICE)) == (host is not worker)
-            if host is not worker:
-                values = until(lambda host=host: metrics(host, JOB), "the metrics of a run", [host])
-                assert (values["run_skipped"], values["run_success"], values["run_exit_code"]) == (1, 1, 0)
-                assert values["success_timestamp_seconds"] == 0
-        gate.open()
-    until(lambda: world.rows() == rows, "the deletion", hosts)
-    assert set(world.objects()) == {f"assets/{asset}" for asset in world.ids("assets")}
-    until(lambda: deletions(worker), "the summary of the run", hosts)
-    assert {host.name: deletions(host) for host in hosts} == {host.name: [number] * (host is worker) for host in hosts}
+    with contextlib.ExitStack() as at_end:
+        for host in hosts:  # the other tests want to be alone
+            at_end.callback(host.try_run, f"systemctl stop {TIMER}")
+        with closed_gate(world.proxy) as gate:
+            assert controllers.provision({JOB: {"on_calendar": "*-*-* *:*:0/5"}}).succeeded
+            worker = _worker(hosts, gate)
+            for host in hosts:
+                _assert_no_secrets(host, world, at_work=host is worker)
+                assert (SKIPPED in host.journal(SERVICE)) == (host is not worker)
+                if host is not worker:
+                    values = until(lambda host=host: metrics(host, JOB), "the metrics of a run", [host])
+                    assert (values["run_skipped"], values["run_success"], values["run_exit_code"]) == (1, 1, 0)
+                    assert values["success_timestamp_seconds"] == 0
+            gate.open()
+        until(lambda: world.rows() == rows, "the deletion", hosts)
+        assert set(world.objects()) == {f"assets/{asset}" for asset in world.ids("assets")}
+        until(lambda: deletions(worker), "the summary of the run", hosts)
+        done = {host.name: deletions(host) for host in hosts}
+        assert done == {host.name: [number] * (host is worker) for host in hosts}
 
-    old = datetime.now(timezone.utc) - timedelta(days=90)
-    with closed_gate(world.proxy) as gate:
-        start = time.time()
-        build = Builder(world.connection)
-        for _unused in range(3):
-            build.asset(build.room_of(build.event(build.user(), starts_at=old, ends_at=old)))
-        world.upload()
-        rows, number = expected(world.rows(), 30)
-        until(lambda: gate.waiting, "another run", hosts)
-        worker = _worker(hosts, start)
-        worker.power_off()
-        others = [host for host in hosts if host is not worker]
-        gate.open()
-        until(lambda: world.rows() == rows, "the deletion by another host", others)
-    until(lambda: any(deletions(host, f"--since=@{start:.0f}") for host in others), "the log of that run", others)
-    assert sorted(deletions(host, f"--since=@{start:.0f}") for host in others) == [[], [number]]
-    assert set(world.objects()) == {f"assets/{asset}" for asset in world.ids("assets")}
+        old = datetime.now(timezone.utc) - timedelta(days=90)
+        with closed_gate(world.proxy) as gate:
+            start = time.time()
+            build = Builder(world.connection)
+            for _unused in range(3):
+                build.asset(build.room_of(build.event(build.user(), starts_at=old, ends_at=old)))
+            world.upload()
+            rows, number = expected(world.rows(), 30)
+            worker = _worker(hosts, gate)
+            worker.power_off()
+            others = [host for host in hosts if host is not worker]
+            gate.open()
+            until(lambda: world.rows() == rows, "the deletion by another host", others)
+        until(lambda: any(deletions(host, f"--since=@{start:.0f}") for host in others), "the log of that run", others)
+        assert sorted(deletions(host, f"--since=@{start:.0f}") for host in others) == [[], [number]]
+        assert set(world.objects()) == {f"assets/{asset}" for asset in world.ids("assets")}
 
-    worker.boot()
-    worker.wait()
-    until(lambda: worker.journal(SERVICE, "--boot"), "a run after the host is back", [worker])
-    for host in hosts:  # the other tests want to be alone
-        host.run(f"systemctl stop {TIMER}")
+        worker.boot()
+        worker.wait()
+        until(lambda: worker.journal(SERVICE, "--boot"), "a run after the host is back", [worker])
+    for host in hosts:
         until(lambda host=host: _state(host) == "inactive", "the end of the last run", [host])
 
 
@@ -163,11 +177,13 @@ def _state(host: Host) -> str:
     return properties(host, SERVICE, "ActiveState")["ActiveState"]
 
 
-def _worker(hosts: list[Host], start: float) -> Host:
-    """The host that works while the others have been skipping since then."""
+def _worker(hosts: list[Host], gate: Gate) -> Host:
+    """The host that waits at the gate while the others skip."""
+    until(lambda: gate.waiting, "a run", hosts)
+    start = time.time()
 
     def found() -> list[Host]:
-        return [host for host in hosts if SKIPPED not in host.journal(SERVICE, f"--since=@{start:.0f}")]
+        return [host for host in hosts if SKIPPED not in host.journal(SERVICE, f"--since=@{start:.3f}")]
 
     until(lambda: len(found()) == 1, "that two hosts skip", hosts)
     (worker,) = found()
@@ -304,25 +320,24 @@ def test_running_job_is_left_alone(provisioned: Provisioned, open_world: Open) -
 
 def test_wrong_calendar_stops_before_anything_changes(provisioned: Provisioned) -> None:
     host = provisioned.hosts[0]
-    before = files(host)
+    before = files([host])
     played = provisioned.controllers.provision({JOB: {"on_calendar": "every now and then"}}, on=[host])
     assert not played.succeeded and played.changes() == {0}
     assert re.search(rf"timers_jobs\.{JOB}\.on_calendar: .*every now and then.*Invalid argument", played.output)
-    assert files(host) == before
+    assert changed(before, files([host])) == set()
 
 
 def test_removal_leaves_nothing_behind(provisioned: Provisioned) -> None:
     """The last test, because it takes the timers away."""
     controllers = provisioned.controllers
-    there = [files(host) for host in provisioned.hosts]
+    there = files(provisioned.hosts)
     assert controllers.provision({}, "--check", on=provisioned.hosts[:1], timers_state="absent").succeeded
-    assert [files(host) for host in provisioned.hosts] == there
+    assert changed(there, files(provisioned.hosts)) == set()
     removal = controllers.provision({}, timers_state="absent")
     assert removal.succeeded, removal.output
-    for host, before in zip(provisioned.hosts, provisioned.before, strict=True):
-        after = files(host)
-        different = {f"/{path}" for path in after.keys() | before.keys() if after.get(path) != before.get(path)}
-        assert different <= {f"{ALERTS}/{SERVICE}", CONFIG}, different
+    test_files = {f"{host.name}:{path}" for host in provisioned.hosts for path in (f"{ALERTS}/{SERVICE}", CONFIG)}
+    assert changed(provisioned.before, files(provisioned.hosts)) - test_files == set()
+    for host in provisioned.hosts:
         assert host.run("systemctl list-units --all --no-legend 'opentalk-maintenance*'") == ""
         assert host.try_run("getent passwd opentalk-maintenance || getent group opentalk-maintenance").returncode == 2
     assert controllers.provision({}, on=provisioned.hosts[:1], timers_state="absent").changes() == {0}

@@ -27,6 +27,7 @@ _VOLATILE = re.compile(
     r"(dev|proc|sys|run|tmp|var/tmp|var/log|var/cache|root/\.ansible|var/lib/systemd/random-seed|etc/\.pwd\.lock"
     r"|etc/g?shadow-|etc/group-|etc/passwd-)(/.*)?"
 )
+Files = dict[str, tuple[Any, ...]]
 _RECAP = re.compile(r"^(\w+) +: (.*)$", re.MULTILINE)
 
 
@@ -104,17 +105,23 @@ def metrics(host: Host, job: str) -> dict[str, float]:
     return found
 
 
-def files(host: Host) -> dict[str, tuple[Any, ...]]:
-    """Every path of the host with owner, mode and content, without what changes by itself."""
-    found: dict[str, tuple[Any, ...]] = {}
-    for folder, folders, names in os.walk(host.root):
-        base = Path(folder).relative_to(host.root)
-        folders[:] = [name for name in folders if not _VOLATILE.fullmatch(str(base / name))]
-        for name in [*folders, *names]:
-            path = base / name
-            if not _VOLATILE.fullmatch(str(path)):
-                found[str(path)] = _facts(host.root / path)
+def files(hosts: list[Host]) -> Files:
+    """Every path of the hosts, as `host:/path`, with mode, owner and content, without what changes by itself."""
+    found: Files = {}
+    for host in hosts:
+        for folder, folders, names in os.walk(host.root):
+            base = Path(folder).relative_to(host.root)
+            folders[:] = [name for name in folders if not _VOLATILE.fullmatch(str(base / name))]
+            for name in [*folders, *names]:
+                path = base / name
+                if not _VOLATILE.fullmatch(str(path)):
+                    found[f"{host.name}:/{path}"] = _facts(host.root / path)
     return found
+
+
+def changed(before: Files, after: Files) -> set[str]:
+    """The paths that came, went, or are different."""
+    return {path for path in before.keys() | after.keys() if before.get(path) != after.get(path)}
 
 
 def until(condition: Callable[[], Any], what: str, hosts: list[Host] | None = None) -> Any:
