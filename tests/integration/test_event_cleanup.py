@@ -9,6 +9,7 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
+from ansible_collections.opentalk.maintenance.plugins.module_utils.engine import safety
 
 from support.builders import Builder
 from support.recording_server import Request
@@ -262,6 +263,27 @@ def test_safety_limits_touch_nothing(open_world: Open) -> None:
     assert world.rows() == before
     assert world.proxy.writes == []
     assert world.run("event_cleanup", max_affected=planned, max_affected_percent=60)["changed"]
+
+
+def test_safety_limit_in_percent_is_about_the_moment_of_the_plan(
+    open_world: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = open_world()
+    world.fill(events=110)
+    check, more = (
+        safety.check,
+        ("INSERT INTO rooms (created_by, waiting_room, tenant_id) SELECT created_by, false, tenant_id FROM rooms"),
+    )
+    world.query(more)
+    rooms = len(world.ids("rooms"))
+
+    def check_after_a_change(*arguments: Any, **limits: Any) -> None:
+        world.query(more)
+        check(*arguments, **limits)
+
+    monkeypatch.setattr(safety, "check", check_after_a_change)
+    assert f" of {rooms} (" in world.run("room_cleanup", max_affected_percent=10)["msg"]
+    assert len(world.ids("rooms")) == 2 * rooms
 
 
 def test_report_limit_shortens_lists_but_not_counts(open_world: Open) -> None:

@@ -5,14 +5,12 @@
 
 from __future__ import annotations
 
-import copy
 import itertools
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 from ..systems.database import Database, sql
-from . import permissions, policy
 from .graph import Change, DeletionGraph, Edge
 from .keys import KeySet, Sql, any_of, key_set
 from .references import Table
@@ -31,23 +29,19 @@ class Closure:
     """
 
     def __init__(self, database: Database, graph: DeletionGraph, roots: KeySet, *, lock: bool = False) -> None:
-        self.graph = graph
+        self.graph = graph if lock else graph.for_reading()
         self._database = database
         self._sql = Sql(graph.catalogue)
         self._lock = lock
-        self.sets = {table: KeySet(columns) for table in graph.tables if (columns := graph.tracked_columns(table))}
+        self.sets = {
+            table: KeySet(columns) for table in self.graph.tables if (columns := self.graph.tracked_columns(table))
+        }
         self._grow(roots)
 
     @property
     def size(self) -> int:
         """The number of rows that are held by their keys."""
         return sum(keys.count for keys in self.sets.values())
-
-    def seen_by(self, database: Database) -> Closure:
-        """The same rows, for another session with the same snapshot."""
-        closure = copy.copy(self)
-        closure._database = database
-        return closure
 
     def keys(self, table_name: str) -> KeySet:
         """The keys of the rows of one of the controller's tables; none where the table takes no part."""
@@ -58,30 +52,17 @@ class Closure:
         if table in self.sets:
             columns = self.graph.catalogue.primary_key(table) or self.sets[table].columns
             return self._among(table, columns, self.sets[table], columns)
-        return any_of(self._edge_conditions(table, self.graph.edges_to(table), self.sets))
+        return any_of(self._edge_conditions(self.edges_to(table), self.sets))
+
+    def edges_to(self, table: Table) -> list[Edge]:
+        """The edges to the table from rows that go."""
+        return [edge for edge in self.graph.edges_to(table) if self.sets[edge.source]]
 
     def concerns(self, table: Table) -> bool:
         """Whether any row of the table may go."""
         if table in self.sets:
             return bool(self.sets[table])
-        return any(self.sets[edge.source] for edge in self.graph.edges_to(table))
-
-    def counts(self, known: Mapping[str, int] | None = None) -> dict[str, int]:
-        """How many rows of each table go, permission rows included.
-
-        :param known: those of some tables, which need not be counted any more
-        """
-        found = {table.label: self.sets[table].count for table in self.sets}
-        for table in self.graph.tables:
-            if known and table.label in known:
-                found[table.label] = known[table.label]
-            elif table not in self.sets:
-                found[table.label] = self._count(table, self.condition(table))
-        if self.graph.catalogue.has(policy.PERMISSIONS):
-            found[policy.PERMISSIONS] = self._count(
-                self.graph.catalogue.table(policy.PERMISSIONS), permissions.condition(self)
-            )
-        return found
+        return bool(self.edges_to(table))
 
     def ids(self, table_name: str, limit: int | None = None) -> Iterator[str]:
         """The ids of the rows that go of one of the controller's tables, or of the first of them, sorted.
@@ -113,28 +94,6 @@ class Closure:
             self._sql.name(table), self.condition(table)
         )
         return self._database.row(query)[0]
-
-    def events_not_created_by(self, users: KeySet) -> KeySet:
-        """The events that go and were created by others than these users."""
-        events = self.graph.catalogue.table("events")
-        if not self.keys("events"):
-            return KeySet(("id",))
-        query = self._sql.keys(
-            events,
-            ("id",),
-            sql.SQL("{} AND ({}) IS NOT TRUE").format(
-                self.condition(events), self._among(events, ("created_by",), users, ("id",))
-            ),
-            lock=False,
-        )
-        return key_set(("id",), self._database.row(query))
-
-    def update_counts(self) -> dict[str, int]:
-        """How many rows of each table stay and lose a reference."""
-        return {
-            table.label: self._count(table, self.change_condition(table, changes))
-            for table, changes in self.changes().items()
-        }
 
     def changes(self) -> dict[Table, list[Change]]:
         """The references that may have to be changed, by their table."""
@@ -184,7 +143,7 @@ class Closure:
         (edge, *others), known = edges, self.sets[table]
         # What is carried by a foreign key is there, so the rows that carry it know the keys already.
         if self._lock or others or known or not self.graph.carries(edge) or known.columns != ("id",):
-            return self._find(table, any_of(self._edge_conditions(table, edges, fresh)))
+            return self._find(table, any_of(self._edge_conditions(edges, fresh)))
         (column,) = edge.source_columns
         self.sets[table] = found = KeySet.of_ids(fresh[edge.source].values(column))
         return found
@@ -203,16 +162,8 @@ class Closure:
         self.sets[table] = known + found
         return found
 
-    def _edge_conditions(self, table: Table, edges: list[Edge], sets: dict[Table, KeySet]) -> list[Any]:
-        return [
-            self._among(table, edge.target_columns, sets[edge.source], edge.source_columns)
-            for edge in edges
-            if sets[edge.source]
-        ]
+    def _edge_conditions(self, edges: list[Edge], sets: dict[Table, KeySet]) -> list[Any]:
+        return [self._among(edge.target, edge.target_columns, sets[edge.source], edge.source_columns) for edge in edges]
 
     def _among(self, table: Table, columns: tuple[str, ...], keys: KeySet, key_columns: tuple[str, ...]) -> Any:
         return self._sql.within(table, columns, keys, key_columns)
-
-    def _count(self, table: Table, condition: Any) -> int:
-        query = sql.SQL("SELECT count(*) FROM {} WHERE {}").format(self._sql.name(table), condition)
-        return self._database.row(query)[0]

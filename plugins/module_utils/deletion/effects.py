@@ -63,8 +63,7 @@ class Description:
             else:
                 self._ids[kind] = list(closure.ids(kind, limit - len(listed[kind].listed) if listed else limit))
         self._bytes = closure.asset_bytes()
-        of_users = closure.graph.root.label == "users"
-        self._of_others = closure.events_not_created_by(roots) if of_users else KeySet(("id",))
+        self._of_others = _events_not_created_by(closure, roots) if closure.graph.root.label == "users" else []
 
     def effects(self, deleted: dict[str, int], updated: dict[str, int], folders: Iterable[SharedFolder]) -> Effects:
         """What goes, with the numbers of rows.
@@ -78,7 +77,15 @@ class Description:
         effects.rows_updated.update(updated)
         for kind, ids in self._ids.items():
             effects[kind].add(ids, count=deleted.get(kind, 0))
-        effects["events_of_other_users"].add(self._of_others.ids())
+        effects["events_of_other_users"].add(self._of_others)
         effects["assets"].bytes = self._bytes
         effects["shared_folders"].add(folder.as_item() for folder in folders)
         return effects
+
+
+def _events_not_created_by(closure: Closure, users: KeySet) -> list[str]:
+    events, creators = closure.keys("events"), set(users.ids())
+    if not events:
+        return []
+    pairs = zip(events.ids(), events.ids("created_by"), strict=True)
+    return sorted(event for event, creator in pairs if creator not in creators)

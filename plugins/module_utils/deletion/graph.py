@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import copy
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from ..engine.errors import SchemaError
@@ -40,14 +41,22 @@ class DeletionGraph:
 
     :param catalogue: the database's tables and keys
     :param root: the table from which rows are chosen
-    :param watched: names of tables whose rows must be known although nothing depends on them
+    :param locked: names of tables whose rows must be locked although nothing depends on them
+    :param read: further columns that must be known of the rows of some tables, by the tables' names
     :raises SchemaError: a reference has no rule that says what happens to its rows
     """
 
-    def __init__(self, catalogue: Catalogue, root: Table, watched: Collection[str] = ()) -> None:
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        root: Table,
+        locked: Collection[str] = (),
+        read: Mapping[str, Collection[str]] | None = None,
+    ) -> None:
         self.catalogue = catalogue
         self.root = root
-        self._watched = watched
+        self._locked = locked
+        self._read = read or {}
         self.tables: list[Table] = [root]
         self.edges: list[Edge] = []
         self.changes: list[Change] = []
@@ -55,6 +64,14 @@ class DeletionGraph:
         for table in self.tables:
             self._follow(table)
         self._columns = {table: self._tracked_columns(table) for table in self.tables}
+
+    def for_reading(self) -> DeletionGraph:
+        """The graph that finds the same rows with fewer queries, where none of them need be locked."""
+        graph = copy.copy(self)
+        graph._locked = ()
+        graph.edges = list(dict.fromkeys(map(self._shortened, self.edges)))
+        graph._columns = {table: graph._tracked_columns(table) for table in graph.tables}
+        return graph
 
     def tracked_columns(self, table: Table) -> tuple[str, ...]:
         """The columns by which the table's rows must be known; none where nothing depends on its rows."""
@@ -104,6 +121,15 @@ class DeletionGraph:
                 self._carrying.append(edge)
                 self._add(edge)
 
+    def _shortened(self, edge: Edge) -> Edge:
+        # What refers to the columns by which a row refers on has their values, too: it needs no look at that row.
+        while edge.source != self.root and edge not in self._carrying:
+            ways = self.edges_to(edge.source)
+            if len(ways) > 1 or ways[0] in self._carrying or ways[0].target_columns != edge.source_columns:
+                break
+            edge = Edge(ways[0].source, ways[0].source_columns, edge.target, edge.target_columns)
+        return edge
+
     def _add(self, edge: Edge) -> None:
         self.edges.append(edge)
         if edge.target not in self.tables:
@@ -119,6 +145,7 @@ class DeletionGraph:
         ]
         if table == self.root or (table.label in policy.RESOURCES and self.catalogue.has(policy.PERMISSIONS)):
             columns.append("id")
-        if not columns and table.label not in self._watched:
+        columns += self._read.get(table.label, ())
+        if not columns and table.label not in self._locked:
             return ()
         return tuple(dict.fromkeys([*self.catalogue.primary_key(table), *columns]))

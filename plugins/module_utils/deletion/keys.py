@@ -11,6 +11,9 @@ from typing import Any
 from ..systems.database import sql
 from .references import Catalogue, Table
 
+# Characters of an array literal that are taken apart at once.
+_PIECE = 100_000
+
 
 class KeySet:
     """Rows of one table, by the values of some columns.
@@ -44,11 +47,11 @@ class KeySet:
     def ids(self, column: str = "id") -> Iterator[str]:
         """The UUIDs in that column, one after the other."""
         literal = self.literals[self.columns.index(column)]
-        start = 1
-        while start < len(literal) - 1:
-            end = literal.find(",", start)
-            end = len(literal) - 1 if end < 0 else end
-            yield literal[start:end]
+        start, last = 1, len(literal) - 1
+        while start < last:
+            end = literal.find(",", min(start + _PIECE, last))
+            end = last if end < 0 else end
+            yield from literal[start:end].split(",")
             start = end + 1
 
     def values(self, column: str) -> list[str]:

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import Any, ClassVar
 
 from ..deletion.apply import BatchOutcome
-from ..deletion.index_advice import ForeignKeyIndex, worthwhile
+from ..deletion.index_advice import ForeignKeyIndex, by_table, worthwhile
 from ..deletion.keys import KeySet, Sql
 from ..deletion.references import Catalogue
 from ..deletion.selection import select_keys
@@ -28,6 +28,8 @@ from .batches import Batches
 
 # So many roots that a further session for deleting them is worth its connection.
 MANY_ROOTS = 5000
+# So many sessions build indexes at once: what they read and sort is as much as a server can do beside its own work.
+MOST_BUILDING = 2
 
 
 class BatchedJob(Job):
@@ -53,6 +55,7 @@ class BatchedJob(Job):
 
     catalogue: Catalogue
     roots: KeySet
+    _total: int
     _indexes: list[ForeignKeyIndex]
     _bookkeeping: threading.Lock
 
@@ -111,29 +114,33 @@ class BatchedJob(Job):
         }
 
     def plan(self) -> None:
-        self._indexes = []
+        self._indexes, self._total = [], 0
         self._bookkeeping = threading.Lock()
         self.catalogue = Catalogue(self.run.database)
         self.read_schema()
         with self.run.database.transaction(snapshot=True):
             self.roots = self.select(self.run.database, None)
             if self.roots:
+                # In the same snapshot: another job may delete some of them at the same time.
+                if self.run.options["max_affected_percent"] is not None:
+                    self._total = self._count_all()
                 self.run.plan.add(self.describe())
                 self._plan_indexes()
         self.run.affected = self.roots.count
 
     def total(self) -> int:
-        table = sql.SQL("SELECT count(*) FROM {}").format(Sql.name(self.catalogue.table(self.root)))
-        return self.run.database.row(table)[0]
+        return self._total
 
     def apply(self) -> None:
-        indexes = TemporaryIndexes(self.run.database, self.job_type)
         warnings: list[str] = []
         try:
-            with indexes.during(self._indexes) as (built, warnings), self._open_sessions() as sessions:
+            with (
+                self._open_sessions() as sessions,
+                TemporaryIndexes(sessions, self.job_type).during(self._indexes) as (built, warnings),
+            ):
                 self.run.done["temporary_indexes"].add(index.as_item() for index in built)
                 Batches(
-                    [functools.partial(self._delete, session) for session in sessions],
+                    [functools.partial(self._delete, session) for session in sessions[: self._deleting]],
                     lambda identifier, reason: self.fail(self.root, identifier, reason),
                     self.run.deadline,
                     largest=self.run.options["batch_size"],
@@ -168,15 +175,20 @@ class BatchedJob(Job):
                     stack.enter_context(second.transaction(snapshot=snapshot))
             yield second
 
+    @property
+    def _deleting(self) -> int:
+        """The number of sessions that delete."""
+        return self.sessions if self.roots.count >= MANY_ROOTS else 1
+
     @contextlib.contextmanager
     def _open_sessions(self) -> Iterator[list[Database]]:
         """The job's own session, and further ones where there is enough to do for them and the server has room."""
         with contextlib.ExitStack() as stack:
             sessions = [self.run.database]
-            if self.roots.count >= MANY_ROOTS:
-                with contextlib.suppress(DatabaseError):
-                    while len(sessions) < self.sessions:
-                        sessions.append(stack.enter_context(contextlib.closing(self.run.database.another())))
+            building = min(MOST_BUILDING, len(by_table(self._indexes)))
+            with contextlib.suppress(DatabaseError):
+                while len(sessions) < max(self._deleting, building):
+                    sessions.append(stack.enter_context(contextlib.closing(self.run.database.another())))
             yield sessions
 
     def _delete(self, database: Database, ids: list[str]) -> None:
@@ -190,6 +202,10 @@ class BatchedJob(Job):
         with self._bookkeeping:
             self.account(outcome)
             audit.deleted(outcome.effects.rows_deleted, outcome.announced_and_kept)
+
+    def _count_all(self) -> int:
+        query = sql.SQL("SELECT count(*) FROM {}").format(Sql.name(self.catalogue.table(self.root)))
+        return self.run.database.row(query)[0]
 
     def _plan_indexes(self) -> None:
         if not self.run.options["temporary_indexes"]:

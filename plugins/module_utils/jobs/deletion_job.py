@@ -5,10 +5,12 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+import functools
+from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import ClassVar
 
-from ..deletion import shared_folders
+from ..deletion import counting, shared_folders
 from ..deletion.apply import BatchDeletion, BatchOutcome
 from ..deletion.closure import Closure
 from ..deletion.effects import KINDS, Description, listings
@@ -30,15 +32,18 @@ class DeletionJob(BatchedJob):
     """Deletes rows of one table, with everything that goes with them, also in the object storage and the cloud.
 
     :cvar deciding: tables whose rows decide on the selection, and are locked with the batch
+    :cvar reading: columns, by their tables, that must be known of rows that go
     """
 
     options = (*BatchedJob.options, options.OBJECT_STORAGE, options.SHARED_FOLDER, options.TLS)
     deciding: ClassVar[tuple[str, ...]] = ()
+    reading: ClassVar[Mapping[str, tuple[str, ...]]] = {}
 
     _graph: DeletionGraph
     _storage: ObjectStorage
     _folders: FolderDeletion
     _planned_folders: list[SharedFolder]
+    _checking: Future[list[str]] | None
 
     def kinds(self) -> dict[str, Listing]:
         return listings(self.run.options["report_limit"])
@@ -65,32 +70,33 @@ class DeletionJob(BatchedJob):
         return self._graph.tracked_columns(self._graph.root)
 
     def read_schema(self) -> None:
-        self._graph = DeletionGraph(self.catalogue, self.catalogue.table(self.root), self.deciding)
+        self._graph = DeletionGraph(self.catalogue, self.catalogue.table(self.root), self.deciding, self.reading)
 
     def describe(self) -> Effects:
         closure = Closure(self.run.database, self._graph, self.roots)
-        self._planned_folders = shared_folders.read(self.run.database, self.catalogue, closure.keys("events"))
-        with self.second_reader(closure.size) as second, ThreadPoolExecutor(1) as executor:
-            counting = executor.submit(self._count, closure.seen_by(second)) if second else None
+        with self.second_reader(closure.size) as second, ThreadPoolExecutor(2) as executor:
+            self._checking = executor.submit(self._storage.check) if closure.keys("assets") else None
+            count = functools.partial(self._count, second or self.run.database, closure)
+            counted = executor.submit(count) if second else None
             description = Description(closure, self.run.options["report_limit"], self.roots, identity=self.run.identity)
-            deleted, updated = counting.result() if counting else self._count(closure)
-        return description.effects(
-            {**deleted, **description.counts}, updated, self._folders.deletable(self._planned_folders)
-        )
+            deleted, updated, self._planned_folders = counted.result() if counted else count()
+        counts = {**deleted, **description.counts}
+        return description.effects(counts, updated, self._folders.deletable(self._planned_folders))
 
-    def _count(self, closure: Closure) -> tuple[dict[str, int], dict[str, int]]:
+    def _count(self, database: Database, closure: Closure) -> tuple[dict[str, int], dict[str, int], list[SharedFolder]]:
         # What is read one by one is counted on the way.
-        read = dict.fromkeys(KINDS, 0) if self.run.identity else {}
-        return closure.counts(read), closure.update_counts()
+        deleted = counting.deleted(database, closure, known=KINDS if self.run.identity else ())
+        updated = counting.updated(database, closure)
+        return deleted, updated, shared_folders.read(database, self.catalogue, closure.keys("events"))
 
     def plan(self) -> None:
-        self._planned_folders = []
+        self._planned_folders, self._checking = [], None
         super().plan()
         self.run.log.info(f"{self.root.capitalize()} to be deleted: {self.roots.count}")
         if self._planned_folders and not self.run.gate.is_open:
             self._preview_folders()
-        if self.run.plan["assets"].count:
-            for warning in self._storage.check():
+        if self._checking:
+            for warning in self._checking.result():
                 self.run.warn(warning)
 
     def apply(self) -> None:

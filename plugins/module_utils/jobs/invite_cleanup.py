@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..deletion import policy
+from ..deletion import counting, policy
 from ..deletion.apply import BatchOutcome
 from ..deletion.closure import Closure
 from ..deletion.graph import DeletionGraph
@@ -70,13 +70,14 @@ class InviteCleanup(BatchedJob):
         self.run.log.info(f"Inactive or expired invites {self._what}: {self.roots.count}")
 
     def describe(self) -> Effects:
-        closure = Closure(self.run.database, self._graph, self.roots)
+        database = self.run.database
+        closure = Closure(database, self._graph, self.roots)
         effects = self._effects(self.roots)
         if self.run.identity:
             self.run.identity.add("invites", self.roots.ids())
-        counts = closure.counts()
+        counts = counting.deleted(database, closure)
         if self._deletes_invites:
-            effects.rows_updated.update(closure.update_counts())
+            effects.rows_updated.update(counting.updated(database, closure))
             effects.rows_deleted.update(counts)
         else:
             effects.rows_deleted[policy.PERMISSIONS] = counts[policy.PERMISSIONS]

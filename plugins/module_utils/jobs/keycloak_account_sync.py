@@ -40,6 +40,7 @@ class KeycloakAccountSync(Job):
     _users: Any
     _disable: dict[str, str]
     _enable: dict[str, str]
+    _total: int
 
     def listings(self) -> dict[str, Listing]:
         limit = self.run.options["report_limit"]
@@ -69,6 +70,7 @@ class KeycloakAccountSync(Job):
         accounts = self._accounts()
         with self.run.database.transaction(snapshot=True):
             self._choose(accounts, newest)
+            self._total = self._count_enabled()
         self._describe(self.run.plan, "users_disabled", self._disable)
         self._describe(self.run.plan, "users_enabled", self._enable)
         self.run.log.info(f"Users to be disabled: {len(self._disable)}")
@@ -76,9 +78,7 @@ class KeycloakAccountSync(Job):
         self.run.affected = len(self._disable)
 
     def total(self) -> int:
-        return self.run.database.row(
-            sql.SQL("SELECT count(*) FROM {} WHERE disabled_since IS NULL").format(self._users)
-        )[0]
+        return self._total
 
     def apply(self) -> None:
         self._set("users_disabled", self._disable, self.run.now, "disabled_since IS NULL")
@@ -147,6 +147,10 @@ class KeycloakAccountSync(Job):
             largest=self.run.options["batch_size"],
             progress=self.run.progress.stage(f"users {kind.removeprefix('users_')}", len(users)),
         ).run(iter(users))
+
+    def _count_enabled(self) -> int:
+        query = sql.SQL("SELECT count(*) FROM {} WHERE disabled_since IS NULL").format(self._users)
+        return self.run.database.row(query)[0]
 
     @staticmethod
     def _describe(effects: Effects, kind: str, users: Any) -> None:

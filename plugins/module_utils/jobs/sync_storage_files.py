@@ -10,6 +10,7 @@ import itertools
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+from ..deletion import counting
 from ..deletion.closure import Closure
 from ..deletion.graph import DeletionGraph
 from ..deletion.keys import KeySet
@@ -142,9 +143,10 @@ class SyncStorageFiles(Job):
         if not self._deletes_rows:
             plan.rows_updated[self._graph.root.label] += len(self._missing)
         elif self._missing:
-            closure = Closure(self.run.database, self._graph, KeySet.of_ids(list(self._missing.ids())))
-            plan.rows_deleted.update(closure.counts())
-            plan.rows_updated.update(closure.update_counts())
+            database = self.run.database
+            closure = Closure(database, self._graph, KeySet.of_ids(list(self._missing.ids())))
+            plan.rows_deleted.update(counting.deleted(database, closure))
+            plan.rows_updated.update(counting.updated(database, closure))
 
     def _describe_resized(self, assets: Iterable[tuple[Any, ...]], effects: Effects) -> None:
         effects["assets_resized"].add(

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from ..deletion.keys import KeySet
 from ..systems.database import Database, sql
 from . import cutoff
@@ -14,6 +16,7 @@ from .deletion_job import DeletionJob
 class UserCleanup(DeletionJob):
     job_type = "user_cleanup"
     root = "users"
+    reading: ClassVar[dict[str, tuple[str, ...]]] = {"events": ("created_by",)}
 
     def select(self, database: Database, within: KeySet | None) -> KeySet:
         name = "days_since_user_has_been_disabled"
