@@ -52,7 +52,7 @@ class Closure:
         if table in self.sets:
             columns = self.graph.catalogue.primary_key(table) or self.sets[table].columns
             return self._among(table, columns, self.sets[table], columns)
-        return any_of(self._edge_conditions(self.edges_to(table), self.sets))
+        return any_of(self._edge_conditions(self.edges_to(table)))
 
     def edges_to(self, table: Table) -> list[Edge]:
         """The edges to the table from rows that go."""
@@ -116,21 +116,15 @@ class Closure:
         return self._among(reference.table, reference.columns, self.sets[reference.target], reference.target_columns)
 
     def _grow(self, roots: KeySet) -> None:
-        root = self.graph.root
-        fresh = {root: self._start(roots)}
-        ways: dict[Table, list[Edge]] = {root: []}
+        fresh = {self.graph.root: self._start(roots)}
         while fresh:
             found: dict[Table, KeySet] = {}
-            followed: dict[Table, list[Edge]] = {}
             for table in self.sets:
-                edges = [
-                    edge
-                    for edge in self.graph.edges_to(table)
-                    if fresh.get(edge.source) and not self.graph.leads_back(edge, ways[edge.source])
-                ]
-                if edges and (keys := self._follow(table, edges, fresh)):
-                    found[table], followed[table] = keys, edges
-            fresh, ways = found, followed
+                edges = [edge for edge in self.graph.edges_to(table) if fresh.get(edge.source)]
+                leads = [(edge, keys) for edge in edges if (keys := self._unfollowed(edge, fresh[edge.source]))]
+                if leads and (keys := self._follow(table, leads)):
+                    found[table] = keys
+            fresh = found
 
     def _start(self, roots: KeySet) -> KeySet:
         root = self.graph.root
@@ -139,19 +133,45 @@ class Closure:
         self.sets[root] = roots
         return roots
 
-    def _follow(self, table: Table, edges: list[Edge], fresh: dict[Table, KeySet]) -> KeySet:
-        (edge, *others), known = edges, self.sets[table]
-        # What is carried by a foreign key is there, so the rows that carry it know the keys already.
-        if self._lock or others or known or not self.graph.carries(edge) or known.columns != ("id",):
-            return self._find(table, any_of(self._edge_conditions(edges, fresh)))
-        (column,) = edge.source_columns
-        self.sets[table] = found = KeySet.of_ids(fresh[edge.source].values(column))
-        return found
+    def _unfollowed(self, edge: Edge, keys: KeySet) -> KeySet:
+        """The keys of an edge's source that may lead to rows which are not known yet."""
+        known = self.sets[edge.target]
+        if not known or not self._leads_to_one(edge):
+            return keys
+        (column,), (target_column,) = edge.source_columns, edge.target_columns
+        rest = set(keys.ids(column)).difference(known.ids(target_column), {"NULL"})
+        return KeySet.of_ids(sorted(rest), column)
 
-    def _find(self, table: Table, condition: Any) -> KeySet:
-        """Add the rows that meet the condition, and give those that were not known before."""
+    def _leads_to_one(self, edge: Edge) -> bool:
+        """Whether each key leads to one row at most, which is known by that key; so do an event and its room."""
+        catalogue, table, columns = self.graph.catalogue, edge.target, edge.target_columns
+        return (
+            len(columns) == 1
+            and columns[0] in self.sets[table].columns
+            and catalogue.type_of(table, columns[0]) == "uuid"
+            and catalogue.is_unique(table, columns)
+        )
+
+    def _follow(self, table: Table, leads: list[tuple[Edge, KeySet]]) -> KeySet:
+        """Add the rows to which the keys lead, and give those that were not known before."""
+        ((edge, keys), *others), known = leads, self.sets[table]
+        # What is carried by a foreign key is there, so the rows that carry it know the keys already.
+        if not (self._lock or others) and self.graph.carries(edge) and self._leads_to_one(edge) and len(known.columns) == 1:
+            found = KeySet.of_ids(keys.values(edge.source_columns[0]))
+            self.sets[table] = known + found
+            return found
+        condition = any_of(
+            [self._among(table, edge.target_columns, keys, edge.source_columns) for edge, keys in leads]
+        )
+        return self._find(table, condition, new=all(self._leads_to_one(edge) for edge, _unused in leads))
+
+    def _find(self, table: Table, condition: Any, *, new: bool = False) -> KeySet:
+        """Add the rows that meet the condition, and give those that were not known before.
+
+        :param new: whether no known row meets the condition
+        """
         known = self.sets[table]
-        if known:
+        if known and not new:
             columns = self.graph.catalogue.primary_key(table) or known.columns
             # Not "NOT …": PostgreSQL 14 would search the array from its start for every row.
             condition = sql.SQL("{} AND ({}) IS NOT TRUE").format(
@@ -162,8 +182,10 @@ class Closure:
         self.sets[table] = known + found
         return found
 
-    def _edge_conditions(self, edges: list[Edge], sets: dict[Table, KeySet]) -> list[Any]:
-        return [self._among(edge.target, edge.target_columns, sets[edge.source], edge.source_columns) for edge in edges]
+    def _edge_conditions(self, edges: list[Edge]) -> list[Any]:
+        return [
+            self._among(edge.target, edge.target_columns, self.sets[edge.source], edge.source_columns) for edge in edges
+        ]
 
     def _among(self, table: Table, columns: tuple[str, ...], keys: KeySet, key_columns: tuple[str, ...]) -> Any:
         return self._sql.within(table, columns, keys, key_columns)

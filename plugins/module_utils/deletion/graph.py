@@ -84,16 +84,6 @@ class DeletionGraph:
         """Whether an edge leads from rows to what they alone refer to."""
         return edge in self._carrying
 
-    def leads_back(self, edge: Edge, ways: list[Edge]) -> bool:
-        """Whether an edge from rows that were found along these ways finds only the rows that one came from.
-
-        So it is from the room of an event to the events of that room: each room has one event at most.
-        """
-        return ways in [[way] for way in self._carrying] and (
-            (edge.source_columns, edge.target, edge.target_columns)
-            == (ways[0].target_columns, ways[0].source, ways[0].source_columns)
-        )
-
     def _follow(self, table: Table) -> None:
         for reference in self.catalogue.referencing(table):
             # Names of the policy are single columns of the controller's own tables.

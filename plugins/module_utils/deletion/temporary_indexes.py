@@ -113,6 +113,8 @@ class TemporaryIndexes:
             sql.Identifier(*index.place),
             sql.SQL(", ").join(map(sql.Identifier, index.columns)),
         )
+        if len(self._sessions) > 1:
+            database.execute("SET max_parallel_maintenance_workers = 0")
         database.rows(
             "SELECT set_config('maintenance_work_mem', %(memory)s, false)"
             " WHERE pg_size_bytes(current_setting('maintenance_work_mem')) < pg_size_bytes(%(memory)s)",

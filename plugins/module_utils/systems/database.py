@@ -125,6 +125,8 @@ class Database:
             transaction goes on; else each statement sees what is committed
         """
         mode = "ISOLATION LEVEL REPEATABLE READ READ ONLY" if snapshot else "ISOLATION LEVEL READ COMMITTED"
+        if not snapshot:
+            mode += "; SET LOCAL random_page_cost = 1.1"
         if isinstance(snapshot, str):
             mode += f"; SET TRANSACTION SNAPSHOT '{snapshot}'"
         milliseconds = self._milliseconds()
