@@ -107,6 +107,8 @@ failures:
 shared_folders_left_behind:
   description:
     - The shared folders of deleted events that could not be deleted and must be removed by hand.
+    - Where the connection to the database broke while a batch was committed, the reason says that it is not known whether
+      the event was deleted.
     - In check mode those that can never be deleted, such as one outside the directory of the settings.
   returned: unless the options or settings are wrong
   type: list

@@ -30,7 +30,7 @@ _HOP_BY_HOP = frozenset({"connection", "keep-alive", "transfer-encoding", "te", 
 
 @dataclass
 class Request:
-    """A request as the server received it."""
+    """A request as the server received it; `at` is when, in seconds of the monotonic clock."""
 
     method: str
     path: str
@@ -38,6 +38,7 @@ class Request:
     body: bytes = field(repr=False)
     headers: Message = field(repr=False, default_factory=Message)
     operation: str = ""
+    at: float = field(default_factory=time.monotonic, compare=False)
 
 
 Predicate = Callable[[Request], bool]

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import re
 import ssl
 import threading
@@ -18,7 +19,7 @@ from http.cookiejar import DefaultCookiePolicy
 from typing import Any
 
 from ..engine.deadline import Deadline
-from ..engine.errors import MissingLibraryError
+from ..engine.errors import MissingLibraryError, PauseError
 from .write_gate import WriteGate
 
 CONNECT_TIMEOUT = 5.0
@@ -46,6 +47,7 @@ class HttpSession:
     :param ca_path: a file of CA certificates, or None for those of the system
     :param auth: as for requests.Session; a callable that returns its argument sends no credentials but those in headers
     :param parallel: the number of threads that will use it
+    :param longest_pause: seconds; a longer pause that the server asks for is left to the caller
     """
 
     def __init__(
@@ -58,6 +60,7 @@ class HttpSession:
         ca_path: str | None,
         auth: Any,
         parallel: int = 1,
+        longest_pause: float = math.inf,
     ) -> None:
         self._system = system
         self._deadline = deadline
@@ -65,6 +68,7 @@ class HttpSession:
         self._verify: bool | str = (ca_path or True) if validate_certs else False
         self._auth = auth
         self._parallel = parallel
+        self._longest_pause = longest_pause
         self._opening = threading.Lock()
         self._session: Any = None
         self._resume_at = 0.0
@@ -76,27 +80,30 @@ class HttpSession:
         *,
         try_again: Callable[[Any], bool],
         token_request: bool = False,
+        attempts: int = ATTEMPTS,
         **content: Any,
     ) -> Any:
         """Send a request, again where the server asks for it or does not answer.
 
         :param try_again: whether a later attempt may have a better answer than this one
         :param token_request: whether the request only obtains an access token
+        :param attempts: how often it is sent at most
         :param content: headers, params and data, as for requests.request
         :returns: the last answer, a requests.Response
         :raises NoAnswer: the server cannot be reached, or does not answer in time
         :raises UnusableAddress: requests cannot work with the URL
+        :raises PauseError: the server asked for a pause that is too long, before this request or in answer to it
         :raises DeadlineExceeded: the deadline passed, or would pass before the server wants to be asked again
         :raises MissingLibraryError: the package requests is not installed
         """
-        for attempt in range(1, ATTEMPTS + 1):
+        for attempt in range(1, attempts + 1):
             if attempt > 1:
                 self._deadline.sleep(BACKOFF * 2 ** (attempt - 2))
             self._wait_for_server()
             try:
                 answer = self._send(method, url, token_request, content)
             except _MayPass as error:
-                if attempt == ATTEMPTS:
+                if attempt == attempts:
                     raise NoAnswer(str(error)) from None
                 continue
             if not try_again(answer):
@@ -164,6 +171,8 @@ class HttpSession:
     def _wait_for_server(self) -> None:
         # A pause that the server asked for holds for all threads.
         pause = self._resume_at - time.monotonic()
+        if self._longest_pause < pause < self._deadline.remaining():
+            raise PauseError(pause)
         if pause > 0:
             self._deadline.sleep(pause)
 
