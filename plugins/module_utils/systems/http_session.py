@@ -80,14 +80,14 @@ class HttpSession:
         *,
         try_again: Callable[[Any], bool],
         token_request: bool = False,
-        attempts: int = ATTEMPTS,
+        attempts: int | None = None,
         **content: Any,
     ) -> Any:
         """Send a request, again where the server asks for it or does not answer.
 
         :param try_again: whether a later attempt may have a better answer than this one
         :param token_request: whether the request only obtains an access token
-        :param attempts: how often it is sent at most
+        :param attempts: how often it is sent at most, where that is not the usual number
         :param content: headers, params and data, as for requests.request
         :returns: the last answer, a requests.Response
         :raises NoAnswer: the server cannot be reached, or does not answer in time
@@ -96,6 +96,7 @@ class HttpSession:
         :raises DeadlineExceeded: the deadline passed, or would pass before the server wants to be asked again
         :raises MissingLibraryError: the package requests is not installed
         """
+        attempts = attempts or ATTEMPTS
         for attempt in range(1, attempts + 1):
             if attempt > 1:
                 self._deadline.sleep(BACKOFF * 2 ** (attempt - 2))

@@ -10,7 +10,7 @@ from typing import Any
 
 from ...engine.deadline import Deadline
 from ...engine.errors import SharedFolderError
-from ..http_session import ATTEMPTS, HttpSession, NoAnswer, UnusableAddress
+from ..http_session import HttpSession, NoAnswer, UnusableAddress
 from ..settings import SharedFolderSettings
 from ..write_gate import WriteGate
 
@@ -68,13 +68,13 @@ class CloudClient:
         *,
         headers: Mapping[str, str] | None = None,
         status_of: Callable[[Any], int] = lambda answer: answer.status_code,
-        attempts: int = ATTEMPTS,
+        attempts: int | None = None,
     ) -> int:
         """Send a request, again where the server is busy or did not answer.
 
         :param path: of the URL, percent-encoded, beginning with a slash
         :param status_of: finds the status in an answer, where that is not the one of HTTP
-        :param attempts: how often it is sent at most
+        :param attempts: how often it is sent at most, where that is not the usual number
         :returns: the status of the last answer
         :raises UnansweredError: the server cannot be reached, does not answer, or goes on failing
         :raises RefusedAccountError: the server refuses the credentials, or its address cannot be used
@@ -103,7 +103,7 @@ class CloudClient:
             raise kind(f"the server answered every time with status {status}")
         return status
 
-    def find(self, path: str, *, attempts: int = ATTEMPTS) -> int:
+    def find(self, path: str, *, attempts: int | None = None) -> int:
         """Look for a folder (RFC 4918, 9.1); parameters, result and errors are those of :meth:`request`."""
         return self.request("PROPFIND", path, headers={"Depth": "0"}, attempts=attempts)
 
