@@ -35,7 +35,6 @@ from ansible.plugins.callback import CallbackBase
 # Prefixes by which the journal tells severities: https://www.freedesktop.org/software/systemd/man/sd-daemon.html
 _SEVERITIES = {"ERROR": 3, "WARN": 4, "INFO": 6, "DEBUG": 7, "TRACE": 7}
 _LEVEL = re.compile(rf"\[({'|'.join(_SEVERITIES)}) *\]")
-_COUNTED = ("failures", "shared_folders_left_behind")
 
 
 class CallbackModule(CallbackBase):
@@ -85,7 +84,10 @@ class CallbackModule(CallbackBase):
             self._print(level[1] if level else "INFO", line)
         done = values.get("done") or {}
         counts = {kind: value["count"] for kind, value in done.items() if "count" in value}
-        further = {name: len(values.get(name) or []) for name in _COUNTED}
+        further = {
+            "failures": values.get("failure_count", 0),
+            "shared_folders_left_behind": len(values.get("shared_folders_left_behind") or []),
+        }
         self._outcome |= {"skipped": skipped, "counts": {**counts, **further}}
         if skipped:
             text = "skipped, because another run of this job is in progress"

@@ -11,7 +11,8 @@ options:
   batch_size:
     description:
       - The largest number of things that are deleted in one transaction, from 1 to 100000.
-      - Smaller batches are used where one would take longer than about a second.
+      - Smaller batches are used where one would take longer than about a second, but for shared folders none that are too
+        small to work on several folders at the same time.
     type: int
     default: 1000
   report_limit:

@@ -28,7 +28,9 @@ options:
         description: The password of that user, or an app password.
         type: str
       directory:
-        description: The directory that holds all shared folders. A folder outside of it is never deleted.
+        description:
+          - The directory that holds all shared folders. A folder outside of it is never deleted.
+          - Without it every folder of the account may be deleted that the database names.
         type: str
   shared_folder_requests:
     description: The number of shared folders that are worked on at the same time, from 1 to 64.

@@ -75,6 +75,11 @@ skipped:
   description: Whether nothing was done because another run of the same job was in progress.
   returned: unless the options or settings are wrong
   type: bool
+failure_count:
+  description: The number of RV(failures), of which no more than O(report_limit) are listed, but at least one.
+  returned: unless the options or settings are wrong
+  type: int
+  sample: 0
 failures:
   description:
     - What could not be deleted and therefore stays in the database. The module fails when there is any.
@@ -97,6 +102,8 @@ failures:
 shared_folders_left_behind:
   description:
     - The shared folders of deleted events that could not be deleted and must be removed by hand.
+    - Where the connection to the database broke while a batch was committed, the reason says that it is not known whether
+      the event was deleted.
     - In check mode those that can never be deleted, such as one outside the directory of the settings.
   returned: unless the options or settings are wrong
   type: list

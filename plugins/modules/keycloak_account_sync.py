@@ -108,6 +108,11 @@ skipped:
   description: Whether nothing was done because another run of the same job was in progress.
   returned: unless the options or settings are wrong
   type: bool
+failure_count:
+  description: The number of RV(failures), of which no more than O(report_limit) are listed, but at least one.
+  returned: unless the options or settings are wrong
+  type: int
+  sample: 0
 failures:
   description:
     - Users that could not be changed. The module fails when there is any.

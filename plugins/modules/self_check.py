@@ -54,6 +54,11 @@ skipped:
   description: Always false, as this job needs no lock. All jobs return it.
   returned: unless the options or settings are wrong
   type: bool
+failure_count:
+  description: Always 0. All jobs return it.
+  returned: unless the options or settings are wrong
+  type: int
+  sample: 0
 failures:
   description: Always empty. All jobs return it.
   returned: unless the options or settings are wrong

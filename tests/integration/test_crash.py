@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 from ansible_collections.opentalk.maintenance.plugins.module_utils.deletion import index_advice
@@ -26,7 +27,8 @@ from support import cases, storage_sync
 from support.children import Child
 from support.cloud_server import CloudServer
 from support.folder_effect import folder_effect
-from support.shared_folders import stock
+from support.recording_server import Request
+from support.shared_folders import segments, stock
 from support.snapshot import Snapshot, parsed
 from support.talks import Talks
 from support.tangle import SEED_VARIABLE, Tangle, first_seed
@@ -38,6 +40,7 @@ SEED = first_seed()
 JOBS = [*(job for job in cases.CASES if job != "invite_cleanup"), storage_sync.JOB]
 BATCHES = 3
 INDEXES = 2
+WITHOUT_FOLDERS = ("room_cleanup", storage_sync.JOB)
 KINDS = ("events", "rooms", "users", "invites", "assets")
 
 
@@ -47,6 +50,7 @@ class Scene:
 
     :ivar expected: the database afterwards
     :ivar left: the bucket afterwards
+    :ivar refused: paths of folders that the server refuses to delete
     """
 
     world: World
@@ -62,7 +66,8 @@ class Scene:
         self.before = self.world.rows()
         stock(self.cloud, self.before)
         self._folders = set(self.cloud.folders), dict(self.cloud.shares)
-        self._effect = folder_effect(self.cloud, self.before, self.expected)
+        self.refused = self._some_folders()
+        self._effect = folder_effect(self.cloud, self.before, self.expected, self.refused)
 
     def set(self) -> None:
         """Bring everything back."""
@@ -70,6 +75,8 @@ class Scene:
         present = self.world.objects()
         self.world.storage.upload(self.world.bucket, self.objects.items() - present.items())
         self.cloud.folders, self.cloud.shares = set(self._folders[0]), dict(self._folders[1])
+        self.cloud.clear_faults()
+        self.cloud.fail(403, self._refuses)
         self.world.cloud = self.cloud
         audit_log = Path(self.options["audit_log"])
         audit_log.unlink(missing_ok=True)
@@ -112,13 +119,18 @@ class Scene:
             time.sleep(0.005)
 
     def check_nothing_orphaned(self) -> None:
-        """Whatever is gone from the database is gone elsewhere, and was announced in the audit log."""
+        """Whatever is gone from the database is gone elsewhere, and was announced in the audit log.
+
+        A folder that is still there, although nobody knows it any more, is written down there.
+        """
         now = self.world.rows()
         gone = {kind: _ids(self.before, kind) - _ids(now, kind) for kind in KINDS}
         assert not {f"assets/{asset}" for asset in gone["assets"]} & self.world.objects().keys()
-        for _event, _provider, path in folder_effect(self.cloud, self.before, now).deleted:
-            assert "/".join(filter(None, path.split("/"))) not in self.cloud.folders
-        announced = self._announced() if any(gone.values()) else {}
+        for _event, _provider, path in folder_effect(self.cloud, self.before, now, self.refused).deleted:
+            assert "/".join(segments(path)) not in self.cloud.folders
+        announced = self._recorded("deleting") if any(gone.values()) else {}
+        written_down = self._recorded("left_behind")["shared_folders"] if any(gone.values()) else set()
+        assert {event for event in gone["events"] if self._paths.get(event) in self.cloud.folders} <= written_down
         assert {kind: ids - announced[kind] for kind, ids in gone.items() if ids - announced.get(kind, set())} == {}
 
     def check_done(self) -> None:
@@ -137,11 +149,24 @@ class Scene:
         talks.listen()
         return talks
 
-    def _announced(self) -> dict[str, set[str]]:
+    def _some_folders(self) -> set[str]:
+        """Folders that the job is to delete and the server refuses to: such as no other event has a part in."""
+        rows = parsed(self.before)["event_shared_folders"]
+        self._paths = {row["event_id"]: "/".join(segments(row["path"])) for row in rows}
+        alone = {path for path in self._paths.values() if sum(map(is_part(path), self._paths.values())) == 1}
+        deleted = folder_effect(self.cloud, self.before, self.expected).deleted
+        there = sorted({"/".join(segments(path)) for _event, _provider, path in deleted} & alone & self.cloud.folders)
+        return set(there[::2])
+
+    def _refuses(self, request: Request) -> bool:
+        path = unquote(request.path)
+        return request.operation == "DeleteFolder" and any(path.endswith(f"/{refused}") for refused in self.refused)
+
+    def _recorded(self, event: str) -> dict[str, set[str]]:
         found = defaultdict(set)
         for line in Path(self.options["audit_log"]).read_text().splitlines():
             entry = json.loads(line)
-            if entry["event"] == "deleting":
+            if entry["event"] == event:
                 found[entry["kind"]].add(entry["id"])
         return found
 
@@ -163,15 +188,28 @@ def open_scene(
         world, cloud = open_world(version), open_cloud()
         for seed in range(SEED, SEED + 100):
             tangle = Tangle(world.connection, seed, users=12, rooms=16)
+            _share_folders(tangle)
             world.freeze(tangle.now)
             scene = (_sync if job == storage_sync.JOB else _deletion)(world, cloud, tangle, job)
-            if scene:
+            if scene and (scene.refused or job in WITHOUT_FOLDERS):
                 print(f"{SEED_VARIABLE}={SEED} {NUMBER_VARIABLE}={NUMBER}")
                 scene.options["audit_log"] = str(tmp_path / "audit.log")
                 return scene
         raise AssertionError("no database has enough for the job to do")
 
     return make
+
+
+def _share_folders(tangle: Tangle) -> None:
+    """Let half of the folders be such as the server has and can delete."""
+    for row in tangle.rows["event_shared_folders"][::2]:
+        row["path"] = f"{CloudServer.directory}/{row['event_id']}"
+        if "provider_data" in row:
+            links = (f"{access} {row['event_id']}" for access in ("write", "read"))
+            row["provider_data"] = dict(
+                zip(("type", "write_share_id", "read_share_id"), ("nextcloud", *links), strict=True)
+            )
+    tangle.write()
 
 
 def _deletion(world: World, cloud: CloudServer, tangle: Tangle, job: str) -> Scene | None:
@@ -237,6 +275,11 @@ def _choose(points: list[str], choose: random.Random) -> Iterable[int]:
     wanted = max(0, NUMBER - len(chosen))
     chosen.update(rest[int((number + choose.random()) * len(rest) / wanted)] for number in range(wanted))
     return sorted(chosen)
+
+
+def is_part(path: str) -> Callable[[str], bool]:
+    """Whether a path is that of a folder which is the given one, or inside of it, or has it inside."""
+    return lambda other: f"{path}/".startswith(f"{other}/") or f"{other}/".startswith(f"{path}/")
 
 
 def _ids(rows: Snapshot, table: str) -> set[str]:

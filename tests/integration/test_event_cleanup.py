@@ -4,8 +4,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -137,6 +139,23 @@ def test_refused_key(open_world: Open, versioned: bool) -> None:
     assert world.objects().keys() == {f"assets/{asset_id}" for asset_id in world.ids("assets")}
     if versioned:
         assert {key for key, _unused in world.storage.versions(world.bucket)} == world.objects().keys()
+
+
+def test_failures_are_listed_up_to_the_limit_and_all_counted(open_world: Open, tmp_path: Path) -> None:
+    world = open_world(67)
+    world.fill(events=110)
+    world.proxy.refuse_keys(dict.fromkeys(world.objects(), "AccessDenied"))
+    assets = world.run("event_cleanup", check_mode=True)["plan"]["assets"]["count"]
+    for limit, listed in ((2, 2), (0, 1)):
+        run = world.run("event_cleanup", report_limit=limit, batch_size=9, audit_log=str(tmp_path / f"{limit}.jsonl"))
+        # All of these assets, and at first the events that stay because of them.
+        assert run["failed"] and run["failure_count"] > assets > 9
+        assert len(run["failures"]) == listed
+        assert f"{run['failure_count']} things stay" in run["msg"] and run["failures"][0]["id"] in run["msg"]
+        errors = [line for line in run["log"] if line.startswith("[ERROR]")]
+        assert len(errors) == listed + 2 and "report_limit" in errors[-2]
+        last = json.loads((tmp_path / f"{limit}.jsonl").read_text().splitlines()[-1])
+        assert last["failures"] == run["failure_count"]
 
 
 def test_object_under_legal_hold(open_world: Open) -> None:

@@ -7,12 +7,14 @@ Single requests that fail are in test_shared_folders, test_sync_storage_files, a
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import signal
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -76,7 +78,8 @@ class Installation:
         self.cloud.clear()
 
     def run(self, **options: Any) -> dict[str, Any]:
-        return self.world.run("event_cleanup", batch_size=BATCH, shared_folder_requests=1, **{FAIL: True, **options})
+        standard = {"batch_size": BATCH, "shared_folder_requests": 1, FAIL: True}
+        return self.world.run("event_cleanup", **{**standard, **options})
 
     def check_interrupted(self, run: dict[str, Any], reason: str) -> None:
         """The run failed for this reason; what it says is done went as a whole, and nothing else did."""
@@ -98,6 +101,7 @@ class Installation:
         inside = {folder for folder in self.cloud.folders if folder.startswith(f"{self.cloud.directory}/")}
         assert inside <= kept
         assert not self.cloud.folders & {item["path"] for item in done["shared_folders"]["items"]}
+        self.check_folders_counted(run)
 
     def check_completed(self, earlier: dict[str, Any] | None = None) -> None:
         """An undisturbed run brings about what it would have done at once."""
@@ -112,10 +116,17 @@ class Installation:
         """The last run did all that was left to do, and nothing else was done by it or those before it."""
         assert not run.get("failed"), run["msg"]
         assert run["done"]["rows_deleted"] == run["plan"]["rows_deleted"]
+        self.check_folders_counted(run)
         after = self.world.rows()
         assert after == self.expected
         assert self.world.objects().keys() == {f"assets/{asset['id']}" for asset in parsed(after)["assets"]}
         assert (self.cloud.folders, self.cloud.shares) == (self.folders.folders, self.folders.shares)
+
+    def check_folders_counted(self, run: dict[str, Any]) -> None:
+        """Each folder is counted once, however often its batch was done."""
+        folders = run["done"]["shared_folders"]
+        events = [item["event_id"] for item in folders["items"]]
+        assert folders["count"] == len(events) == len(set(events))
 
     def world_events_gone(self, after: Snapshot) -> set[str]:
         return {row["id"] for row in parsed(self.before)["events"]} - {row["id"] for row in parsed(after)["events"]}
@@ -317,9 +328,34 @@ def test_conflict_that_lasts_leaves_what_is_in_conflict(install: Callable[..., I
     run = made.run()
     remove_trap(made.world)
     assert [failure["id"] for failure in run["failures"]] == victims
-    made.check_interrupted(run, "another session holds a lock on it")
+    assert {failure["reason"] for failure in run["failures"]} == {
+        f"PostgreSQL stopped its transaction every time because of a {fault}"
+    }
+    made.check_interrupted(run, f"because of a {fault}")
     assert run["done"]["events"]["count"] == len(made.chosen) - 2
     made.check_completed(run)
+
+
+def test_folders_are_named_when_the_connection_breaks_in_the_commit(
+    install: Callable[..., Installation], tmp_path: Path
+) -> None:
+    """Nobody knows then whether their events are gone."""
+    made, audit_log = install(), tmp_path / "audit.jsonl"
+    trap(made.world, "DELETE ON events", TERMINATE, calls="true", deferred=True)
+    made.cloud.fail(403, lambda request: request.operation == "DeleteFolder")
+    run = made.run(**{FAIL: False}, batch_size=len(made.chosen), audit_log=str(audit_log))
+    remove_trap(made.world)
+    assert run["failed"] and "connection to PostgreSQL was lost" in run["msg"]
+    events = {event for event, _provider, _path in made.folders.deleted}
+    left = {item["event_id"]: item["reason"] for item in run["shared_folders_left_behind"]}
+    assert left.keys() == events
+    assert all(
+        "status 403" in reason and "not known whether its event was deleted" in reason for reason in left.values()
+    )
+    lines = [json.loads(line) for line in audit_log.read_text().splitlines()]
+    assert {line["id"] for line in lines if line["event"] == "left_behind"} == events
+    assert [line["event"] for line in lines][-2:] == ["unknown", "run_ended"]
+    assert any(line.startswith("[WARN ] Shared folders that could not be deleted: 3") for line in run["log"])
 
 
 def test_session_terminated_while_objects_are_deleted(install: Callable[..., Installation]) -> None:

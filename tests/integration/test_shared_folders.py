@@ -4,23 +4,33 @@
 
 from __future__ import annotations
 
+import json
+import syslog
+import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
+from email.utils import format_datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.opentalk.maintenance.plugins.module_utils.jobs import batched_job
 from ansible_collections.opentalk.maintenance.plugins.module_utils.systems import http_session
+from ansible_collections.opentalk.maintenance.plugins.module_utils.systems.database import Database
+from ansible_collections.opentalk.maintenance.plugins.module_utils.systems.shared_folders import availability, client
 
 from support.builders import Builder
 from support.cloud_server import CloudServer
-from support.recording_server import Request
+from support.recording_server import Answer, Request
 from support.world import World
 
 PROVIDERS = ["nextcloud", "opencloud"]
 INSTALLATIONS = [(52, "nextcloud"), *((67, provider) for provider in PROVIDERS)]
 FAIL = "fail_on_shared_folder_deletion_error"
 LONG_AGO = datetime.now(timezone.utc) - timedelta(days=90)
+IN_A_YEAR = datetime.now(timezone.utc) + timedelta(days=365)
 
 
 class Cloud:
@@ -31,10 +41,10 @@ class Cloud:
         world.cloud = server
         server.make_folder(server.directory)
         self.build = Builder(world.connection)
-        self._owner = self.build.user()
+        self.owner = self.build.user()
 
     def event(self, path: str, record: dict[str, Any]) -> str:
-        event = self.build.event(self._owner, starts_at=LONG_AGO, ends_at=LONG_AGO)
+        event = self.build.event(self.owner, starts_at=LONG_AGO, ends_at=LONG_AGO)
         return self.build.shared_folder(event, path=path, record=record)
 
     def folder(self, name: str) -> str:
@@ -144,6 +154,19 @@ def test_status_of_the_share_api_is_in_the_body(
     assert f"{cloud.server.directory}/refused" in cloud.server.folders
 
 
+@pytest.mark.parametrize("http_status_always_200", [False, True])
+def test_server_without_a_share_api_does_not_say_that_a_link_is_gone(
+    open_installation: Callable[..., Cloud], http_status_always_200: bool
+) -> None:
+    cloud = open_installation()
+    cloud.server.http_status_always_200 = http_status_always_200  # type: ignore[attr-defined]
+    cloud.server.has_share_api = False  # type: ignore[attr-defined]
+    event = cloud.folder("one")
+    run = cloud.run()
+    assert cloud.left_behind(run) == {event: "the server answered the deletion of a share link with status 998"}
+    assert len(cloud.server.shares) == 2 and f"{cloud.server.directory}/one" in cloud.server.folders
+
+
 # What is never deleted
 
 
@@ -151,7 +174,9 @@ GUARDED = [
     "", "/", "//", ".", "..", "../x", "opentalk", "opentalk/", "opentalk/meetings", "/opentalk/meetings/",
     "opentalk/meetings/.", "opentalk/meetings/..", "opentalk/meetings/../x", "opentalk/meetings/x/../..", "x",
     "opentalk/meetings/./x", "opentalk/meetings2/x", "opentalk/x", "meetings/x", "opentalk/meetings/%2e%2e",
-    "opentalk/meetings/..%2f..", "Opentalk/Meetings/x", "opentalk/meetings/a\nb", "opentalk%2Fmeetings/x",
+    "opentalk/meetings/..%2f..", "opentalk/meetings/%2F", "opentalk/meetings/%00", "opentalk/meetings/a%0a",
+    "opentalk/meetings/x%2f..", "opentalk/meetings/%2e%2e%2fx",
+    "Opentalk/Meetings/x", "opentalk/meetings/a\nb", "opentalk%2Fmeetings/x",
 ]  # fmt: skip
 
 
@@ -179,6 +204,39 @@ def test_paths_outside_the_directory_are_never_sent(
     else:
         assert {left["event_id"]: left["path"] for left in run["shared_folders_left_behind"]} == events
         assert cloud.world.ids("events") == set()
+
+
+@pytest.mark.parametrize("fail", [False, True])
+@pytest.mark.parametrize(("version", "provider"), INSTALLATIONS)
+def test_folder_that_an_event_needs_which_stays(
+    open_installation: Callable[..., Cloud], version: int, provider: str, fail: bool
+) -> None:
+    cloud = open_installation(provider, version)
+    stays = "opentalk/meetings/stays/a"
+    future = cloud.build.event(cloud.owner, starts_at=IN_A_YEAR, ends_at=IN_A_YEAR)
+    cloud.build.shared_folder(future, path=f"/{stays}/", record=cloud.server.shared_folder(stays))
+    needed = {
+        cloud.event(path, cloud.server.record(*[cloud.server.share(stays)] * 2)): path
+        for path in (stays, "opentalk/meetings/stays", "opentalk//meetings/stays/a/")
+    }
+    before, rows = (set(cloud.server.folders), dict(cloud.server.shares)), cloud.world.rows()
+    # Folders beside it and below it go, and so does one that several events have that all go.
+    free = {} if fail else {cloud.folder(name): name for name in ("stays/a/b", "stays/ab", "stay", "stay/x", "both")}
+    if not fail:
+        free[cloud.event("opentalk/meetings/both", cloud.server.shared_folder("opentalk/meetings/both"))] = "both"
+
+    preview = cloud.run(check_mode=True)
+    run = cloud.run(batch_size=1, **{FAIL: fail})
+    assert cloud.left_behind(preview).keys() == needed.keys()
+    assert {item["event_id"] for item in preview["plan"]["shared_folders"]["items"]} == free.keys()
+    assert (cloud.server.folders, cloud.server.shares) == before
+    if fail:
+        assert run["failed"] and "an event that stays" in run["msg"]
+        assert cloud.server.writes == [] and cloud.world.rows() == rows
+        return
+    assert cloud.left_behind(run) == dict.fromkeys(needed, "an event that stays has the same folder, or one inside it")
+    assert run["done"]["shared_folders"]["count"] == len(free)
+    assert cloud.world.ids("events") == {future}
 
 
 @pytest.mark.parametrize("fail", [False, True])
@@ -254,6 +312,10 @@ def test_passing_fault_is_outlasted(
 
 LOGIN = {"Location": "/login", "Content-Type": "text/html"}
 LASTING: dict[str, tuple[Callable[[CloudServer], None], str]] = {
+    "login page for share links": (
+        lambda server: server.fault(lambda r: (200, LOGIN, b"<html>"), deletes_share),
+        "link",
+    ),
     "locked": (lambda server: server.fail(423, deletes_folder), "status 423"),
     "overloaded": (lambda server: server.fail(503, lambda request: True), "503"),
     "partly deleted": (lambda server: server.fail(207, deletes_folder), "only a part"),
@@ -263,19 +325,19 @@ LASTING: dict[str, tuple[Callable[[CloudServer], None], str]] = {
     "wrong password": (lambda server: setattr(server, "password", "another"), "password"),
     "never answers": (lambda server: server.hang(9, deletes_folder), "did not answer in time"),
     "resets": (lambda server: server.reset(deletes_folder), "cannot be reached"),
-    "no share API": (lambda server: server.fail(404, deletes_share), "not one of OCS"),
     "wrong directory": (lambda server: server.fail(404, lambda r: not deletes_share(r)), "finds neither"),
 }
 
 
 @pytest.mark.parametrize("fail", [False, True])
 @pytest.mark.parametrize("fault", LASTING)
+@pytest.mark.parametrize("provider", PROVIDERS)
 def test_lasting_fault(
-    open_installation: Callable[..., Cloud], monkeypatch: pytest.MonkeyPatch, fault: str, fail: bool
+    open_installation: Callable[..., Cloud], monkeypatch: pytest.MonkeyPatch, provider: str, fault: str, fail: bool
 ) -> None:
     monkeypatch.setattr(http_session, "READ_TIMEOUT", 0.2)
     monkeypatch.setattr(http_session, "BACKOFF", 0.01)
-    cloud = open_installation()
+    cloud = open_installation(provider)
     event = cloud.folder("one")
     cloud.build.asset(cloud.build.room_of(event))
     cloud.world.upload()
@@ -307,7 +369,9 @@ def test_lasting_fault(
         lambda server: server.hang(60, deletes_folder),
         lambda server: server.fault(lambda request: (429, {"Retry-After": "3600"}, b""), deletes_folder),
         lambda server: server.fail(500, deletes_folder),
+        lambda server: server.drip(0.1, deletes_folder),
     ],
+    ids=["hangs", "asks for an hour", "fails", "trickles its answer"],
 )
 def test_retries_end_at_the_deadline(
     open_installation: Callable[..., Cloud], monkeypatch: pytest.MonkeyPatch, fault: Callable[[CloudServer], None]
@@ -335,8 +399,224 @@ def test_server_that_is_down_is_not_asked_for_every_folder(
     assert len(cloud.server.requests) < 100
 
 
+def test_404_without_the_form_of_the_share_api_says_nothing(open_installation: Callable[..., Cloud]) -> None:
+    cloud = open_installation()
+    event = cloud.folder("one")
+    cloud.server.fail(404, deletes_share)
+    assert "not one of OCS" in cloud.left_behind(cloud.run())[event]
+
+
+BAD: dict[str, Callable[[CloudServer, Callable[[Request], bool]], None]] = {
+    "500": lambda server, when: server.fail(500, when),
+    "503": lambda server, when: server.fail(503, when),
+    "hangs": lambda server, when: server.fault(lambda request: time.sleep(1) or (500, {}, b""), when),
+    "resets": lambda server, when: server.reset(when),
+}
+
+
+@pytest.mark.parametrize("fault", BAD)
+def test_one_folder_that_fails_keeps_no_other_from_going(
+    open_installation: Callable[..., Cloud], monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    monkeypatch.setattr(http_session, "READ_TIMEOUT", 0.2)
+    monkeypatch.setattr(http_session, "BACKOFF", 0.01)
+    cloud = open_installation()
+    events = [cloud.folder(f"folder {number}") for number in range(30)]
+    BAD[fault](cloud.server, lambda request: deletes_folder(request) and request.path.endswith("folder%203"))
+    run = cloud.run()
+    assert cloud.left_behind(run).keys() == {events[3]}
+    assert run["done"]["shared_folders"]["count"] == 29
+    assert cloud.server.folders == {"opentalk", cloud.server.directory, f"{cloud.server.directory}/folder 3"}
+
+
+DOWN: dict[str, tuple[Callable[[CloudServer], None], str, int]] = {
+    "overloaded": (lambda server: server.fail(503, lambda request: True), "503", http_session.ATTEMPTS + 1),
+    "resets": (lambda server: server.reset(lambda request: True), "cannot be reached", http_session.ATTEMPTS + 1),
+    "wrong password": (lambda server: setattr(server, "password", "another"), "password", 1),
+}
+
+
+@pytest.mark.parametrize("fault", DOWN)
+def test_server_that_does_not_work_is_left_alone_for_the_rest_of_the_run(
+    open_installation: Callable[..., Cloud], monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    """It is asked at length for one folder, then once for the directory, whatever the number of batches."""
+    monkeypatch.setattr(http_session, "BACKOFF", 0.01)
+    cloud = open_installation()
+    events = {cloud.folder(f"folder {number}") for number in range(30)}
+    settings = cloud.server.settings
+    inflict, reason, requests = DOWN[fault]
+    inflict(cloud.server)
+    run = cloud.run(shared_folder=settings, shared_folder_requests=1, batch_size=3)
+    left = cloud.left_behind(run)
+    assert left.keys() == events and all(reason in text for text in left.values())
+    assert sum("it was not tried" in text for text in left.values()) == len(events) - 1
+    assert len(cloud.server.requests) == requests
+
+
+def test_server_that_works_again_is_found_out(
+    open_installation: Callable[..., Cloud], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http_session, "BACKOFF", 0.01)
+    monkeypatch.setattr(availability, "LOOK_AGAIN", 0.0)
+    cloud = open_installation()
+    events = {cloud.folder(f"folder {number}") for number in range(30)}
+    # The attempts for the first folder, the look at the directory, and two looks more.
+    cloud.server.fail(503, lambda request: True, times=http_session.ATTEMPTS + 3)
+    run = cloud.run(shared_folder_requests=1, batch_size=5)
+    assert len(cloud.left_behind(run)) == 3
+    assert run["done"]["shared_folders"]["count"] == len(events) - 3
+
+
+# Pauses that the server asks for
+
+
+@pytest.mark.parametrize("form", ["seconds", "date"])
+def test_all_threads_keep_a_pause(open_installation: Callable[..., Cloud], form: str) -> None:
+    cloud = open_installation()
+    for number in range(12):
+        cloud.folder(f"folder {number}")
+    until: list[float] = []
+
+    def ask(request: Request) -> Answer:
+        # A date has no fractions of a second.
+        moment = datetime.now(timezone.utc).replace(microsecond=0) + timedelta(seconds=3)
+        until.append(
+            time.monotonic() + (2 if form == "seconds" else (moment - datetime.now(timezone.utc)).total_seconds())
+        )
+        return 503, {"Retry-After": "2" if form == "seconds" else format_datetime(moment, usegmt=True)}, b""
+
+    cloud.server.fault(ask, deletes_folder, times=1)
+    run = cloud.run(shared_folder_requests=4)
+    assert run["done"]["shared_folders"]["count"] == 12 and len(cloud.server.requests) == 3 * 12 + 1
+    # What was on its way already may still arrive.
+    during = [request for request in cloud.server.requests if until[0] - 1 < request.at < until[0]]
+    assert during == []
+
+
+def sleepers(world: World) -> int:
+    """Sessions of the job that hold the locks of a batch while they wait."""
+    ((number,),) = world.query(
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+        " AND application_name LIKE 'opentalk.maintenance%' AND state LIKE 'idle in transaction%'"
+    )
+    return int(number)
+
+
+def test_long_pause_is_kept_without_any_lock(
+    open_installation: Callable[..., Cloud], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(client, "LONGEST_PAUSE", 0.5)
+    cloud = open_installation()
+    events = {cloud.folder(f"folder {number}") for number in range(12)}
+    found: list[int] = []
+
+    def ask(request: Request) -> Answer:
+        look = threading.Timer(1, lambda: found.append(sleepers(cloud.world)))
+        look.start()
+        return 429, {"Retry-After": "2"}, b""
+
+    cloud.server.fault(ask, lambda request: deletes_folder(request) and len(cloud.server.folders) < 8, times=1)
+    run = cloud.run(**{FAIL: True}, audit_log=str(tmp_path / "audit.jsonl"))
+    assert not run.get("failed"), run["msg"]
+    assert found == [0]
+    folders = run["done"]["shared_folders"]
+    assert folders["count"] == len(folders["items"]) and {item["event_id"] for item in folders["items"]} == events
+    # What had been deleted before the pause was not asked for again.
+    deleted = Counter(request.path for request in cloud.server.requests if deletes_folder(request))
+    assert sum(deleted.values()) == len(events) + 1
+    assert [line["event"] for line in lines(tmp_path) if line["event"] != "deleting"] == [
+        "run_started", "planned", "rolled_back", "deleted", "run_ended"
+    ]  # fmt: skip
+
+
+def lines(directory: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (directory / "audit.jsonl").read_text().splitlines()]
+
+
+def test_server_that_limits_the_rate_is_followed_to_the_end(
+    open_installation: Callable[..., Cloud], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many pauses that takes, as long as something is done in between."""
+    monkeypatch.setattr(client, "LONGEST_PAUSE", 0.1)
+    cloud = open_installation()
+    events = {cloud.folder(f"folder {number}") for number in range(16)}
+    allowed = [9]
+
+    def ask(request: Request) -> Answer | None:
+        allowed[0] -= 1
+        if allowed[0] >= 0:
+            return None
+        allowed[0] = 9
+        return 429, {"Retry-After": "1"}, b""
+
+    cloud.server.fault(ask, lambda request: True)
+    run = cloud.run(shared_folder_requests=1)
+    assert cloud.left_behind(run) == {}
+    assert run["done"]["shared_folders"]["count"] == len(events)
+
+
+def test_pauses_without_end_are_not_waited_for(
+    open_installation: Callable[..., Cloud], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "LONGEST_PAUSE", 0.1)
+    cloud = open_installation()
+    events = {cloud.folder(f"folder {number}") for number in range(30)}
+    cloud.server.fault(lambda request: (429, {"Retry-After": "1"}, b""), lambda request: True)
+    run = cloud.run(batch_size=10)
+    left = cloud.left_behind(run)
+    assert left.keys() == events and all("one pause after the other" in reason for reason in left.values())
+    assert run["duration"] < 30
+    preview = cloud.run(check_mode=True)
+    assert not preview.get("failed")
+
+
+# Which folders those were
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_folders_left_behind_are_written_down_before_nobody_knows_them(
+    open_installation: Callable[..., Cloud], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, provider: str
+) -> None:
+    cloud = open_installation(provider)
+    said: list[str] = []
+    monkeypatch.setattr(syslog, "syslog", lambda severity, text: said.append(text))
+    refused, good = cloud.folder("refused ü"), cloud.folder("good")
+    elsewhere = cloud.event("elsewhere/x", {"type": "nextcloud", "write_share_id": "17", "read_share_id": "18"})
+    cloud.server.fail(403, lambda request: deletes_folder(request) and "refused" in request.path)
+    execute = Database.execute
+    events = {refused, elsewhere}
+
+    def commit(self: Database, statement: Any, parameters: Any = None) -> int:
+        if statement == "COMMIT" and '"deleting"' in (tmp_path / "audit.jsonl").read_text():
+            assert {line["id"] for line in lines(tmp_path) if line["event"] == "left_behind"} == events
+            assert all(any(event in text for text in said) for event in events)
+        return execute(self, statement, parameters)
+
+    monkeypatch.setattr(Database, "execute", commit)
+    run = cloud.run(audit_log=str(tmp_path / "audit.jsonl"))
+    left = {item.pop("event_id"): item for item in run["shared_folders_left_behind"]}
+    assert left.keys() == events and cloud.world.ids("events") == set()
+    recorded = {
+        line["id"]: {name: line[name] for name in ("provider", "path", "shares", "reason")}
+        for line in lines(tmp_path)
+        if line["event"] == "left_behind"
+    }
+    assert recorded == left
+    for event, item in left.items():
+        (line,) = [line for line in run["log"] if line.startswith("[WARN ] Shared folder of event") and event in line]
+        texts = (item["provider"], item["path"], json.dumps(item["shares"]), item["reason"])
+        assert all(text in line for text in texts)
+    assert good not in str(said)
+
+
+@pytest.mark.parametrize("sessions", [1, 2])
 @pytest.mark.parametrize("parallel", [1, 4, 16])
-def test_a_few_requests_at_a_time(open_installation: Callable[..., Cloud], parallel: int) -> None:
+def test_a_few_requests_at_a_time(
+    open_installation: Callable[..., Cloud], monkeypatch: pytest.MonkeyPatch, parallel: int, sessions: int
+) -> None:
+    """As many as may be, and never more, however many sessions delete."""
+    monkeypatch.setattr(batched_job, "MANY_ROOTS", 1 if sessions == 2 else 10**9)
     cloud = open_installation()
     events = {cloud.folder(f"folder {number}") for number in range(96)}
 
@@ -346,13 +626,32 @@ def test_a_few_requests_at_a_time(open_installation: Callable[..., Cloud], paral
             time.sleep(0.005)
 
     cloud.server.on_request(wait_for_the_others)
-    run = cloud.run(shared_folder_requests=parallel, report_limit=50)
+    run = cloud.run(shared_folder_requests=parallel, report_limit=50, batch_size=32)
     assert run["done"]["shared_folders"]["count"] == len(events)
     assert len(run["done"]["shared_folders"]["items"]) == 50
     assert cloud.server.folders == {"opentalk", cloud.server.directory}
     assert cloud.server.most_parallel == parallel
     # Two share links and the folder each.
     assert len(cloud.server.requests) == 3 * len(events)
+
+
+def test_folders_of_few_events_among_many_are_worked_on_at_the_same_time(
+    open_installation: Callable[..., Cloud],
+) -> None:
+    """However slow the server is: a batch never gets so small that there is nothing to do at the same time."""
+    cloud = open_installation()
+    for number in range(600):
+        if number % 25:
+            cloud.build.event(cloud.owner, starts_at=LONG_AGO, ends_at=LONG_AGO)
+        else:
+            cloud.folder(f"folder {number}")
+    cloud.server.hang(0.4, deletes_folder)
+    started = time.monotonic()
+    run = cloud.run(shared_folder_requests=8)
+    assert run["done"]["shared_folders"]["count"] == 24
+    busy = [request.at - started for request in cloud.server.requests if deletes_folder(request)]
+    # One after the other they would take 9.6 seconds.
+    assert max(busy) - min(busy) < 6
 
 
 @pytest.mark.parametrize("provider", PROVIDERS)

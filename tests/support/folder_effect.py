@@ -4,7 +4,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
+from urllib.parse import unquote
 
 from support.cloud_server import CloudServer
 from support.shared_folders import record, segments
@@ -27,23 +29,33 @@ class FolderEffect:
     shares: dict[str, str]
 
 
-def folder_effect(cloud: CloudServer | None, before: Snapshot, expected: Snapshot) -> FolderEffect:
+def folder_effect(
+    cloud: CloudServer | None, before: Snapshot, expected: Snapshot, refused: Collection[str] = ()
+) -> FolderEffect:
     """What must become of the folders when the database becomes what is expected.
 
     :param cloud: a server with one of the stand-ins' share links that are known by a single id, or None: no settings
+    :param refused: paths of folders of one event each that the server refuses to delete
     """
     rows = parsed(before)["event_shared_folders"]
-    kept = {row["event_id"] for row in parsed(expected)["event_shared_folders"]}
+    staying = parsed(expected)["event_shared_folders"]
+    kept = {row["event_id"] for row in staying}
+    needed = {(record(row)[0], "/".join(segments(row["path"]))) for row in staying}
     effect = FolderEffect(set(), set(), set(cloud.folders) if cloud else set(), dict(cloud.shares) if cloud else {})
     for row in rows:
         if row["event_id"] in kept:
             continue
         provider, shares = record(row)
-        if cloud is None or provider != cloud.provider or not _inside(row["path"], cloud.directory):
+        path = "/".join(segments(row["path"]))
+        deletable = cloud is not None and provider == cloud.provider and _inside(row["path"], cloud.directory)
+        if not deletable or any(other == provider and _at_or_below(folder, path) for other, folder in needed):
             effect.left_behind.add(row["event_id"])
             continue
+        if path in refused:
+            effect.left_behind.add(row["event_id"])
+            effect.shares = {share: folder for share, folder in effect.shares.items() if share not in shares}
+            continue
         effect.deleted.add((row["event_id"], provider, row["path"]))
-        path = "/".join(segments(row["path"]))
         found = path in effect.folders
         effect.folders = {folder for folder in effect.folders if not _at_or_below(folder, path)}
         effect.shares = {
@@ -59,6 +71,11 @@ def _at_or_below(folder: str, path: str) -> bool:
 
 
 def _inside(path: str, directory: str) -> bool:
+    """Whether it is a path inside of the directory, however often a server decodes it."""
+    return _is_inside(path, directory) and _is_inside(unquote(path), unquote(directory))
+
+
+def _is_inside(path: str, directory: str) -> bool:
     names, outer = segments(path), segments(directory)
     plain = all(segment not in (".", "..") for segment in names) and path.isprintable()
     return plain and names[: len(outer)] == outer and len(names) > len(outer)

@@ -18,12 +18,14 @@ _SHARES = "/ocs/v2.php/apps/files_sharing/api/v1/shares/"
 class NextcloudServer(CloudServer):
     """A Nextcloud server with one user.
 
-    With `http_status_always_200` the share API tells only in the body of its answer what became of a request.
+    Without `has_share_api` its app for shares is switched off. With `http_status_always_200` the share API tells only in
+    the body of its answer what became of a request.
     """
 
     provider = "nextcloud"
     share_api = "/ocs/"
     http_status_always_200 = False
+    has_share_api = True
 
     def __init__(self, username: str, password: str, *, base: str = "") -> None:
         super().__init__(username, password, base=base)
@@ -56,7 +58,7 @@ class NextcloudServer(CloudServer):
         if request.headers.get("OCS-APIRequest") != "true":
             return 412, {"Content-Type": "application/json"}, b'{"message":"CSRF check failed"}'
         status = 200 if self.http_status_always_200 else None
-        if not path.startswith(_SHARES):
+        if not self.has_share_api or not path.startswith(_SHARES):
             return _ocs(request, status or 404, 998, "Invalid query, please check the syntax.")
         if request.method != "DELETE":
             return 405, {}, b""

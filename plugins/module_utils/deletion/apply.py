@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from ..engine.audit import AuditBatch
@@ -23,6 +25,9 @@ from .origins import roots_of
 from .selection import Select
 from .statements import delete_rows
 
+# Shared folders, each with the reason why it was not deleted.
+LeftBehind = list[tuple[SharedFolder, str]]
+
 
 @dataclass
 class BatchOutcome:
@@ -34,6 +39,7 @@ class BatchOutcome:
     :ivar kept: ids of roots that stay because of that
     :ivar announced_and_kept: what the audit log says was about to be deleted and is still there, ids by kind
     :ivar left_behind: shared folders of deleted events that could not be deleted, with the reason
+    :ivar waited: seconds that the server of the shared folders took of it
     """
 
     effects: Effects
@@ -41,7 +47,8 @@ class BatchOutcome:
     refused: dict[str, str] = field(default_factory=dict)
     kept: list[str] = field(default_factory=list)
     announced_and_kept: dict[str, list[str]] = field(default_factory=dict)
-    left_behind: list[tuple[SharedFolder, str]] = field(default_factory=list)
+    left_behind: LeftBehind = field(default_factory=list)
+    waited: float = 0.0
 
 
 class BatchDeletion:
@@ -50,6 +57,8 @@ class BatchDeletion:
     :param select: the job's selection, asked again under the locks of the batch
     :param storage: where the objects of assets are
     :param folders: deletes the shared folders of events
+    :param planned_folders: those of all events of the plan, by event
+    :param leaving: is told of the shared folders that nobody will know any more once the batch is committed, before it is
     :param report_limit: how many ids are reported of each kind
     :param roots: all roots of the plan
     :param done: what earlier batches have deleted
@@ -63,6 +72,8 @@ class BatchDeletion:
         storage: ObjectStorage,
         folders: FolderDeletion,
         *,
+        planned_folders: Mapping[str, SharedFolder],
+        leaving: Callable[[LeftBehind], None],
         report_limit: int,
         roots: KeySet,
         done: Effects,
@@ -72,6 +83,8 @@ class BatchDeletion:
         self._select = select
         self._storage = storage
         self._folders = folders
+        self._planned_folders = planned_folders
+        self._leaving = leaving
         self._report_limit = report_limit
         self._roots = roots
         self._done = done
@@ -81,19 +94,24 @@ class BatchDeletion:
 
         :param audit: is told what is about to be deleted
         :returns: what was done, once it is committed
-        :raises MaintenanceError: the batch's rows all stay
+        :raises PauseError: the batch's rows all stay; it can be done again after a while
+        :raises MaintenanceError: the batch's rows all stay, unless it struck in the commit
         """
         outcome = BatchOutcome(Effects({}))
         with self._database.transaction():
             closure = self._lock(batch, outcome)
             folders = self._shared_folders(closure)
             announced = self._announce(closure, folders, audit)
+            started = time.monotonic()
             refused = self._folders.delete(folders)
+            outcome.waited = time.monotonic() - started
             closure = self._delete_objects(closure, outcome)
             outcome.announced_and_kept = self._kept(announced, closure, refused, outcome)
             outcome.left_behind = self._left_behind(closure, refused)
             description = Description(closure, self._report_limit, self._roots, listed=self._done)
             deleted, updated = delete_rows(self._database, closure)
+            if outcome.left_behind:
+                self._leaving(outcome.left_behind)
         outcome.effects = description.effects(deleted, updated, ())
         return outcome
 
@@ -152,9 +170,11 @@ class BatchDeletion:
         return remaining
 
     def _shared_folders(self, closure: Closure) -> list[SharedFolder]:
-        return shared_folders.read(self._database, self._graph.catalogue, closure.keys("events"))
+        return shared_folders.read(
+            self._database, self._graph.catalogue, closure.keys("events"), planned=self._planned_folders
+        )
 
-    def _left_behind(self, closure: Closure, refused: Refusals) -> list[tuple[SharedFolder, str]]:
+    def _left_behind(self, closure: Closure, refused: Refusals) -> LeftBehind:
         # Only of events that really go.
         if not refused:
             return []

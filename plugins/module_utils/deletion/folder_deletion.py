@@ -9,19 +9,18 @@ import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 
-from ..engine.errors import SharedFolderError
+from ..engine.errors import PauseError, SharedFolderError
 from ..systems.shared_folders.base import SharedFolder, SharedFolderProvider
-from ..systems.shared_folders.client import ServerUnavailableError
 
 # Why folders cannot be deleted, by the ids of their events.
 Refusals = dict[str, str]
 
 
 class FolderDeletion:
-    """Deletes shared folders, or says why they cannot be deleted.
+    """Deletes shared folders, or says why they cannot be deleted; may be used by several sessions at the same time.
 
     :param provider: where the folders are, or None where the settings name no provider
-    :param parallel: how many folders are worked on at once
+    :param parallel: how many folders are worked on at once, whoever asks for it
     :param fail: whether a folder that cannot be deleted is an error
     """
 
@@ -29,9 +28,10 @@ class FolderDeletion:
         self._provider = provider
         self._parallel = parallel
         self._fail = fail
+        self._working = threading.BoundedSemaphore(parallel)
+        self._lock = threading.Lock()
         self._deleted: dict[str, SharedFolder] = {}
-        # Batches take turns, so that no more folders are worked on at once than allowed.
-        self._turn = threading.Lock()
+        self._unreported: list[SharedFolder] = []
 
     def undeletable(self, folders: Iterable[SharedFolder]) -> Refusals:
         """The folders that no request may or can delete; found without any request."""
@@ -42,16 +42,16 @@ class FolderDeletion:
         return [folder for folder in folders if self._objection(folder) is None]
 
     def delete(self, folders: list[SharedFolder]) -> Refusals:
-        """Delete the folders with their share links.
+        """Delete the folders with their share links, except those that this run has deleted already.
 
         :returns: those that could not be deleted
         :raises SharedFolderError: there are such, and that is an error
+        :raises PauseError: the server wants to be left alone for longer than a transaction may wait
         :raises DeadlineExceeded: the deadline passed meanwhile
         """
         refused = self.undeletable(folders)
         if not (refused and self._fail):
-            with self._turn:
-                refused.update(self._each(self.deletable(folders), self._delete, stop=self._fail))
+            refused.update(self._each(self.deletable(folders), self._delete, stop=self._fail))
         if refused and self._fail:
             event_id, reason = next(iter(refused.items()))
             raise SharedFolderError(
@@ -69,20 +69,25 @@ class FolderDeletion:
         missing: list[str] = []
 
         def exists(folder: SharedFolder, provider: SharedFolderProvider) -> None:
-            if not provider.exists(folder):
-                missing.append(folder.event_id)
+            try:
+                if not provider.exists(folder):
+                    missing.append(folder.event_id)
+            except PauseError as error:
+                raise SharedFolderError(f"the server asks to be left alone for {error.seconds:.0f} seconds") from None
 
         return missing, self._each(folders, exists, stop=False)
 
     def take_deleted(self) -> list[SharedFolder]:
         """The folders that were confirmed deleted since this was asked last."""
-        with self._turn:
-            deleted, self._deleted = self._deleted, {}
-        return list(deleted.values())
+        with self._lock:
+            deleted, self._unreported = self._unreported, []
+        return deleted
 
     def _objection(self, folder: SharedFolder) -> tuple[str, str] | None:
         if self._provider is None:
             return folder.event_id, "the settings name no provider of shared folders"
+        if folder.is_needed:
+            return folder.event_id, "an event that stays has the same folder, or one inside it"
         try:
             self._provider.check(folder)
         except SharedFolderError as error:
@@ -90,28 +95,30 @@ class FolderDeletion:
         return None
 
     def _delete(self, folder: SharedFolder, provider: SharedFolderProvider) -> None:
+        # A batch may be done again after its transaction was rolled back.
+        if self._deleted.get(folder.event_id) == folder:
+            return
         provider.delete(folder)
-        self._deleted[folder.event_id] = folder
+        with self._lock:
+            if folder.event_id not in self._deleted:
+                self._unreported.append(folder)
+            self._deleted[folder.event_id] = folder
 
     def _each(
         self, folders: list[SharedFolder], action: Callable[[SharedFolder, SharedFolderProvider], None], *, stop: bool
     ) -> Refusals:
         provider, refused = self._provider, Refusals()
-        unavailable: list[ServerUnavailableError] = []
         if provider is None or not folders:
             return refused
 
         def attempt(folder: SharedFolder) -> None:
-            if stop and refused:
-                return
-            try:
-                if unavailable:  # the server was asked often enough for this batch
-                    raise unavailable[0]
-                action(folder, provider)
-            except SharedFolderError as error:
-                refused[folder.event_id] = str(error)
-                if isinstance(error, ServerUnavailableError):
-                    unavailable.append(error)
+            with self._working:
+                if stop and refused:
+                    return
+                try:
+                    action(folder, provider)
+                except SharedFolderError as error:
+                    refused[folder.event_id] = str(error)
 
         executor = ThreadPoolExecutor(min(self._parallel, len(folders)))
         try:

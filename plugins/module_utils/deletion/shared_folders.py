@@ -5,21 +5,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from ..systems.database import Database, sql
 from ..systems.shared_folders.base import SharedFolder
+from ..systems.shared_folders.paths import normal
 from .keys import KeySet, Sql
-from .references import Catalogue
+from .references import Catalogue, Table
 
 TABLE = "event_shared_folders"
 
+# What the names of the folders of events that stay, and of all above these, have in common with those of events that go.
+# A set operation: the server does it in time proportional to the number of folders whatever it expects.
+_NEEDED = """
+WITH folder AS (
+    SELECT {provider} AS provider, btrim(regexp_replace(path, '/+', '/', 'g'), '/') AS path, gone.id IS NULL AS stays
+    FROM {table} LEFT JOIN unnest({going}::uuid[]) gone (id) ON gone.id = event_id
+), staying AS (
+    SELECT provider, string_to_array(path, '/') AS names FROM folder WHERE stays
+)
+SELECT provider, path FROM folder WHERE NOT stays
+INTERSECT
+SELECT provider, array_to_string(names[:depth], '/') FROM staying, generate_series(1, cardinality(names)) depth
+"""
 
-def read(database: Database, catalogue: Catalogue, events: KeySet) -> list[SharedFolder]:
+
+def read(
+    database: Database, catalogue: Catalogue, events: KeySet, *, planned: Mapping[str, SharedFolder] | None = None
+) -> list[SharedFolder]:
     """The shared folders of these events, in the order of their ids.
 
     Up to migration 64 the ids of the two share links have columns of their own, and the provider is Nextcloud; from 65
     on both are in ``provider_data``.
+
+    :param planned: the folders of all events that the run deletes, by event, where these are some of them; else these
+        are all that go
     """
     if not events or not catalogue.has(TABLE):
         return []
@@ -34,8 +56,28 @@ def read(database: Database, catalogue: Catalogue, events: KeySet) -> list[Share
     query = sql.SQL("SELECT event_id::text, path, {} FROM {} WHERE {} ORDER BY event_id").format(
         data, Sql.name(table), Sql(catalogue).within(table, ("event_id",), events, ("id",))
     )
-    return [_folder(*row) for row in database.rows(query)]
+    folders = [SharedFolder.from_record(*row) for row in database.rows(query)]
+    if planned is None:
+        return _marked(folders, _needed(database, table, data, events.ids()))
+    known = [planned.get(folder.event_id) for folder in folders]
+    if all(plan and plan.path == folder.path for plan, folder in zip(known, folders, strict=True)):
+        return _marked(folders, {_name(plan) for plan in known if plan and plan.is_needed})
+    return _marked(folders, _needed(database, table, data, {*planned, *events.ids()}))
 
 
-def _folder(event_id: str, path: str, data: Any) -> SharedFolder:
-    return SharedFolder.from_record(event_id, path, data)
+def _needed(database: Database, table: Table, data: Any, going: Iterable[str]) -> set[tuple[str, str]]:
+    """Provider and path of the folders of these events that an event that stays has as well, or has one inside of."""
+    query = sql.SQL(_NEEDED).format(
+        provider=sql.SQL("split_part(coalesce(({}) ->> 'type', 'unknown'), '_', 1)").format(data),
+        table=Sql.name(table),
+        going=sql.Literal(KeySet.of_ids(list(going)).literals[0]),
+    )
+    return set(database.rows(query))
+
+
+def _marked(folders: list[SharedFolder], needed: set[tuple[str, str]]) -> list[SharedFolder]:
+    return [replace(folder, is_needed=_name(folder) in needed) for folder in folders] if needed else folders
+
+
+def _name(folder: SharedFolder) -> tuple[str, str]:
+    return folder.provider, normal(folder.path)

@@ -3,7 +3,8 @@
 
 """The audit log: JSON lines that say what is about to be deleted, and what became of it. Described in docs/audit-log.md.
 
-Ids, counts and the names of kinds and tables only: no personal data.
+Ids, counts and the names of kinds and tables only: no personal data. Of shared folders that somebody must remove by hand
+also where they are.
 """
 
 from __future__ import annotations
@@ -134,6 +135,14 @@ class AuditBatch:
         self._announced = {kind: len(ids) for kind, ids in things.items() if ids}
         if self._announced:
             self._log._write(self._lines("deleting", things), sync=True)
+
+    def left_behind(self, things: Iterable[dict[str, Any]]) -> None:
+        """Record what cannot be deleted and will be known to nobody once the batch is committed; on disk on return.
+
+        :param things: mappings with ``kind``, ``id``, and whatever it takes to find the thing
+        :raises AuditLogError: it cannot be written, so the batch must not be committed
+        """
+        self._log._write([{"event": "left_behind", "batch": self._number, **thing} for thing in things], sync=True)
 
     def deleted(self, rows: Mapping[str, int], kept: Mapping[str, list[str]]) -> None:
         """Record that the batch is done, after its transaction was committed.

@@ -47,7 +47,14 @@ class ConnectionLostError(DatabaseError):
 
 
 class TransientDatabaseError(DatabaseError):
-    """A deadlock or a serialization failure: the same transaction may succeed when it is tried again."""
+    """A deadlock or a serialization failure: the same transaction may succeed when it is tried again.
+
+    :ivar cause: the reason why a row stays that this struck every time
+    """
+
+    def __init__(self, message: str, cause: str) -> None:
+        super().__init__(message)
+        self.cause = cause
 
 
 class LockTimeoutError(TransientDatabaseError):
@@ -64,6 +71,17 @@ class ObjectStorageError(MaintenanceError):
 
 class SharedFolderError(MaintenanceError):
     """A shared folder could not be deleted."""
+
+
+class PauseError(MaintenanceError):
+    """A server wants to be left alone for longer than a transaction may wait: nothing is wrong with what was to be done.
+
+    :param seconds: how long
+    """
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"A server asks to be left alone for {seconds:.0f} seconds; run the job again after that.")
+        self.seconds = seconds
 
 
 class KeycloakError(MaintenanceError):

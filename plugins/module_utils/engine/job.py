@@ -35,7 +35,8 @@ class Run:
     :ivar audit: closed in check mode and where no audit log is asked for
     :ivar plan: what the run sets out to do
     :ivar done: what was confirmed done
-    :ivar failures: what could not be done: kind, id and reason of each thing
+    :ivar failures: the first things that could not be done: kind, id and reason of each
+    :ivar failure_count: how many things could not be done
     :ivar identity: takes in the things that the plan deletes, where the job has such and the plan's id is wanted
     :ivar affected: how many things the plan touches, for the safety limits
     """
@@ -51,6 +52,7 @@ class Run:
     plan: Effects = field(default_factory=lambda: Effects({}))
     done: Effects = field(default_factory=lambda: Effects({}))
     failures: list[dict[str, Any]] = field(default_factory=list)
+    failure_count: int = 0
     shared_folders_left_behind: list[dict[str, Any]] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     skipped: bool = False
@@ -105,6 +107,12 @@ class Job(ABC):
         """Do what is planned, and fill the run's record of what was done."""
 
     def fail(self, kind: str, identifier: str, reason: str) -> None:
-        """Record that something stays as it is."""
+        """Record that something stays as it is; named are as many things as are listed of one kind, but at least one."""
+        limit = max(1, self.run.options["report_limit"])
+        self.run.failure_count += 1
+        if self.run.failure_count > limit:
+            if self.run.failure_count == limit + 1:
+                self.run.log.error("More things stay as they are, which are counted only (see the option report_limit)")
+            return
         self.run.failures.append({"kind": kind, "id": identifier, "reason": reason})
         self.run.log.error(f"{kind} {identifier}: {reason}")

@@ -5,10 +5,11 @@
 
 from __future__ import annotations
 
-import syslog
 import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
+
+from . import journal
 
 # Seconds between two lines.
 INTERVAL = 5.0
@@ -25,7 +26,6 @@ class Progress:
 
     def __init__(self, job_type: str) -> None:
         self._job_type = job_type
-        self._tag = f"opentalk-maintenance-{job_type.replace('_', '-')}"
         self._last = time.monotonic()
 
     def stage(self, text: str, total: int | None = None) -> Callable[[int], None]:
@@ -54,6 +54,4 @@ class Progress:
 
     def _write(self, text: str) -> None:
         self._last = time.monotonic()
-        syslog.openlog(self._tag, syslog.LOG_PID, syslog.LOG_USER)
-        syslog.syslog(syslog.LOG_INFO, f"{self._job_type}: {text}")
-        syslog.closelog()
+        journal.write(self._job_type, text)

@@ -27,6 +27,7 @@ def result(job_type: str, run: Run, *, check_mode: bool, duration: float | None)
         "skipped": run.skipped,
         "log": run.log.lines,
         "failures": run.failures,
+        "failure_count": run.failure_count,
         "shared_folders_left_behind": run.shared_folders_left_behind,
         "plan": run.plan.as_result(),
         "done": run.done.as_result(),

@@ -128,11 +128,12 @@ def _execute_with_database(job: Job, run: Run, *, check_mode: bool) -> None:
         return
     run.audit.planned(run.plan.counts())
     job.apply()
-    if run.failures:
+    if run.failure_count:
         first = run.failures[0]
         raise IncompleteError(
-            f"Not everything could be done: {len(run.failures)} entries in failures name what stays as it is,"
-            f" the first of them {first['kind']} {first['id']} ({first['reason']}); mend the cause and run the job again."
+            f"Not everything could be done: {run.failure_count} things stay as they are, of which the entries in"
+            f" failures name {len(run.failures)}, the first of them {first['kind']} {first['id']} ({first['reason']});"
+            " mend the cause and run the job again."
         )
 
 
@@ -155,7 +156,7 @@ def _end_audit(run: Run, failure: MaintenanceError | None) -> MaintenanceError |
     """Write the last line, and give the error that the job ends with."""
     status = "failed" if failure else "skipped" if run.skipped else "succeeded"
     try:
-        run.audit.ended(status, run.done.counts(), len(run.failures))
+        run.audit.ended(status, run.done.counts(), run.failure_count)
     except AuditLogError as error:
         return failure or error
     return failure

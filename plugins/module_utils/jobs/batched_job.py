@@ -36,7 +36,7 @@ class BatchedJob(Job):
     """Chooses rows of one table, the roots, and deletes what goes with them.
 
     :cvar root: the table
-    :cvar smallest_batch: the fewest roots of a batch, however long it takes
+    :cvar smallest_batch: the fewest roots of a batch, however long other servers take for it
     :cvar sessions: how many database sessions may delete at once; more than one only where no two roots share rows
     """
 
@@ -144,7 +144,7 @@ class BatchedJob(Job):
                     lambda identifier, reason: self.fail(self.root, identifier, reason),
                     self.run.deadline,
                     largest=self.run.options["batch_size"],
-                    smallest=self.smallest_batch,
+                    worthwhile=self.smallest_batch,
                     progress=self.run.progress.stage(f"{self.root} done", self.roots.count),
                 ).run(self.roots.ids())
         finally:
@@ -191,7 +191,7 @@ class BatchedJob(Job):
                     sessions.append(stack.enter_context(contextlib.closing(self.run.database.another())))
             yield sessions
 
-    def _delete(self, database: Database, ids: list[str]) -> None:
+    def _delete(self, database: Database, ids: list[str]) -> float:
         with self._bookkeeping:
             audit = self.run.audit.batch()
         try:
@@ -202,6 +202,7 @@ class BatchedJob(Job):
         with self._bookkeeping:
             self.account(outcome)
             audit.deleted(outcome.effects.rows_deleted, outcome.announced_and_kept)
+        return outcome.waited
 
     def _count_all(self) -> int:
         query = sql.SQL("SELECT count(*) FROM {}").format(Sql.name(self.catalogue.table(self.root)))

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import threading
 import time
@@ -14,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from ..engine.deadline import Deadline
-from ..engine.errors import LockTimeoutError, TransientDatabaseError
+from ..engine.errors import LockTimeoutError, PauseError, TransientDatabaseError
 
 # Seconds that the locks of one batch are held, about.
 TARGET = 1.0
@@ -23,51 +24,55 @@ ATTEMPTS = 3
 # Batches of one row that may fail for a lock before the job gives up: by then the whole table is locked.
 MOST_LOCKED = 10
 
+# Does a batch, and gives the seconds of it that went into waiting for another server, or None where there is no such.
+Worker = Callable[[list[Any]], float | None]
+
 
 class BatchSizer:
     """Grows and shrinks batches so that each takes about a second.
 
     :param largest: the most rows of a batch
-    :param smallest: the fewest, unless largest is less
+    :param worthwhile: the fewest with which another server's time is spent well, unless largest is less
     """
 
-    def __init__(self, largest: int, smallest: int = 1) -> None:
+    def __init__(self, largest: int, worthwhile: int = 1) -> None:
         self._largest = largest
-        self._smallest = min(smallest, largest)
-        self.size = min(FIRST, largest)
+        self._worthwhile = min(worthwhile, largest)
+        self.size = max(self._worthwhile, min(FIRST, largest))
 
-    def took(self, size: int, seconds: float) -> None:
-        """Learn how long a batch of that size took."""
-        factor = min(4.0, max(0.25, TARGET / max(seconds, 0.001)))
-        self.size = max(self._smallest, min(self._largest, int(size * factor)))
+    def took(self, size: int, seconds: float, waited: float) -> None:
+        """Learn how long a batch of that size took, and how much of it went into waiting for another server."""
+        by_database = _fitting(size, seconds - waited)
+        altogether = max(self._worthwhile, _fitting(size, seconds))
+        self.size = max(1, min(self._largest, by_database, altogether))
 
 
 class Batches:
     """Works on rows in batches, each in a transaction of its own.
 
     :param workers: each does a batch of ids, all at the same time in threads of their own; one may be called again with
-        the same ids when it raised TransientDatabaseError
+        the same ids when it raised TransientDatabaseError or PauseError
     :param leave: is told the id of a row that is left as it is, and why
     :param largest: the most rows of a batch
-    :param smallest: the fewest, unless largest is less
+    :param worthwhile: the fewest with which another server's time is spent well, unless largest is less
     :param progress: is told the number of rows after each batch
     """
 
     def __init__(
         self,
-        workers: Sequence[Callable[[list[Any]], None]],
+        workers: Sequence[Worker],
         leave: Callable[[Any, str], None],
         deadline: Deadline,
         *,
         largest: int,
-        smallest: int = 1,
+        worthwhile: int = 1,
         progress: Callable[[int], None],
     ) -> None:
         self._workers = workers
         self._leave = leave
         self._deadline = deadline
         self._progress = progress
-        self._sizer = BatchSizer(largest, smallest)
+        self._sizer = BatchSizer(largest, worthwhile)
         self._lock = threading.Lock()
         self._failed = threading.Event()
 
@@ -89,13 +94,13 @@ class Batches:
             self._run(batch)
             self._progress(len(batch))
 
-    def _share(self, worker: Callable[[list[Any]], None], remaining: Iterator[Any]) -> list[list[Any]]:
+    def _share(self, worker: Worker, remaining: Iterator[Any]) -> list[list[Any]]:
         """One worker's share; gives the batches for which a lock stood in the way."""
         postponed = []
         try:
             while not self._failed.is_set() and (batch := self._take(remaining)):
                 try:
-                    self._timed(worker, batch)
+                    self._timed(functools.partial(self._patiently, worker), batch)
                 except TransientDatabaseError:
                     postponed.append(batch)
         except BaseException:
@@ -107,35 +112,57 @@ class Batches:
         with self._lock:
             return list(itertools.islice(remaining, self._sizer.size))
 
-    def _timed(self, work: Callable[[list[Any]], None], batch: list[Any]) -> None:
+    def _timed(self, work: Callable[[list[Any]], float], batch: list[Any]) -> None:
         started = time.monotonic()
-        work(batch)
+        waited = work(batch)
         with self._lock:
-            self._sizer.took(len(batch), time.monotonic() - started)
+            self._sizer.took(len(batch), time.monotonic() - started, waited)
             self._progress(len(batch))
 
-    def _run(self, batch: list[Any]) -> None:
-        """Do a batch; where a lock stands in the way, in ever smaller parts, so that only what is locked stays."""
-        parts, locked = deque([batch]), 0
+    def _run(self, batch: list[Any]) -> float:
+        """Do a batch; where a lock stands in the way, in ever smaller parts, so that only what is locked stays.
+
+        :returns: the seconds that it waited for another server
+        """
+        parts, locked, waited = deque([batch]), 0, 0.0
         while parts:
             part = parts.popleft()
             try:
-                self._attempt(part)
-            except TransientDatabaseError:
+                waited += self._attempt(part)
+            except TransientDatabaseError as error:
                 if len(part) > 1:
                     parts.extendleft([part[len(part) // 2 :], part[: len(part) // 2]])
                     continue
                 locked += 1
                 if locked > MOST_LOCKED:
                     raise
-                self._leave(part[0], "another session holds a lock on it")
+                self._leave(part[0], error.cause)
+        return waited
 
-    def _attempt(self, part: list[Any]) -> None:
+    def _attempt(self, part: list[Any]) -> float:
         for attempt in range(1, ATTEMPTS):
             try:
-                return self._workers[0](part)
+                return self._patiently(self._workers[0], part)
             except LockTimeoutError:
                 raise
             except TransientDatabaseError:
                 self._deadline.sleep(0.1 * attempt)
-        return self._workers[0](part)
+        return self._patiently(self._workers[0], part)
+
+    def _patiently(self, worker: Worker, part: list[Any]) -> float:
+        """Do a part, again after each pause that another server asks for: its transaction was rolled back before.
+
+        How many pauses there may be is for the worker to say.
+        """
+        waited = 0.0
+        while True:
+            try:
+                return waited + (worker(part) or 0.0)
+            except PauseError as error:
+                self._deadline.sleep(error.seconds)
+                waited += error.seconds
+
+
+def _fitting(size: int, seconds: float) -> int:
+    """The number of rows that take as long as they may, if so many took so many seconds."""
+    return int(size * min(4.0, max(0.25, TARGET / max(seconds, 0.001))))

@@ -6,19 +6,21 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import ClassVar
 
 from ..deletion import counting, shared_folders
-from ..deletion.apply import BatchDeletion, BatchOutcome
+from ..deletion.apply import BatchDeletion, BatchOutcome, LeftBehind
 from ..deletion.closure import Closure
 from ..deletion.effects import KINDS, Description, listings
 from ..deletion.folder_deletion import FolderDeletion
 from ..deletion.graph import DeletionGraph
 from ..deletion.keys import KeySet
-from ..engine import options
+from ..engine import journal, options
 from ..engine.audit import AuditBatch
+from ..engine.errors import MaintenanceError
 from ..engine.plan import Effects, Listing
 from ..systems.database import Database
 from ..systems.object_storage import ObjectStorage
@@ -62,8 +64,6 @@ class DeletionJob(BatchedJob):
             parallel=parallel,
             fail=self.run.parameters["fail_on_shared_folder_deletion_error"],
         )
-        # So that as many folders as may be are worked on at once, however slow their server is.
-        self.smallest_batch = parallel
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -92,6 +92,10 @@ class DeletionJob(BatchedJob):
     def plan(self) -> None:
         self._planned_folders, self._checking = [], None
         super().plan()
+        if folders := len(self._planned_folders):
+            # So that as many folders as may be are worked on at once, however slow their server is.
+            parallel = self.run.options["shared_folder_requests"]
+            self.smallest_batch = math.ceil(parallel * self.roots.count / folders)
         self.run.log.info(f"{self.root.capitalize()} to be deleted: {self.roots.count}")
         if self._planned_folders and not self.run.gate.is_open:
             self._preview_folders()
@@ -104,25 +108,43 @@ class DeletionJob(BatchedJob):
             super().apply()
         finally:
             self._count_folders()
-        if left := len(self.run.shared_folders_left_behind):
-            self.run.warn(
-                f"Shared folders that could not be deleted: {left};"
-                " remove those listed in shared_folders_left_behind by hand."
-            )
+            if left := len(self.run.shared_folders_left_behind):
+                self.run.warn(
+                    f"Shared folders that could not be deleted: {left};"
+                    " remove those listed in shared_folders_left_behind by hand."
+                )
         self.run.log.info(f"{self.root.capitalize()} deleted: {self.run.done[self.root].count}")
 
+    @functools.cached_property
+    def _folders_by_event(self) -> dict[str, SharedFolder]:
+        return {folder.event_id: folder for folder in self._planned_folders}
+
     def delete_batch(self, database: Database, batch: KeySet, audit: AuditBatch) -> BatchOutcome:
+        leaving: LeftBehind = []
+
+        def record(folders: LeftBehind) -> None:
+            leaving.extend(folders)
+            self._record_left_behind(folders, audit)
+
         deletion = BatchDeletion(
             database,
             self._graph,
             self.select,
             self._storage,
             self._folders,
+            planned_folders=self._folders_by_event,
+            leaving=record,
             report_limit=self.run.options["report_limit"],
             roots=self.roots,
             done=self.run.done,
         )
-        return deletion.delete(batch, audit)
+        try:
+            return deletion.delete(batch, audit)
+        except MaintenanceError as error:
+            if error.in_commit:
+                for folder, reason in leaving:
+                    self._leave_behind(folder, f"{reason}; it is not known whether its event was deleted")
+            raise
 
     def account(self, outcome: BatchOutcome) -> None:
         super().account(outcome)
@@ -144,7 +166,7 @@ class DeletionJob(BatchedJob):
         )
         for folder in folders:
             if folder.event_id in undeletable:
-                self._leave_behind(folder, undeletable[folder.event_id])
+                self.run.shared_folders_left_behind.append(folder.as_left_behind(undeletable[folder.event_id]))
         if undeletable:
             self.run.warn(
                 f"Shared folders that cannot be deleted: {len(undeletable)}, listed in shared_folders_left_behind;"
@@ -164,6 +186,16 @@ class DeletionJob(BatchedJob):
 
     def _leave_behind(self, folder: SharedFolder, reason: str) -> None:
         self.run.shared_folders_left_behind.append(folder.as_left_behind(reason))
+        self.run.log.warn(folder.as_warning(reason))
+
+    def _record_left_behind(self, folders: LeftBehind, audit: AuditBatch) -> None:
+        """Keep the folders in mind outside of this process, which may be killed right after the commit."""
+        audit.left_behind(
+            {"kind": "shared_folders", "id": item.pop("event_id"), **item}
+            for item in (folder.as_left_behind(reason) for folder, reason in folders)
+        )
+        for folder, reason in folders:
+            journal.write(self.job_type, folder.as_warning(reason), journal.WARNING)
 
     def _count_folders(self) -> None:
         self.run.done["shared_folders"].add(folder.as_item() for folder in self._folders.take_deleted())

@@ -76,10 +76,14 @@ def statement_failure(error: Any, *, lost: bool) -> DatabaseError:
     code = error.pgcode or ""
     table = error.diag.table_name
     if code == "55P03":
-        return LockTimeoutError("Another session holds a lock on rows that are to be changed; run the job again.")
+        return LockTimeoutError(
+            "Another session holds a lock on rows that are to be changed; run the job again.",
+            "another session holds a lock on it",
+        )
     if code in _TRANSIENT:
         return TransientDatabaseError(
-            f"PostgreSQL stopped a transaction because of {_TRANSIENT[code]}; run the job again."
+            f"PostgreSQL stopped a transaction because of {_TRANSIENT[code]}; run the job again.",
+            f"PostgreSQL stopped its transaction every time because of {_TRANSIENT[code]}",
         )
     if lost or code in _LOST or code.startswith("08"):
         return ConnectionLostError(

@@ -5,7 +5,10 @@
 
 from __future__ import annotations
 
+import functools
+import math
 import re
+import ssl
 import threading
 import time
 import traceback
@@ -16,7 +19,7 @@ from http.cookiejar import DefaultCookiePolicy
 from typing import Any
 
 from ..engine.deadline import Deadline
-from ..engine.errors import MissingLibraryError
+from ..engine.errors import MissingLibraryError, PauseError
 from .write_gate import WriteGate
 
 CONNECT_TIMEOUT = 5.0
@@ -44,6 +47,7 @@ class HttpSession:
     :param ca_path: a file of CA certificates, or None for those of the system
     :param auth: as for requests.Session; a callable that returns its argument sends no credentials but those in headers
     :param parallel: the number of threads that will use it
+    :param longest_pause: seconds; a longer pause that the server asks for is left to the caller
     """
 
     def __init__(
@@ -56,6 +60,7 @@ class HttpSession:
         ca_path: str | None,
         auth: Any,
         parallel: int = 1,
+        longest_pause: float = math.inf,
     ) -> None:
         self._system = system
         self._deadline = deadline
@@ -63,6 +68,7 @@ class HttpSession:
         self._verify: bool | str = (ca_path or True) if validate_certs else False
         self._auth = auth
         self._parallel = parallel
+        self._longest_pause = longest_pause
         self._opening = threading.Lock()
         self._session: Any = None
         self._resume_at = 0.0
@@ -74,27 +80,31 @@ class HttpSession:
         *,
         try_again: Callable[[Any], bool],
         token_request: bool = False,
+        attempts: int | None = None,
         **content: Any,
     ) -> Any:
         """Send a request, again where the server asks for it or does not answer.
 
         :param try_again: whether a later attempt may have a better answer than this one
         :param token_request: whether the request only obtains an access token
+        :param attempts: how often it is sent at most, where that is not the usual number
         :param content: headers, params and data, as for requests.request
         :returns: the last answer, a requests.Response
         :raises NoAnswer: the server cannot be reached, or does not answer in time
         :raises UnusableAddress: requests cannot work with the URL
+        :raises PauseError: the server asked for a pause that is too long, before this request or in answer to it
         :raises DeadlineExceeded: the deadline passed, or would pass before the server wants to be asked again
         :raises MissingLibraryError: the package requests is not installed
         """
-        for attempt in range(1, ATTEMPTS + 1):
+        attempts = attempts or ATTEMPTS
+        for attempt in range(1, attempts + 1):
             if attempt > 1:
                 self._deadline.sleep(BACKOFF * 2 ** (attempt - 2))
             self._wait_for_server()
             try:
                 answer = self._send(method, url, token_request, content)
             except _MayPass as error:
-                if attempt == ATTEMPTS:
+                if attempt == attempts:
                     raise NoAnswer(str(error)) from None
                 continue
             if not try_again(answer):
@@ -106,19 +116,25 @@ class HttpSession:
         session = self._open()
         errors = self._requests.exceptions
         self._gate.check(method, self._system, token_request=token_request)
+        send = functools.partial(
+            session.request,
+            method,
+            url,
+            timeout=(self._deadline.bound(CONNECT_TIMEOUT), self._deadline.bound(READ_TIMEOUT)),
+            verify=self._verify,
+            allow_redirects=False,
+            **content,
+        )
         try:
-            return session.request(
-                method,
-                url,
-                timeout=(self._deadline.bound(CONNECT_TIMEOUT), self._deadline.bound(READ_TIMEOUT)),
-                verify=self._verify,
-                allow_redirects=False,
-                **content,
-            )
-        except errors.SSLError:
-            raise NoAnswer(
-                "the server's certificate cannot be verified (see the options ca_path and validate_certs)"
-            ) from None
+            # The timeout is one for each read, which a server that trickles its answer never reaches.
+            return self._deadline.run(send)
+        except errors.SSLError as error:
+            if _concerns_certificates(error):
+                raise NoAnswer(
+                    "the server's certificate cannot be verified (see the options ca_path and validate_certs)"
+                ) from None
+            self._deadline.check()
+            raise _MayPass("the server broke the TLS connection off") from None
         except errors.Timeout:
             self._deadline.check()
             raise _MayPass("the server did not answer in time") from None
@@ -156,12 +172,31 @@ class HttpSession:
     def _wait_for_server(self) -> None:
         # A pause that the server asked for holds for all threads.
         pause = self._resume_at - time.monotonic()
+        if self._longest_pause < pause < self._deadline.remaining():
+            raise PauseError(pause)
         if pause > 0:
             self._deadline.sleep(pause)
 
 
 class _MayPass(Exception):
     """An attempt was not answered, but the next one may be."""
+
+
+def _concerns_certificates(error: BaseException) -> bool:
+    """Whether a certificate could not be verified, or those to verify it with could not be read.
+
+    Anything else that TLS reports may pass, such as a handshake that a proxy breaks off while it reads its configuration.
+    """
+    wrapped = [error]
+    while wrapped:
+        error = wrapped.pop()
+        if isinstance(error, ssl.CertificateError) or type(error).__name__ == "CertificateError":
+            return True
+        if isinstance(error, ssl.SSLError) and error.library in ("PEM", "X509"):
+            return True
+        reasons = (*error.args, getattr(error, "reason", None), error.__cause__)
+        wrapped.extend(reason for reason in reasons if isinstance(reason, BaseException))
+    return False
 
 
 def _seconds(retry_after: str | None) -> float:

@@ -5,11 +5,14 @@
 
 from __future__ import annotations
 
+import functools
+import json
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from ...engine.errors import SharedFolderError
+from .availability import Availability
 from .client import CloudClient
 from .paths import guarded, url_path
 
@@ -24,12 +27,14 @@ class SharedFolder:
     :ivar provider: ``nextcloud`` or ``opencloud``
     :ivar path: below the provider's root
     :ivar shares: the ids of the share links, by access: a string, or a mapping of ids
+    :ivar is_needed: whether an event that stays has the same folder, or one inside it
     """
 
     event_id: str
     provider: str
     path: str
     shares: dict[str, Any]
+    is_needed: bool = False
 
     @classmethod
     def from_record(cls, event_id: str, path: str, data: Any) -> SharedFolder:
@@ -52,6 +57,11 @@ class SharedFolder:
         """The folder in the list of what somebody must remove by hand."""
         return {**self.as_item(), "shares": self.shares, "reason": reason}
 
+    def as_warning(self, reason: str) -> str:
+        """The same for people who read a log."""
+        path, shares = (json.dumps(value, ensure_ascii=False) for value in (self.path, self.shares))
+        return f"Shared folder of event {self.event_id} left behind: {self.provider}, {path}, shares {shares}: {reason}"
+
 
 class SharedFolderProvider(ABC):
     """Deletes shared folders on one server; may be used by several threads.
@@ -65,6 +75,7 @@ class SharedFolderProvider(ABC):
     def __init__(self, client: CloudClient, directory: str) -> None:
         self.client = client
         self._directory = directory
+        self._availability = Availability(client)
         self._confirmed: set[str] = set()
 
     def check(self, folder: SharedFolder) -> None:
@@ -79,8 +90,21 @@ class SharedFolderProvider(ABC):
         """Delete the share links, then the folder; what is already gone counts as deleted.
 
         :raises SharedFolderError: something of it may still be there
+        :raises PauseError: the server wants to be left alone first
         """
         self.check(folder)
+        self._availability.ask(self._outer(folder), functools.partial(self._delete, folder))
+
+    def exists(self, folder: SharedFolder) -> bool:
+        """Whether the folder is there.
+
+        :raises SharedFolderError: the server does not tell
+        :raises PauseError: the server wants to be left alone first
+        """
+        self.check(folder)
+        return self._availability.ask(self._outer(folder), functools.partial(self._exists, folder))
+
+    def _delete(self, folder: SharedFolder) -> None:
         for path in self.share_paths(folder):
             self.delete_share(path)
         root = self.root(folder)
@@ -93,14 +117,9 @@ class SharedFolderProvider(ABC):
             partly = "deleted only a part of it" if status == MULTI_STATUS else f"answered with HTTP status {status}"
             raise SharedFolderError(f"the server {partly}")
 
-    def exists(self, folder: SharedFolder) -> bool:
-        """Whether the folder is there.
-
-        :raises SharedFolderError: the server does not tell
-        """
-        self.check(folder)
+    def _exists(self, folder: SharedFolder) -> bool:
         root = self.root(folder)
-        status = self._find(root + url_path(*guarded(folder.path, self._directory)))
+        status = self.client.find(root + url_path(*guarded(folder.path, self._directory)))
         if status == GONE:
             self._confirm(root)
         elif status != MULTI_STATUS:
@@ -132,8 +151,8 @@ class SharedFolderProvider(ABC):
         # "Not found" is what a wrong address answers as well: believed only where the root itself is found.
         if root in self._confirmed:
             return
-        for path in (root + "/", root + url_path(*filter(None, self._directory.split("/")))):
-            if self._find(path) == MULTI_STATUS:
+        for path in (root + "/", root + self._outer_path()):
+            if self.client.find(path) == MULTI_STATUS:
                 self._confirmed.add(root)
                 return
         raise SharedFolderError(
@@ -141,6 +160,8 @@ class SharedFolderProvider(ABC):
             " check url, username and directory in section [shared_folder] of the controller's settings"
         )
 
-    def _find(self, path: str) -> int:
-        # RFC 4918, 9.1
-        return self.client.request("PROPFIND", path, headers={"Depth": "0"})
+    def _outer(self, folder: SharedFolder) -> str:
+        return self.root(folder) + (self._outer_path() or "/")
+
+    def _outer_path(self) -> str:
+        return url_path(*filter(None, self._directory.split("/")))

@@ -17,8 +17,8 @@ from .client import CloudClient
 from .paths import identifier, url_path
 
 _SHARES = "/ocs/v2.php/apps/files_sharing/api/v1/shares"
-# Status codes of OCS that are not those of HTTP, as HTTP has them.
-_OCS = {100: 200, 996: 500, 997: 401, 998: 404}
+# Status codes of OCS that are not those of HTTP, as HTTP has them. 998 is none of them: the server has no such API.
+_OCS = {100: 200, 996: 500, 997: 401}
 
 
 class Nextcloud(SharedFolderProvider):

@@ -34,7 +34,7 @@ class OpenCloud(SharedFolderProvider):
 
     def delete_share(self, path: str) -> None:
         status = self.client.request("DELETE", path)
-        if status not in (200, 204, GONE):
+        if status not in (204, GONE):
             raise SharedFolderError(f"the server answered the deletion of a share link with HTTP status {status}")
 
 

@@ -17,17 +17,14 @@ def guarded(path: str, directory: str) -> list[str]:
     :param directory: the directory that holds all shared folders; empty for the root itself
     :raises SharedFolderError: the path is not that of a folder inside the directory, and must never be deleted
     """
-    segments, outer = _segments(path), _segments(directory)
-    if not segments:
-        raise SharedFolderError("its path is empty")
-    if any(ord(character) < 32 or ord(character) == 127 for character in path):
-        raise SharedFolderError("its path holds control characters")
     # Decoded as well, for servers behind a proxy that decodes a second time.
-    if any(part in (".", "..") for segment in segments for part in (segment, *unquote(segment).split("/"))):
-        raise SharedFolderError("its path has . or .. segments")
-    if segments[: len(outer)] != outer or len(segments) == len(outer):
-        raise SharedFolderError("its path is not inside the directory of the settings")
-    return segments
+    _check(unquote(path), unquote(directory))
+    return _check(path, directory)
+
+
+def normal(path: str) -> str:
+    """A path without slashes that mean nothing."""
+    return "/".join(_segments(path))
 
 
 def url_path(*segments: str) -> str:
@@ -44,6 +41,19 @@ def identifier(value: object) -> str:
     if text in ("", ".", "..") or not text.isprintable():
         raise SharedFolderError("its record in the database holds an id that cannot be used")
     return text
+
+
+def _check(path: str, directory: str) -> list[str]:
+    segments, outer = _segments(path), _segments(directory)
+    if not segments:
+        raise SharedFolderError("its path is empty")
+    if any(ord(character) < 32 or ord(character) == 127 for character in path):
+        raise SharedFolderError("its path holds control characters")
+    if not {".", ".."}.isdisjoint(segments):
+        raise SharedFolderError("its path has . or .. segments")
+    if segments[: len(outer)] != outer or len(segments) == len(outer):
+        raise SharedFolderError("its path is not inside the directory of the settings")
+    return segments
 
 
 def _segments(path: str) -> list[str]:
