@@ -14,6 +14,7 @@ from ..systems.database import Database
 from ..systems.object_storage import ObjectStorage, asset_key
 from ..systems.shared_folders.base import SharedFolder
 from . import shared_folders
+from .approval import Approval
 from .closure import Closure
 from .effects import KINDS, Description
 from .folder_deletion import FolderDeletion, Refusals
@@ -30,6 +31,7 @@ class BatchOutcome:
 
     :ivar effects: what was deleted
     :ivar unselected: ids of roots that the job no longer chooses
+    :ivar unapproved: ids of roots with which something would have gone that was not approved
     :ivar refused: ids of assets whose objects the storage refused to delete, with the reason
     :ivar kept: ids of roots that stay because of that
     :ivar announced_and_kept: what the audit log says was about to be deleted and is still there, ids by kind
@@ -38,6 +40,7 @@ class BatchOutcome:
 
     effects: Effects
     unselected: list[str] = field(default_factory=list)
+    unapproved: list[str] = field(default_factory=list)
     refused: dict[str, str] = field(default_factory=dict)
     kept: list[str] = field(default_factory=list)
     announced_and_kept: dict[str, list[str]] = field(default_factory=dict)
@@ -50,6 +53,7 @@ class BatchDeletion:
     :param select: the job's selection, asked again under the locks of the batch
     :param storage: where the objects of assets are
     :param folders: deletes the shared folders of events
+    :param approval: what may go
     :param report_limit: how many ids are reported of each kind
     :param roots: all roots of the plan
     :param done: what earlier batches have deleted
@@ -62,6 +66,7 @@ class BatchDeletion:
         select: Select,
         storage: ObjectStorage,
         folders: FolderDeletion,
+        approval: Approval,
         *,
         report_limit: int,
         roots: KeySet,
@@ -72,6 +77,7 @@ class BatchDeletion:
         self._select = select
         self._storage = storage
         self._folders = folders
+        self._approval = approval
         self._report_limit = report_limit
         self._roots = roots
         self._done = done
@@ -85,7 +91,7 @@ class BatchDeletion:
         """
         outcome = BatchOutcome(Effects({}))
         with self._database.transaction():
-            closure = self._lock(batch, outcome)
+            closure, outcome.unapproved = self._approval.keep_new(self._database, self._lock(batch, outcome))
             folders = self._shared_folders(closure)
             announced = self._announce(closure, folders, audit)
             refused = self._folders.delete(folders)

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Iterable
 from typing import Any
 
 from ..systems.database import Database, sql
@@ -35,6 +37,16 @@ def read(database: Database, catalogue: Catalogue, events: KeySet) -> list[Share
         data, Sql.name(table), Sql(catalogue).within(table, ("event_id",), events, ("id",))
     )
     return [_folder(*row) for row in database.rows(query)]
+
+
+def identities(folders: Iterable[SharedFolder]) -> dict[str, str]:
+    """What tells a folder from every other one, at another place too, as 32 hexadecimal digits, with its event's id."""
+    return {
+        hashlib.sha256(f"{folder.event_id}\0{folder.provider}\0{folder.path}".encode()).hexdigest()[
+            :32
+        ]: folder.event_id
+        for folder in folders
+    }
 
 
 def _folder(event_id: str, path: str, data: Any) -> SharedFolder:

@@ -60,7 +60,7 @@ def main(job_class: type[Job]) -> None:
     for warning in run.warnings:
         module.warn(warning)
     if module.check_mode and run.identity and not failure:
-        values["plan_id"] = run.identity.id(run.now)
+        values["plan_id"] = run.identity.id()
     if module._diff:
         values["diff"] = report.diff(run.plan if module.check_mode else run.done)
     if failure is not None:
@@ -111,9 +111,9 @@ def _execute_with_database(job: Job, run: Run, *, check_mode: bool) -> None:
         run.log.info("Another run of this job is in progress, so this one is skipped")
         return
     (run.now,) = run.database.row("SELECT now()")
-    expected = _expected_plan(run)
+    expected = _expected_plan(run, job.job_type)
     if "expected_plan_id" in run.options and (expected or check_mode):
-        run.identity = PlanIdentity()
+        run.identity = PlanIdentity(job.job_type, run.now, expected)
     job.plan()
     safety.check(
         run.affected,
@@ -122,8 +122,8 @@ def _execute_with_database(job: Job, run: Run, *, check_mode: bool) -> None:
         max_percent=run.options.get("max_affected_percent"),
         default=job.default_limit,
     )
-    if expected and run.identity:
-        run.identity.check(expected)
+    if run.identity:
+        run.identity.check()
     if check_mode:
         return
     run.audit.planned(run.plan.counts())
@@ -136,12 +136,12 @@ def _execute_with_database(job: Job, run: Run, *, check_mode: bool) -> None:
         )
 
 
-def _expected_plan(run: Run) -> ExpectedPlan | None:
+def _expected_plan(run: Run, job_type: str) -> ExpectedPlan | None:
     """The plan to which the run is held; its moment becomes that of the run, so that both decide alike."""
     text = run.options.get("expected_plan_id")
     if text is None:
         return None
-    expected = parse(text)
+    expected = parse(text, job_type)
     if expected.now > run.now:
         raise ParameterError(
             "The option expected_plan_id is from a moment that the database server's clock has not reached yet;"
