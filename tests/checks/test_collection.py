@@ -110,6 +110,17 @@ def test_playbooks_pass_on_every_option() -> None:
         assert set(task[f"opentalk.maintenance.{job}"]) == set(_argument_spec(job))
 
 
+def test_playbook_that_asks_passes_on_every_option_to_preview_and_run() -> None:
+    (play,) = yaml.safe_load((ROOT / "playbooks" / "event_cleanup_with_approval.yml").read_text())
+    (other,) = yaml.safe_load((ROOT / "playbooks" / "event_cleanup.yml").read_text())
+    name = "opentalk.maintenance.event_cleanup"
+    options = play["module_defaults"][name]
+    assert {**options, "expected_plan_id": None} == {**other["tasks"][0][name], "expected_plan_id": None}
+    preview, job = (task for task in play["tasks"] if name in task)
+    assert (preview[name], preview["check_mode"]) == (None, True)
+    assert job[name] == {"expected_plan_id": "{{ preview.plan_id }}"} and "check_mode" not in job
+
+
 def test_playbooks_on_an_installed_collection(
     installed: Path, open_world: Callable[..., World], tmp_path: Path
 ) -> None:

@@ -26,12 +26,14 @@ def acquire(database: Database, job_type: str) -> bool:
 
 
 def is_free(database: Database, job_type: str) -> bool:
-    """Whether no run of the job holds the lock; does not keep it, so that a preview never makes a run skip."""
-    key = _key(job_type)
-    if not database.row("SELECT pg_try_advisory_lock_shared(%(space)s, %(job)s)", key)[0]:
-        return False
-    database.row("SELECT pg_advisory_unlock_shared(%(space)s, %(job)s)", key)
-    return True
+    """Whether no run of the job holds the lock; only looks, so that a preview never makes a run skip."""
+    # What pg_locks has of a lock with two keys: https://www.postgresql.org/docs/current/view-pg-locks.html
+    return database.row(
+        "SELECT NOT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 2"
+        " AND classid = CAST(%(space)s AS int)::oid AND objid = CAST(%(job)s AS int)::oid"
+        " AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))",
+        _key(job_type),
+    )[0]
 
 
 def _key(job_type: str) -> dict[str, int]:

@@ -44,7 +44,8 @@ def main(job_class: type[Job]) -> None:
         return
     failure: MaintenanceError | None = None
     try:
-        _execute(job_class(run), run, check_mode=module.check_mode)
+        with run.progress.told():
+            _execute(job_class(run), run, check_mode=module.check_mode)
     except MaintenanceError as error:
         failure = error
     failure = _end_audit(run, failure)
