@@ -39,7 +39,7 @@ def test_preview_sees_a_run_of_its_job_on_its_database(open_world: Open, job: st
         with session(world, read_only=False) as run:
             assert lock.acquire(run, job)
             assert [name for name in JOB_TYPES if not lock.is_free(preview, name)] == [job]
-            run.execute("SELECT pg_advisory_unlock_all()")
+            lock.release(run)
             assert lock.is_free(preview, job)
 
 
@@ -59,7 +59,14 @@ def test_previews_never_make_a_run_skip(open_world: Open) -> None:
         try:
             for _unused in range(200):
                 assert lock.acquire(run, "event_cleanup")
-                run.execute("SELECT pg_advisory_unlock_all()")
+                lock.release(run)
         finally:
             ended.set()
         assert looking.result() > 0
+
+
+def test_run_right_after_another_is_not_skipped(open_world: Open) -> None:
+    world = open_world()
+    world.fill(events=22)
+    for _unused in range(40):
+        assert not world.run("invite_cleanup")["skipped"]

@@ -8,8 +8,11 @@ Session-level advisory locks: https://www.postgresql.org/docs/current/explicit-l
 
 from __future__ import annotations
 
+import contextlib
 import zlib
 from typing import TYPE_CHECKING
+
+from .errors import MaintenanceError
 
 if TYPE_CHECKING:
     from ..systems.database import Database
@@ -23,6 +26,12 @@ def acquire(database: Database, job_type: str) -> bool:
     :returns: False when another run holds it
     """
     return database.row("SELECT pg_try_advisory_lock(%(space)s, %(job)s)", _key(job_type))[0]
+
+
+def release(database: Database) -> None:
+    """Let go of the lock before the session ends: the server may take a moment to notice its end."""
+    with contextlib.suppress(MaintenanceError):
+        database.row("SELECT pg_advisory_unlock_all()")
 
 
 def is_free(database: Database, job_type: str) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from ansible.module_utils.basic import AnsibleModule, missing_required_lib
+from ansible.module_utils.basic import missing_required_lib
 
 from ..systems.database import Database
 from ..systems.settings import Settings
@@ -18,6 +18,7 @@ from .audit import AuditLog
 from .deadline import Deadline
 from .errors import AuditLogError, IncompleteError, MaintenanceError, MissingLibraryError, ParameterError
 from .job import Job, Run
+from .job_module import JobModule, job_module
 from .log import JobLog
 from .plan import Effects
 from .plan_id import ExpectedPlan, PlanIdentity, parse
@@ -33,11 +34,13 @@ def argument_spec(job_class: type[Job]) -> dict[str, Any]:
 
 def main(job_class: type[Job]) -> None:
     """Run a job as an Ansible module: ends the process with its result."""
-    module = AnsibleModule(argument_spec=argument_spec(job_class), supports_check_mode=True)
-    deadline, log = Deadline(module.params["timeout"]), JobLog()
+    module, refusal = job_module(argument_spec(job_class))
+    log = JobLog()
     log.info("Starting job execution")
     try:
-        run = _prepare(job_class, module, deadline, log)
+        if refusal:
+            raise refusal
+        run = _prepare(job_class, module, log)
     except MaintenanceError as error:
         log.error(f"Job failed: {error}")
         _fail(module, error, {"job_type": job_class.job_type, "changed": False, "log": log.lines})
@@ -54,7 +57,7 @@ def main(job_class: type[Job]) -> None:
     else:
         log.info()
         log.info("Job finished successfully")
-    duration = None if module.params["hide_duration"] else deadline.elapsed()
+    duration = None if module.params["hide_duration"] else run.deadline.elapsed()
     if duration is not None:
         log.info(f"Duration: {duration:.3f}s")
     values = report.result(job_class.job_type, run, check_mode=module.check_mode, duration=duration)
@@ -69,7 +72,8 @@ def main(job_class: type[Job]) -> None:
     module.exit_json(**values)
 
 
-def _prepare(job_class: type[Job], module: AnsibleModule, deadline: Deadline, log: JobLog) -> Run:
+def _prepare(job_class: type[Job], module: JobModule, log: JobLog) -> Run:
+    deadline = Deadline(module.params["timeout"])
     options.check(module.params)
     log.info("Loading parameters")
     return Run(
@@ -103,6 +107,7 @@ def _execute(job: Job, run: Run, *, check_mode: bool) -> None:
     try:
         _execute_with_database(job, run, check_mode=check_mode)
     finally:
+        lock.release(run.database)
         run.database.close()
 
 
@@ -162,7 +167,7 @@ def _end_audit(run: Run, failure: MaintenanceError | None) -> MaintenanceError |
     return failure
 
 
-def _fail(module: AnsibleModule, error: MaintenanceError, values: dict[str, Any]) -> None:
+def _fail(module: JobModule, error: MaintenanceError, values: dict[str, Any]) -> None:
     if isinstance(error, MissingLibraryError):
         module.fail_json(msg=missing_required_lib(error.library), exception=error.traceback, **values)
     module.fail_json(msg=str(error), **values)
