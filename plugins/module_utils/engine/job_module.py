@@ -24,6 +24,8 @@ class JobModule(AnsibleModule):
     must remove by hand, which often begin with the same word.
     """
 
+    params: dict[str, Any]
+
     def _log_invocation(self) -> None:
         shown, self.params = self.params, without_names(self.params)
         try:
