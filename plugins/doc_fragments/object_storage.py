@@ -19,7 +19,7 @@ options:
         description: The bucket that holds the assets.
         type: str
       access_key:
-        description: The access key.
+        description: The access key. Neither C(invocation) nor the journal shows it.
         type: str
       secret_key:
         description: The secret key.

@@ -22,7 +22,7 @@ options:
         description: The address of the server.
         type: str
       username:
-        description: The id of the user who owns the folders.
+        description: The id of the user who owns the folders. Neither C(invocation) nor the journal shows it.
         type: str
       password:
         description: The password of that user, or an app password.

@@ -175,7 +175,8 @@ plan_id:
   description: The id of the plan, for O(expected_plan_id).
   returned: in check mode, unless the module fails or another run is in progress
   type: str
-  sample: "v1:1795468873798127:2:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08:AAECAwQFBgcICQ=="
+  sample: "v1:adhoc_event_cleanup:1795489200123456:592c8c4fabe274aefde8bedff9fae6dbc15bd1e5429b296b700befb8760100ba:\
+    events=1,rooms=1:eJyTEHS/w6Q8Y74gAwQAAB9FAro="
 done:
   description: What was confirmed done, in the same form as RV(plan). Empty in check mode.
   returned: unless the options or settings are wrong

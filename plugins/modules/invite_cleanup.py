@@ -137,7 +137,8 @@ plan_id:
   description: The id of the plan, for O(expected_plan_id).
   returned: in check mode, unless the module fails or another run is in progress
   type: str
-  sample: "v1:1795468873798127:2:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08:AAECAwQFBgcICQ=="
+  sample: "v1:invite_cleanup:1795489200123456:024bdfcf51765e82e128b888c1fcc0f03257048ee03d28f26cb98680cb8a827f:\
+    invite_permissions=1:eJyrTC4UsGRgYAAACl8Blw=="
 done:
   description: What was confirmed done, in the same form as RV(plan). Empty in check mode.
   returned: unless the options or settings are wrong

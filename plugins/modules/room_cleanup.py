@@ -170,7 +170,8 @@ plan_id:
   description: The id of the plan, for O(expected_plan_id).
   returned: in check mode, unless the module fails or another run is in progress
   type: str
-  sample: "v1:1795468873798127:2:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08:AAECAwQFBgcICQ=="
+  sample: "v1:room_cleanup:1795489200123456:d6ef028a430d2296aa6eac5834ddd560d47db9ef3e592a0817439b2e042a782a:\
+    rooms=1,invites=1:eJy7kfvxeLnznkIpUQYwAABAZQUU"
 done:
   description: What was confirmed done, in the same form as RV(plan). Empty in check mode.
   returned: unless the options or settings are wrong

@@ -167,7 +167,8 @@ plan_id:
   description: The id of the plan, for O(expected_plan_id).
   returned: in check mode, unless the module fails or another run is in progress
   type: str
-  sample: "v1:1795468873798127:2:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08:AAECAwQFBgcICQ=="
+  sample: "v1:sync_storage_files:1795489200123456:aacb9fba14dfc258e1e46176f7777cde32ae57ec530a9046e08e5ec5ed88aff9:\
+    assets_zeroed=1:eJw7tSpglQ4DAwMAEOACmw=="
 done:
   description: What was confirmed done, in the same form as RV(plan). Empty in check mode.
   returned: unless the options or settings are wrong

@@ -4,10 +4,12 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import json
 import subprocess
 import sys
+import tarfile
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +19,7 @@ import pytest
 import yaml
 from ansible_collections.opentalk.maintenance.plugins.module_utils.engine.report import SHOWN
 
-from support import ansible
+from support import ansible, checkout, readme
 from support.collection import ROOT
 from support.snapshot import counts, removed
 from support.world import World
@@ -44,22 +46,43 @@ def run(*command: str | Path, collections: Path | str, cwd: Path | None = None) 
 
 @pytest.fixture(scope="session")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the collection as it is installed from its own archive."""
+    """A folder with the collection as the README's commands install it, from a checkout."""
     folder = tmp_path_factory.mktemp("installed")
-    run("ansible-galaxy", "collection", "build", ROOT, "--output-path", folder, collections=folder)
-    (archive,) = folder.glob("opentalk-maintenance-*.tar.gz")
-    run("ansible-galaxy", "collection", "install", archive, "-p", folder, "--offline", collections=folder)
+    tree = checkout.copy(tmp_path_factory.mktemp("checkout"))
+    get_ansible, build, install, get_packages = readme.commands("Installation")
+    assert get_ansible == ["pip", "install", "ansible-core"]
+    run(*build, collections=folder, cwd=tree)
+    run(*install, "-p", str(folder), "--offline", collections=folder, cwd=tree)
+    assert get_packages[:3] == ["pip", "install", "-r"]
+    assert (folder / Path(get_packages[3]).relative_to("~/.ansible/collections")).is_file()
     return folder
 
 
-def test_archive_holds_what_is_used_and_nothing_else(installed: Path) -> None:
-    files = json.loads((installed / "ansible_collections/opentalk/maintenance/FILES.json").read_text())["files"]
-    tops = {entry["name"].split("/")[0] for entry in files} - {"."}
-    assert tops <= {
+def test_archive_holds_what_is_used_and_nothing_else(tmp_path: Path) -> None:
+    """Also where a checkout has settings, inventories and logs in it."""
+    tree = checkout.copy(tmp_path)
+    for name in (
+        "controller.toml", "inventory", "inventory.ini", "inventories/production/hosts", "hosts", "hosts.yml", "audit.jsonl",
+        "audit.log", "opentalk-maintenance.jsonl", ".env", ".vault_pass", "vault.yml", "site.yml", "group_vars/all.yml",
+        "host_vars/a.yml", "id_rsa", "server.key", "ca.pem", "dump.sql", "backup.tar", "opentalk-maintenance-0.9.0.tar.gz",
+        "passwords.txt", "requirements.txt.bak", "README.md~", "venv/bin/activate", "result.json", "plan.json",
+        "playbooks/controller.toml", "playbooks/inventory", "playbooks/hosts", "playbooks/group_vars/all.yml",
+        "playbooks/group_vars/opentalk_controllers/vault.yml", "playbooks/host_vars/a.yml", "playbooks/site.retry",
+        "plugins/modules/__pycache__/x.pyc", "plugins/.mypy_cache/x", "roles/timers/files/id_ed25519", "docs/.DS_Store",
+        "changelogs/.plugin-cache.yaml", "meta/audit.jsonl",
+    ):  # fmt: skip
+        (tree / name).parent.mkdir(parents=True, exist_ok=True)
+        (tree / name).write_text("planted")
+    run("ansible-galaxy", "collection", "build", collections=tmp_path, cwd=tree)
+    (archive,) = tree.glob("opentalk-maintenance-1*.tar.gz")
+    with tarfile.open(archive) as opened:
+        files = {member.name for member in opened if member.isfile()} - {"MANIFEST.json", "FILES.json"}
+    wanted = {
         "plugins", "playbooks", "roles", "meta", "docs", "changelogs", "README.md", "LICENSE", "CHANGELOG.md", "requirements.txt",
         "bindep.txt",
     }  # fmt: skip
-    assert not [entry["name"] for entry in files if "pycache" in entry["name"] or entry["name"].endswith(".pyc")]
+    listed = run_git("ls-files", "--cached").splitlines()
+    assert files == {name for name in listed if name.split("/")[0] in wanted and (ROOT / name).is_file()}
 
 
 @pytest.mark.parametrize("module", MODULES)
@@ -102,6 +125,14 @@ def test_every_job_is_in_the_action_group_and_has_a_playbook() -> None:
     )
 
 
+def test_every_module_has_a_test() -> None:
+    """That is, one that names it."""
+    tests = [path for folder in ("integration", "unit") for path in (ROOT / "tests" / folder).glob("test_*.py")]
+    nodes = (node for path in tests for node in ast.walk(ast.parse(path.read_text())))
+    named = {node.value for node in nodes if isinstance(node, ast.Constant)}
+    assert set(MODULES) - named == set()
+
+
 def test_playbooks_pass_on_every_option() -> None:
     for job in JOBS:
         (play,) = yaml.safe_load((ROOT / "playbooks" / f"{job}.yml").read_text())
@@ -110,10 +141,21 @@ def test_playbooks_pass_on_every_option() -> None:
         assert set(task[f"opentalk.maintenance.{job}"]) == set(_argument_spec(job))
 
 
+def test_playbook_that_asks_passes_on_every_option_to_preview_and_run() -> None:
+    (play,) = yaml.safe_load((ROOT / "playbooks" / "event_cleanup_with_approval.yml").read_text())
+    (other,) = yaml.safe_load((ROOT / "playbooks" / "event_cleanup.yml").read_text())
+    name = "opentalk.maintenance.event_cleanup"
+    options = play["module_defaults"][name]
+    assert {**options, "expected_plan_id": None} == {**other["tasks"][0][name], "expected_plan_id": None}
+    preview, job = (task for task in play["tasks"] if name in task)
+    assert (preview[name], preview["check_mode"]) == (None, True)
+    assert job[name] == {"expected_plan_id": "{{ preview.plan_id }}"} and "check_mode" not in job
+
+
 def test_playbooks_on_an_installed_collection(
     installed: Path, open_world: Callable[..., World], tmp_path: Path
 ) -> None:
-    """Check, run, run again, as an operator does, on two controllers that share the database."""
+    """Check, run, run again, with the README's commands, on two controllers that share the database."""
     world = open_world(67)
     world.fill(events=110)
     config = tmp_path / "controller.toml"
@@ -128,22 +170,31 @@ def test_playbooks_on_an_installed_collection(
     )
     before, objects = world.rows(), world.objects()
 
-    def play(*options: str) -> str:
+    def play(*command: str) -> str:
         variable = f"opentalk_maintenance_controller_config={config}"
-        arguments = ["opentalk.maintenance.event_cleanup", "-i", str(inventory), "-e", variable, *options]
-        return run("ansible-playbook", *arguments, collections=installed, cwd=tmp_path)
+        return run(*command, "-i", str(inventory), "-e", variable, collections=installed, cwd=tmp_path)
 
-    preview = play("--check", "--diff")
+    look, erase, *others = readme.commands("Use cases")
+    assert [command[1] for command in (look, erase)] == ["opentalk.maintenance.event_cleanup"] * 2
+    for command in others:
+        (name,) = (word for word in command if word.startswith("opentalk.maintenance."))
+        assert f"/playbooks/{name.rpartition('.')[2]}.yml\n" in play(*command, "--syntax-check")
+    (own,) = (block for block in readme.blocks("Use cases", "yaml") if "hosts:" in block)
+    own_file = tmp_path / "own.yml"
+    own_file.write_text(own.replace("/etc/opentalk/controller.toml", str(config)))
+    assert "failed=0" in play("ansible-playbook", str(own_file), "--check")
+
+    preview = play(*look)
     assert world.rows() == before and world.objects() == objects and world.proxy.writes == []
     assert "changed=1" in preview and preview.count("changed: [") == 1
-    assert "changed=1" in play()
+    assert "changed=1" in play(*erase)
     gone = removed(before, world.rows())
     events = sorted(json.loads(row)["id"] for row in gone["events"])
     assert [line.strip("- ") for line in preview.splitlines() if line[7:] in events][:SHOWN] == events[:SHOWN]
     assert f"-events: {len(events)}\n" in preview and f"-    # and {len(events) - SHOWN} more\n" in preview
     for table, number in counts(gone).items():
         assert f"-  {table}: {number}\n" in preview
-    assert "changed=0" in play()
+    assert "changed=0" in play(*erase)
 
     local = run(
         "ansible-playbook", "opentalk.maintenance.self_check", "-i", "localhost,", "-c", "local",
@@ -164,11 +215,14 @@ def test_changelog_describes_the_release() -> None:
 
 def test_tree_names_nothing_outside_itself() -> None:
     listed = run_git("ls-files", "--cached", "--others", "--exclude-standard")
+    # Made of parts, so that this file may be looked at, too.
+    words = ["/".join(parts) for parts in (("", "work", ""), ("..", "shared"), ("", "root", ""))]
+    words += [".".join(parts) for parts in (("pypi", "org"), ("proxy", "golang"))]
     for name in listed.splitlines():
         path = ROOT / name
-        if path.is_file() and path.suffix not in (".gz",) and name != "tests/checks/test_collection.py":
+        if path.is_file():
             text = path.read_text(errors="replace")
-            for forbidden in ("/work/", "../shared", "/root/", "pypi.org", "proxy.golang"):
+            for forbidden in words:
                 assert forbidden not in text, f"{name} names {forbidden}"
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import syslog
 import threading
 import uuid
 from collections.abc import Callable, Iterator
@@ -134,7 +135,7 @@ class Planted:
 @pytest.fixture
 def planted(open_world: Callable[..., World], tmp_path: Path) -> Iterator[Planted]:
     with (
-        NextcloudServer("service", f"{MARK}: ü") as cloud,
+        NextcloudServer(f"{MARK}@example.org", f"{MARK}: ü") as cloud,
         KeycloakStandIn() as stand_in,
         KeycloakProxy(stand_in.url) as proxy,
     ):
@@ -244,12 +245,17 @@ def test_runs_that_fail(planted: Planted, collections_path: str, storage: Object
         tasks = [_task(job, name, controller_config=path) for name, path in configs.items() for job in FAILING[name]]
         inline = {
             "database_url": planted.url,
-            "object_storage": {**world.options["object_storage"], "secret_key": wrong},
-            "shared_folder": {**planted.cloud.settings, "password": wrong},
+            "object_storage": {**world.options["object_storage"], "access_key": "{{ names[0] }}", "secret_key": wrong},
+            "shared_folder": {**planted.cloud.settings, "username": "{{ names[1] }}", "password": wrong},
         }
+        # Ansible shows the lines of a playbook around a task that fails.
+        names = tmp_path / "names.yml"
+        names.write_text(json.dumps({"names": [f"{MARK}-key", f"{MARK}@example.org"]}))
         tasks.append(_task("event_cleanup", "options", **inline))
         tasks.append(_task("event_cleanup", "wrong type", **inline, batch_size="many"))
-        output, shown = play(planted, collections_path, [{"hosts": "all", "gather_facts": False, "tasks": tasks}])
+        tasks.append(_task("event_cleanup", "endless number", **inline, batch_size=float("inf")))
+        plays = [{"hosts": "all", "gather_facts": False, "tasks": tasks}]
+        output, shown = play(planted, collections_path, plays, "-e", f"@{names}")
     assert output.count("...ignoring") >= len(tasks), output[-3000:]
     assert "MODULE FAILURE" not in output and "Traceback" not in output
     check(planted, output, shown, "failing runs")
@@ -275,3 +281,12 @@ def _task(job: str, name: str, **options: Any) -> dict[str, Any]:
     if job == "keycloak_account_sync":
         options |= {"dump_failed_responses": True, "max_affected_percent": 100}
     return {"name": f"{job} with {name}", f"opentalk.maintenance.{job}": options, "ignore_errors": True}
+
+
+def test_line_that_ansible_writes_to_the_journal(planted: Planted, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines: list[str] = []
+    monkeypatch.setattr(syslog, "syslog", lambda priority, text: lines.append(text))
+    storage = {**planted.world.options["object_storage"], "access_key": f"{MARK}-key", "secret_key": MARK}
+    assert planted.world.run("room_cleanup", database_url=planted.url, object_storage=storage, check_mode=True)
+    (line,) = (line for line in lines if line.startswith("Invoked with"))
+    assert planted.cloud.settings["url"] in line and storage["bucket"] in line and MARK not in line

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import math
 import os
 import random
 from collections.abc import Callable, Iterator
@@ -34,6 +33,12 @@ from support.tangle import SEED_VARIABLE, first_seed
 from support.world import World
 
 SEED = first_seed()
+# How many cases of each kind end as a sentence of the job itself, at least; in the others it succeeds, or Ansible words the
+# refusal of a type.
+SAID = {
+    "settings": 600, "paths": 32, "parameters": 30, "listing": 60, "deletion": 45, "nextcloud": 28, "opencloud": 14,
+    "keycloak": 85, "object storage": 67, "shared folders": 67, "addresses of keycloak": 67, "storage": 32, "cloud": 1,
+}  # fmt: skip
 PLANTED = "pl4nted-s3cret"
 NOWHERE = f"postgres://user:{PLANTED}@127.0.0.1:1/opentalk"
 JOBS = [job for job in parameters.JOB_TYPES if job != "self_check"]
@@ -73,6 +78,15 @@ def check(result: dict[str, Any], *, may_succeed: bool = False) -> bool:
     return True
 
 
+def enough(kind: str, said: int) -> None:
+    print(f"{kind}: {said} sentences")
+    assert said >= SAID[kind]
+
+
+def test_a_thousand_sentences() -> None:
+    assert sum(SAID.values()) >= 1000
+
+
 # Settings
 
 SETTINGS: dict[str, Any] = {
@@ -109,7 +123,7 @@ DATABASE_URLS = (
 def test_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = tmp_path / "controller.toml"
     said = 0
-    for disorder, job in zip(cases("settings", 500), itertools.cycle(JOBS), strict=False):
+    for disorder, job in zip(cases("settings", 600), itertools.cycle(JOBS), strict=False):
         settings = disorder.nested(SETTINGS) if disorder.choose.random() < 0.5 else json.loads(json.dumps(SETTINGS))
         section = disorder.choose.choice(list(SETTINGS))
         if disorder.choose.random() < 0.4 and isinstance(settings, dict) and isinstance(settings.get(section), dict):
@@ -119,7 +133,7 @@ def test_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         text = _toml(settings).encode(errors="replace")
         config.write_bytes(disorder.text(text) if disorder.choose.random() < 0.3 else text)
         said += check(run_module(job, controller_config=str(config)))
-    assert said == 500
+    enough("settings", said)
 
 
 def test_paths_of_settings(tmp_path: Path) -> None:
@@ -136,9 +150,11 @@ def test_paths_of_settings(tmp_path: Path) -> None:
         "~nobody/x",
         "$X",
     ]
+    said = 0
     for path in paths:
-        check(run_module("room_cleanup", controller_config=path))
-        check(run_module("room_cleanup", database_url=NOWHERE, object_storage=SETTINGS["minio"], ca_path=path))
+        said += check(run_module("room_cleanup", controller_config=path))
+        said += check(run_module("room_cleanup", database_url=NOWHERE, object_storage=SETTINGS["minio"], ca_path=path))
+    enough("paths", said)
 
 
 def _toml(settings: Any) -> str:
@@ -176,10 +192,7 @@ def test_parameters(open_world: Open) -> None:
         names = [*own, *own, *options.RUN, *options.BATCHES, *options.REPORT, *options.SAFETY]
         if job not in ("sync_storage_files", "invite_cleanup"):
             names += ["validate_certs"]
-        chosen = {
-            name: _finite(name, disorder.thing())
-            for name in disorder.choose.sample(names, disorder.choose.randint(1, 2))
-        }
+        chosen = {name: disorder.thing() for name in disorder.choose.sample(names, disorder.choose.randint(1, 2))}
         if job == "invite_cleanup" and disorder.choose.random() < 0.5:
             chosen = {"expired_before": _moment(disorder)}
         given = (
@@ -190,14 +203,8 @@ def test_parameters(open_world: Open) -> None:
         }
         result = run_module(job, check_mode=True, **{**given, **chosen})
         said += check(result, may_succeed=True)
-    assert said > 20
+    enough("parameters", said)
     assert world.rows() == before and world.proxy.writes == []
-
-
-def _finite(name: str, thing: Any) -> Any:
-    """Ansible itself cannot make an integer of every number."""
-    endless = isinstance(thing, float) and not math.isfinite(thing) and name != "max_affected_percent"
-    return 0.5 if endless else thing
 
 
 KEYCLOAK = {
@@ -240,7 +247,7 @@ def test_answers_of_the_storage_to_listings(open_world: Open) -> None:
     for disorder in cases("listing", 120):
         broken(world.proxy, disorder, lambda request: True)
         said += check(world.run("sync_storage_files", check_mode=True, timeout=20), may_succeed=True)
-    assert said > 20
+    enough("listing", said)
     assert world.rows() == before
 
 
@@ -258,7 +265,7 @@ def test_answers_of_the_storage_to_deletions(open_world: Open) -> None:
         # What is said to be gone is gone, and nothing else.
         assert result["done"]["events"]["count"] == 3 - len(world.ids("events"))
         assert len(world.ids("assets")) == 2 * len(world.ids("events"))
-    assert said > 20
+    enough("deletion", said)
 
 
 @pytest.mark.parametrize("provider", ["nextcloud", "opencloud"])
@@ -287,7 +294,7 @@ def test_answers_of_the_cloud(open_world: Open, open_cloud: Callable[..., CloudS
         said += check(result, may_succeed=True)
         for left in result["shared_folders_left_behind"]:
             assert left["reason"].isprintable()
-    assert said > 20
+    enough(provider, said)
 
 
 def test_records_of_shared_folders(open_world: Open, open_cloud: Callable[..., CloudServer]) -> None:
@@ -327,7 +334,7 @@ def test_answers_of_keycloak(open_world: Open) -> None:
                     keycloak={"external_id_user_attribute_name": disorder.choose.choice(("", "external"))},
                 )
                 said += check(result, may_succeed=True)
-            assert said > 50
+            enough("keycloak", said)
             assert synced.world.rows() == before
 
 
@@ -340,6 +347,7 @@ def test_addresses(open_world: Open, system: str) -> None:
     record = {"type": "nextcloud", "write_share_id": "1", "read_share_id": "2"}
     build.shared_folder(event, path="opentalk/x", record=record)
     before = world.rows()
+    said = 0
     for address in (*ADDRESSES, *TEXTS):
         print(repr(address)[:99])
         given = {**world.options, "timeout": 20}
@@ -352,20 +360,23 @@ def test_addresses(open_world: Open, system: str) -> None:
         else:
             settings = {**KEYCLOAK, "authority": f"{address}/realms/x", "api_base_url": f"{address}/admin/realms/x"}
             result = run_module("keycloak_account_sync", database_url=given["database_url"], keycloak=settings)
-        check(result)
+        said += check(result)
+    enough({"keycloak": "addresses of keycloak"}.get(system, system), said)
     assert world.rows() == before
 
 
 @pytest.mark.parametrize("fields", [("bucket",), ("access_key", "secret_key"), ("region",)])
 def test_odd_settings_of_the_storage(open_world: Open, fields: tuple[str, ...]) -> None:
     world = open_world(67)
+    said = 0
     for text in TEXTS:
-        check(
+        said += check(
             world.run(
                 "sync_storage_files", object_storage={**world.options["object_storage"], **dict.fromkeys(fields, text)}
             ),
             may_succeed=True,
         )
+    enough("storage", said)
 
 
 @pytest.mark.parametrize("field", ["username", "password", "directory"])
@@ -375,7 +386,11 @@ def test_odd_settings_of_the_cloud(open_world: Open, open_cloud: Callable[..., C
     path = f"{cloud.directory}/x"
     event = build.event(build.user(), starts_at=LONG_AGO, ends_at=LONG_AGO)
     build.shared_folder(event, path=path, record=cloud.shared_folder(path))
+    said = 0
     for text in TEXTS:
         given = {"shared_folder": {**cloud.settings, field: text}, "fail_on_shared_folder_deletion_error": True}
-        check(world.run("event_cleanup", check_mode=field == "directory", **given), may_succeed=field == "directory")
+        said += check(
+            world.run("event_cleanup", check_mode=field == "directory", **given), may_succeed=field == "directory"
+        )
+    enough("cloud", said)
     assert world.ids("events") == {event}

@@ -16,6 +16,7 @@ from ..systems.database import Database
 from ..systems.object_storage import ObjectStorage, asset_key
 from ..systems.shared_folders.base import SharedFolder
 from . import shared_folders
+from .approval import Approval
 from .closure import Closure
 from .effects import KINDS, Description
 from .folder_deletion import FolderDeletion, Refusals
@@ -35,6 +36,7 @@ class BatchOutcome:
 
     :ivar effects: what was deleted
     :ivar unselected: ids of roots that the job no longer chooses
+    :ivar unapproved: ids of roots with which something would have gone that was not approved
     :ivar refused: ids of assets whose objects the storage refused to delete, with the reason
     :ivar kept: ids of roots that stay because of that
     :ivar announced_and_kept: what the audit log says was about to be deleted and is still there, ids by kind
@@ -44,6 +46,7 @@ class BatchOutcome:
 
     effects: Effects
     unselected: list[str] = field(default_factory=list)
+    unapproved: list[str] = field(default_factory=list)
     refused: dict[str, str] = field(default_factory=dict)
     kept: list[str] = field(default_factory=list)
     announced_and_kept: dict[str, list[str]] = field(default_factory=dict)
@@ -57,6 +60,7 @@ class BatchDeletion:
     :param select: the job's selection, asked again under the locks of the batch
     :param storage: where the objects of assets are
     :param folders: deletes the shared folders of events
+    :param approval: what may go
     :param planned_folders: those of all events of the plan, by event
     :param leaving: is told of the shared folders that nobody will know any more once the batch is committed, before it is
     :param report_limit: how many ids are reported of each kind
@@ -71,6 +75,7 @@ class BatchDeletion:
         select: Select,
         storage: ObjectStorage,
         folders: FolderDeletion,
+        approval: Approval,
         *,
         planned_folders: Mapping[str, SharedFolder],
         leaving: Callable[[LeftBehind], None],
@@ -83,6 +88,7 @@ class BatchDeletion:
         self._select = select
         self._storage = storage
         self._folders = folders
+        self._approval = approval
         self._planned_folders = planned_folders
         self._leaving = leaving
         self._report_limit = report_limit
@@ -99,7 +105,8 @@ class BatchDeletion:
         """
         outcome = BatchOutcome(Effects({}))
         with self._database.transaction():
-            closure = self._lock(batch, outcome)
+            locked = self._lock(batch, outcome)
+            closure, outcome.unapproved = self._approval.keep_new(self._database, locked, self._shared_folders)
             folders = self._shared_folders(closure)
             announced = self._announce(closure, folders, audit)
             started = time.monotonic()

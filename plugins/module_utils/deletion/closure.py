@@ -156,13 +156,16 @@ class Closure:
         """Add the rows to which the keys lead, and give those that were not known before."""
         ((edge, keys), *others), known = leads, self.sets[table]
         # What is carried by a foreign key is there, so the rows that carry it know the keys already.
-        if not (self._lock or others) and self.graph.carries(edge) and self._leads_to_one(edge) and len(known.columns) == 1:
+        if (
+            not (self._lock or others)
+            and self.graph.carries(edge)
+            and self._leads_to_one(edge)
+            and len(known.columns) == 1
+        ):
             found = KeySet.of_ids(keys.values(edge.source_columns[0]))
             self.sets[table] = known + found
             return found
-        condition = any_of(
-            [self._among(table, edge.target_columns, keys, edge.source_columns) for edge, keys in leads]
-        )
+        condition = any_of([self._among(table, edge.target_columns, keys, edge.source_columns) for edge, keys in leads])
         return self._find(table, condition, new=all(self._leads_to_one(edge) for edge, _unused in leads))
 
     def _find(self, table: Table, condition: Any, *, new: bool = False) -> KeySet:

@@ -55,6 +55,8 @@ class Description:
         self._limit = limit
         self._ids: dict[str, list[str]] = {}
         self.counts: dict[str, int] = {}
+        if identity:
+            identity.at_least(sum(closure.keys(kind).count for kind in KINDS))
         for kind in KINDS:
             if identity:
                 ids = closure.ids(kind)

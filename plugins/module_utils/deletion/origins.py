@@ -23,8 +23,10 @@ def roots_of(database: Database, closure: Closure, table_name: str, ids: list[st
     graph, builder = closure.graph, Sql(closure.graph.catalogue)
     start = graph.catalogue.table(table_name)
     found = {table: KeySet(closure.sets[table].columns) for table in closure.sets}
-    condition = builder.within(start, ("id",), KeySet.of_ids(ids), ("id",))
-    pending = {start: _keys(database, builder, closure, start, condition, found)}
+    pending = {start: KeySet.of_ids(ids)}
+    if start in found:
+        condition = builder.within(start, ("id",), pending[start], ("id",))
+        pending = {start: _keys(database, builder, closure, start, condition, found)}
     while pending:
         table, fresh = pending.popitem()
         for edge in graph.edges_to(table):

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -81,3 +82,13 @@ def _marked(folders: list[SharedFolder], needed: set[tuple[str, str]]) -> list[S
 
 def _name(folder: SharedFolder) -> tuple[str, str]:
     return folder.provider, normal(folder.path)
+
+
+def identities(folders: Iterable[SharedFolder]) -> dict[str, str]:
+    """What tells a folder from every other one, at another place too, as 32 hexadecimal digits, with its event's id."""
+    return {
+        hashlib.sha256(f"{folder.event_id}\0{folder.provider}\0{folder.path}".encode()).hexdigest()[
+            :32
+        ]: folder.event_id
+        for folder in folders
+    }

@@ -8,8 +8,11 @@ Session-level advisory locks: https://www.postgresql.org/docs/current/explicit-l
 
 from __future__ import annotations
 
+import contextlib
 import zlib
 from typing import TYPE_CHECKING
+
+from .errors import MaintenanceError
 
 if TYPE_CHECKING:
     from ..systems.database import Database
@@ -25,13 +28,21 @@ def acquire(database: Database, job_type: str) -> bool:
     return database.row("SELECT pg_try_advisory_lock(%(space)s, %(job)s)", _key(job_type))[0]
 
 
+def release(database: Database) -> None:
+    """Let go of the lock before the session ends: the server may take a moment to notice its end."""
+    with contextlib.suppress(MaintenanceError):
+        database.row("SELECT pg_advisory_unlock_all()")
+
+
 def is_free(database: Database, job_type: str) -> bool:
-    """Whether no run of the job holds the lock; does not keep it, so that a preview never makes a run skip."""
-    key = _key(job_type)
-    if not database.row("SELECT pg_try_advisory_lock_shared(%(space)s, %(job)s)", key)[0]:
-        return False
-    database.row("SELECT pg_advisory_unlock_shared(%(space)s, %(job)s)", key)
-    return True
+    """Whether no run of the job holds the lock; only looks, so that a preview never makes a run skip."""
+    # What pg_locks has of a lock with two keys: https://www.postgresql.org/docs/current/view-pg-locks.html
+    return database.row(
+        "SELECT NOT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 2"
+        " AND classid = CAST(%(space)s AS int)::oid AND objid = CAST(%(job)s AS int)::oid"
+        " AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))",
+        _key(job_type),
+    )[0]
 
 
 def _key(job_type: str) -> dict[str, int]:

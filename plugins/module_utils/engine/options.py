@@ -93,12 +93,28 @@ _BOUNDS: dict[str, tuple[float, float | None]] = {
 }
 
 
+# By what the jobs log in besides a secret, which can be a mail address, by the option that has it.
+NAMES = {"object_storage": ("access_key",), "shared_folder": ("username",)}
+# What Ansible shows in place of a secret.
+NOT_SHOWN = "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER"
+
 _SCHEMA_TYPES = {"int": "integer", "float": "number", "bool": "boolean", "str": "string", "path": "string"}
 
 
 def merge(*groups: dict[str, Any]) -> dict[str, Any]:
     """One argument spec made of several groups."""
     return {name: spec for group in groups for name, spec in group.items()}
+
+
+def without_names(options: dict[str, Any]) -> dict[str, Any]:
+    """The options of a module as they may be shown."""
+    shown = dict(options)
+    for group, names in NAMES.items():
+        if isinstance(shown.get(group), dict):
+            shown[group] = {
+                name: NOT_SHOWN if name in names and value else value for name, value in shown[group].items()
+            }
+    return shown
 
 
 def unattended_schema() -> dict[str, Any]:

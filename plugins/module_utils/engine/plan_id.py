@@ -3,91 +3,34 @@
 
 """The id of a plan, by which a run can be held to what a preview showed.
 
-It is text of the form ``v1:<moment>:<number>:<digest>:<things>``: the moment by which the plan was made, in microseconds
-since 1970; how many things it has; a digest of them all; and, where they are not too many, five bytes of the hash of each,
-in base64, so that things that were not in the plan can be told from things that are not in it any more.
+It is text of the form ``v1:<job>:<moment>:<digest>:<counts>:<things>``: the job's type; the moment by which the plan was
+made, in microseconds since 1970; a digest of all things; how many there are of each kind, such as ``events=2,rooms=2``; and
+the fingerprints of the things, so that those that were not in the plan can be told from those that are not in it any more,
+or ``-`` where there are too many.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
+import array
 import hashlib
 import itertools
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 
+from . import fingerprints
 from .errors import ParameterError, PlanDiffersError
 
-# The most things that are listed in an id, which is then 67 kB.
-MOST_LISTED = 10_000
-_BYTES = 5
+# The most things that are listed in an id, which then has 740 kB.
+MOST_LISTED = 200_000
 _CHUNK = 10_000
-_ID = re.compile(r"v1:(\d{1,18}):(\d{1,18}):([0-9a-f]{64}):([A-Za-z0-9+/=]*)")
+_COUNT = r"[a-z_]{1,40}=[1-9]\d{0,17}"
+_ID = re.compile(
+    rf"v1:([a-z_]{{1,40}}):(\d{{1,18}}):([0-9a-f]{{64}}):((?:{_COUNT}(?:,{_COUNT})*)?):(-|[A-Za-z0-9+/=]*)"
+)
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
-
-
-class PlanIdentity:
-    """Takes in the things of a plan, in constant memory but for the few bytes of each that is listed."""
-
-    def __init__(self) -> None:
-        self.count = 0
-        self._hash = hashlib.sha256()
-        self._listed: dict[bytes, str] = {}
-
-    def add(self, kind: str, ids: Iterable[str]) -> int:
-        """Take in things of one kind, and give their number.
-
-        :param kind: the kinds come in the same order for each plan of a job
-        :param ids: sorted
-        """
-        before, ids = self.count, iter(ids)
-        self._hash.update(f"{kind}:".encode())
-        while chunk := list(itertools.islice(ids, _CHUNK)):
-            self._hash.update(f"{' '.join(chunk)} ".encode())
-            if self.count <= MOST_LISTED:
-                things = [f"{kind} {identifier}" for identifier in chunk]
-                self._listed.update((hashlib.sha256(thing.encode()).digest()[:_BYTES], thing) for thing in things)
-            self.count += len(chunk)
-        return self.count - before
-
-    def id(self, now: datetime) -> str:
-        """The plan's id.
-
-        :param now: the moment by which the plan was made
-        """
-        listed = b"".join(sorted(self._listed)) if self.count <= MOST_LISTED else b""
-        moment = (now - _EPOCH) // timedelta(microseconds=1)
-        return f"v1:{moment}:{self.count}:{self._hash.hexdigest()}:{base64.b64encode(listed).decode()}"
-
-    def check(self, expected: ExpectedPlan) -> None:
-        """:raises PlanDiffersError: this plan has things that the expected one has not, or that cannot be told"""
-        if (self.count, self._hash.hexdigest()) == (expected.count, expected.digest):
-            return
-        if self.count > expected.count or expected.listed is None:
-            reason = (
-                ""
-                if expected.listed is not None
-                else f", and above {MOST_LISTED} only exactly the same plan is accepted"
-            )
-            first = self._first_new(expected)
-            raise PlanDiffersError(
-                f"The plan is not the one of expected_plan_id: it has {self.count} things instead of {expected.count}"
-                f"{f', among them {first}' if first else ''}{reason}; nothing was touched: look at a new preview."
-            )
-        new = [name for digest, name in self._listed.items() if digest not in expected.listed]
-        if new:
-            raise PlanDiffersError(
-                f"The plan is not the one of expected_plan_id: {len(new)} of its {self.count} things were not in that"
-                f" one, the first of them {new[0]}; nothing was touched: look at a new preview."
-            )
-
-    def _first_new(self, expected: ExpectedPlan) -> str | None:
-        if expected.listed is None:
-            return None
-        return next((name for digest, name in self._listed.items() if digest not in expected.listed), None)
+_MICROSECOND = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True)
@@ -95,31 +38,143 @@ class ExpectedPlan:
     """What an id says.
 
     :ivar now: the moment by which the plan was made
-    :ivar listed: the first bytes of the hash of each thing, or None where they were too many
+    :ivar counts: how many things of each kind it has
+    :ivar listed: the fingerprints of the things, or None where they were too many
     """
 
+    job_type: str
     now: datetime
-    count: int
     digest: str
-    listed: frozenset[bytes] | None
+    counts: Mapping[str, int]
+    listed: frozenset[int] | None
+
+    def new(self, kind: str, ids: list[str]) -> list[str]:
+        """Those of the things of one kind that the plan does not list."""
+        return self.unlisted(ids, fingerprints.Hash(_seed(self.job_type, self.now, kind))(ids))
+
+    def unlisted(self, ids: list[str], prints: list[int]) -> list[str]:
+        """Those of the ids whose fingerprints the plan does not list."""
+        listed = self.listed or frozenset()
+        return [identifier for identifier, number in zip(ids, prints, strict=True) if number not in listed]
 
 
-def parse(text: str) -> ExpectedPlan:
+class PlanIdentity:
+    """Takes in the things of a plan, in constant memory but for eight bytes of each that is listed.
+
+    :param now: the moment by which the plan is made
+    :param expected: the plan to which the run is held, of the same job and moment
+    """
+
+    def __init__(self, job_type: str, now: datetime, expected: ExpectedPlan | None = None) -> None:
+        self.expected = expected
+        self._job_type = job_type
+        self._now = now
+        self._hash = hashlib.sha256(job_type.encode())
+        self._counts: dict[str, int] = {}
+        self._fingerprints: array.array[int] | None = array.array("Q")
+        self._new = 0
+        self._first_new = ""
+
+    @property
+    def count(self) -> int:
+        """The number of things."""
+        return sum(self._counts.values())
+
+    def at_least(self, count: int) -> None:
+        """Say that there will be so many things, so that they need not be listed if they are too many."""
+        if count > MOST_LISTED:
+            self._fingerprints = None
+
+    def add(self, kind: str, ids: Iterable[str], names: Mapping[str, str] | None = None) -> int:
+        """Take in things of one kind, and give their number.
+
+        :param kind: the kinds come in the same order for each plan of a job
+        :param ids: UUIDs or other texts of 32 hexadecimal digits, sorted
+        :param names: what the things are called in messages, where that is not their id
+        """
+        ids, expected = iter(ids), self.expected if self.expected and self.expected.listed is not None else None
+        fingerprint = fingerprints.Hash(_seed(self._job_type, self._now, kind))
+        count = 0
+        self._hash.update(f"{kind}:".encode())
+        while chunk := list(itertools.islice(ids, _CHUNK)):
+            self._hash.update(f"{' '.join(chunk)} ".encode())
+            count += len(chunk)
+            self.at_least(self.count + count)
+            if self._fingerprints is None and expected is None:
+                continue
+            prints = fingerprint(chunk)
+            if self._fingerprints is not None:
+                self._fingerprints.extend(prints)
+            if expected is not None:
+                self._add_new(kind, expected.unlisted(chunk, prints), names)
+        if count:
+            self._counts[kind] = count
+        return count
+
+    def id(self) -> str:
+        """The plan's id."""
+        moment = (self._now - _EPOCH) // _MICROSECOND
+        counts = ",".join(f"{kind}={count}" for kind, count in self._counts.items())
+        things = "-" if self._fingerprints is None else fingerprints.encode(self._fingerprints)
+        return f"v1:{self._job_type}:{moment}:{self._hash.hexdigest()}:{counts}:{things}"
+
+    def check(self) -> None:
+        """:raises PlanDiffersError: this plan has things that the expected one has not, or that cannot be told"""
+        expected = self.expected
+        if expected is None or not self.count or self._hash.hexdigest() == expected.digest:
+            return
+        differences = ", ".join(
+            f"{kind} {self._counts.get(kind, 0)} instead of {expected.counts.get(kind, 0)}"
+            for kind in {**self._counts, **expected.counts}
+            if self._counts.get(kind) != expected.counts.get(kind)
+        )
+        if expected.listed is None:
+            raise PlanDiffersError(
+                f"The plan is not the one of expected_plan_id ({differences or 'as many things, but not the same'}), and"
+                f" above {MOST_LISTED} things only exactly the same plan is accepted; nothing was touched: look at a new"
+                " preview."
+            )
+        if self._new:
+            raise PlanDiffersError(
+                f"The plan is not the one of expected_plan_id: {self._new} of its {self.count} things were not in that"
+                f" one, the first of them {self._first_new}{f' ({differences})' if differences else ''}; nothing was"
+                " touched: look at a new preview."
+            )
+
+    def _add_new(self, kind: str, things: list[str], names: Mapping[str, str] | None) -> None:
+        if things and not self._new:
+            self._first_new = f"{kind} {(names or {}).get(things[0], things[0])}"
+        self._new += len(things)
+
+
+def parse(text: str, job_type: str) -> ExpectedPlan:
     """Read an id.
 
-    :raises ParameterError: it is none
+    :param job_type: the job that it must be of
+    :raises ParameterError: it is none, or one of another job
     """
     match = _ID.fullmatch(text.strip())
     try:
         if match is None:
             raise ValueError
-        data = base64.b64decode(match[4], validate=True)
-        now, count = _EPOCH + timedelta(microseconds=int(match[1])), int(match[2])
-        if count <= MOST_LISTED and len(data) % _BYTES:
+        of_job, moment, digest, numbers, things = match.groups()
+        pairs = [pair.split("=") for pair in numbers.split(",") if pair]
+        counts = {kind: int(count) for kind, count in pairs}
+        total = sum(counts.values())
+        now = _EPOCH + int(moment) * _MICROSECOND
+        if len(counts) != len(pairs) or (total > MOST_LISTED) != (things == "-"):
             raise ValueError
-    except (ValueError, OverflowError, binascii.Error):
+        listed = None if things == "-" else frozenset(fingerprints.decode(things, total))
+    except (ValueError, OverflowError):
         raise ParameterError(
             "The option expected_plan_id is not the id of a plan; set it to the plan_id that check mode returns, unchanged."
         ) from None
-    listed = frozenset(data[at : at + _BYTES] for at in range(0, len(data), _BYTES)) if count <= MOST_LISTED else None
-    return ExpectedPlan(now, count, match[3], listed)
+    if of_job != job_type:
+        raise ParameterError(
+            f"The option expected_plan_id is from a preview of {of_job}; take it from a preview of {job_type}."
+        )
+    return ExpectedPlan(of_job, now, digest, counts, listed)
+
+
+def _seed(job_type: str, now: datetime, kind: str) -> str:
+    return f"{job_type} {(now - _EPOCH) // _MICROSECOND} {kind}"

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from ansible.module_utils.basic import AnsibleModule, missing_required_lib
+from ansible.module_utils.basic import missing_required_lib
 
 from ..systems.database import Database
 from ..systems.settings import Settings
@@ -18,6 +18,7 @@ from .audit import AuditLog
 from .deadline import Deadline
 from .errors import AuditLogError, IncompleteError, MaintenanceError, MissingLibraryError, ParameterError
 from .job import Job, Run
+from .job_module import JobModule, job_module
 from .log import JobLog
 from .plan import Effects
 from .plan_id import ExpectedPlan, PlanIdentity, parse
@@ -33,18 +34,21 @@ def argument_spec(job_class: type[Job]) -> dict[str, Any]:
 
 def main(job_class: type[Job]) -> None:
     """Run a job as an Ansible module: ends the process with its result."""
-    module = AnsibleModule(argument_spec=argument_spec(job_class), supports_check_mode=True)
-    deadline, log = Deadline(module.params["timeout"]), JobLog()
+    module, refusal = job_module(argument_spec(job_class))
+    log = JobLog()
     log.info("Starting job execution")
     try:
-        run = _prepare(job_class, module, deadline, log)
+        if refusal:
+            raise refusal
+        run = _prepare(job_class, module, log)
     except MaintenanceError as error:
         log.error(f"Job failed: {error}")
         _fail(module, error, {"job_type": job_class.job_type, "changed": False, "log": log.lines})
         return
     failure: MaintenanceError | None = None
     try:
-        _execute(job_class(run), run, check_mode=module.check_mode)
+        with run.progress.told():
+            _execute(job_class(run), run, check_mode=module.check_mode)
     except MaintenanceError as error:
         failure = error
     failure = _end_audit(run, failure)
@@ -53,14 +57,14 @@ def main(job_class: type[Job]) -> None:
     else:
         log.info()
         log.info("Job finished successfully")
-    duration = None if module.params["hide_duration"] else deadline.elapsed()
+    duration = None if module.params["hide_duration"] else run.deadline.elapsed()
     if duration is not None:
         log.info(f"Duration: {duration:.3f}s")
     values = report.result(job_class.job_type, run, check_mode=module.check_mode, duration=duration)
     for warning in run.warnings:
         module.warn(warning)
     if module.check_mode and run.identity and not failure:
-        values["plan_id"] = run.identity.id(run.now)
+        values["plan_id"] = run.identity.id()
     if module._diff:
         values["diff"] = report.diff(run.plan if module.check_mode else run.done)
     if failure is not None:
@@ -68,7 +72,8 @@ def main(job_class: type[Job]) -> None:
     module.exit_json(**values)
 
 
-def _prepare(job_class: type[Job], module: AnsibleModule, deadline: Deadline, log: JobLog) -> Run:
+def _prepare(job_class: type[Job], module: JobModule, log: JobLog) -> Run:
+    deadline = Deadline(module.params["timeout"])
     options.check(module.params)
     log.info("Loading parameters")
     return Run(
@@ -102,6 +107,7 @@ def _execute(job: Job, run: Run, *, check_mode: bool) -> None:
     try:
         _execute_with_database(job, run, check_mode=check_mode)
     finally:
+        lock.release(run.database)
         run.database.close()
 
 
@@ -111,9 +117,9 @@ def _execute_with_database(job: Job, run: Run, *, check_mode: bool) -> None:
         run.log.info("Another run of this job is in progress, so this one is skipped")
         return
     (run.now,) = run.database.row("SELECT now()")
-    expected = _expected_plan(run)
+    expected = _expected_plan(run, job.job_type)
     if "expected_plan_id" in run.options and (expected or check_mode):
-        run.identity = PlanIdentity()
+        run.identity = PlanIdentity(job.job_type, run.now, expected)
     job.plan()
     safety.check(
         run.affected,
@@ -122,8 +128,8 @@ def _execute_with_database(job: Job, run: Run, *, check_mode: bool) -> None:
         max_percent=run.options.get("max_affected_percent"),
         default=job.default_limit,
     )
-    if expected and run.identity:
-        run.identity.check(expected)
+    if run.identity:
+        run.identity.check()
     if check_mode:
         return
     run.audit.planned(run.plan.counts())
@@ -137,12 +143,12 @@ def _execute_with_database(job: Job, run: Run, *, check_mode: bool) -> None:
         )
 
 
-def _expected_plan(run: Run) -> ExpectedPlan | None:
+def _expected_plan(run: Run, job_type: str) -> ExpectedPlan | None:
     """The plan to which the run is held; its moment becomes that of the run, so that both decide alike."""
     text = run.options.get("expected_plan_id")
     if text is None:
         return None
-    expected = parse(text)
+    expected = parse(text, job_type)
     if expected.now > run.now:
         raise ParameterError(
             "The option expected_plan_id is from a moment that the database server's clock has not reached yet;"
@@ -162,7 +168,7 @@ def _end_audit(run: Run, failure: MaintenanceError | None) -> MaintenanceError |
     return failure
 
 
-def _fail(module: AnsibleModule, error: MaintenanceError, values: dict[str, Any]) -> None:
+def _fail(module: JobModule, error: MaintenanceError, values: dict[str, Any]) -> None:
     if isinstance(error, MissingLibraryError):
         module.fail_json(msg=missing_required_lib(error.library), exception=error.traceback, **values)
     module.fail_json(msg=str(error), **values)

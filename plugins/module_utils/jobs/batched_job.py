@@ -133,6 +133,8 @@ class BatchedJob(Job):
 
     def apply(self) -> None:
         warnings: list[str] = []
+        if self._indexes:
+            self.run.progress.stage("building indexes")
         try:
             with (
                 self._open_sessions() as sessions,

@@ -13,6 +13,7 @@ from typing import ClassVar
 
 from ..deletion import counting, shared_folders
 from ..deletion.apply import BatchDeletion, BatchOutcome, LeftBehind
+from ..deletion.approval import Approval
 from ..deletion.closure import Closure
 from ..deletion.effects import KINDS, Description, listings
 from ..deletion.folder_deletion import FolderDeletion
@@ -81,7 +82,11 @@ class DeletionJob(BatchedJob):
             description = Description(closure, self.run.options["report_limit"], self.roots, identity=self.run.identity)
             deleted, updated, self._planned_folders = counted.result() if counted else count()
         counts = {**deleted, **description.counts}
-        return description.effects(counts, updated, self._folders.deletable(self._planned_folders))
+        folders = self._folders.deletable(self._planned_folders)
+        if self.run.identity:
+            names = shared_folders.identities(folders)
+            self.run.identity.add("shared_folders", sorted(names), names)
+        return description.effects(counts, updated, folders)
 
     def _count(self, database: Database, closure: Closure) -> tuple[dict[str, int], dict[str, int], list[SharedFolder]]:
         # What is read one by one is counted on the way.
@@ -132,6 +137,7 @@ class DeletionJob(BatchedJob):
             self.select,
             self._storage,
             self._folders,
+            Approval(self.run.identity.expected if self.run.identity else None, self._folders),
             planned_folders=self._folders_by_event,
             leaving=record,
             report_limit=self.run.options["report_limit"],
@@ -148,6 +154,8 @@ class DeletionJob(BatchedJob):
 
     def account(self, outcome: BatchOutcome) -> None:
         super().account(outcome)
+        for root in outcome.unapproved:
+            self.fail(self.root, root, "something that would go with it came after the approval")
         for root in outcome.kept:
             self.fail(self.root, root, "the object of one of its assets could not be deleted")
         for asset_id, reason in outcome.refused.items():

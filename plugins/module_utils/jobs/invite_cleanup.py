@@ -74,7 +74,7 @@ class InviteCleanup(BatchedJob):
         closure = Closure(database, self._graph, self.roots)
         effects = self._effects(self.roots)
         if self.run.identity:
-            self.run.identity.add("invites", self.roots.ids())
+            self.run.identity.add(self._kind, self.roots.ids())
         counts = counting.deleted(database, closure)
         if self._deletes_invites:
             effects.rows_updated.update(counting.updated(database, closure))
@@ -90,7 +90,7 @@ class InviteCleanup(BatchedJob):
             outcome = BatchOutcome(self._effects(selected), unselected=without(batch, set(selected.ids())))
             closure = Closure(database, self._graph, selected, lock=True)
             effects = outcome.effects
-            audit.deleting({"invites" if self._deletes_invites else "invite_permissions": list(selected.ids())})
+            audit.deleting({self._kind: list(selected.ids())})
             if self._deletes_invites:
                 deleted, updated = delete_rows(database, closure)
                 effects.rows_deleted.update(deleted)
@@ -112,6 +112,11 @@ class InviteCleanup(BatchedJob):
     @property
     def _has_permissions(self) -> bool:
         return self.catalogue.has(policy.PERMISSIONS)
+
+    @property
+    def _kind(self) -> str:
+        """What goes, as a kind."""
+        return "invites" if self._deletes_invites else "invite_permissions"
 
     @property
     def _what(self) -> str:

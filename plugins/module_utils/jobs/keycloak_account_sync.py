@@ -87,7 +87,8 @@ class KeycloakAccountSync(Job):
         self.run.log.info(f"Users enabled: {self.run.done['users_enabled'].count}")
 
     def _accounts(self) -> Accounts:
-        accounts = keycloak_accounts.read(self._keycloak, self.run.parameters["keycloak_api_page_size"], self.run.log)
+        page_size = self.run.parameters["keycloak_api_page_size"]
+        accounts = keycloak_accounts.read(self._keycloak, page_size, self.run.log, self.run.progress)
         if not accounts.count:
             raise no_accounts(self._settings)
         self.run.log.info(f"Accounts in Keycloak: {accounts.count}")

@@ -9,10 +9,12 @@ come twice or not at all.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from ..engine.errors import KeycloakError
 from ..engine.log import JobLog
+from ..engine.progress import Progress
 from ..systems.keycloak import Account, Keycloak
 
 ATTEMPTS = 2
@@ -34,14 +36,15 @@ class Accounts:
     ambiguous: int
 
 
-def read(keycloak: Keycloak, page_size: int, log: JobLog) -> Accounts:
+def read(keycloak: Keycloak, page_size: int, log: JobLog, progress: Progress) -> Accounts:
     """All accounts of the realm.
 
+    :param progress: is told how many are listed
     :raises KeycloakError: a request failed, or the list differs in length from what Keycloak counts, twice
     """
     for attempt in range(1, ATTEMPTS + 1):
         before = keycloak.count()
-        listed = _list(keycloak, page_size, before)
+        listed = _list(keycloak, page_size, before, progress.stage("accounts listed", before))
         after = keycloak.count()
         if before == len(listed) == after:
             return _accounts(listed)
@@ -54,13 +57,14 @@ def read(keycloak: Keycloak, page_size: int, log: JobLog) -> Accounts:
     )
 
 
-def _list(keycloak: Keycloak, page_size: int, expected: int) -> dict[str, Account]:
+def _list(keycloak: Keycloak, page_size: int, expected: int, advance: Callable[[int], None]) -> dict[str, Account]:
     accounts: dict[str, Account] = {}
     received = 0
     # A server that goes on giving the same accounts is not asked for ever.
     while received <= 2 * expected + page_size:
         page = keycloak.page(received, page_size)
         received += len(page)
+        advance(len(page))
         for account in page:
             known = accounts.get(account.id)
             # Of two answers about one account, the one counts that disables nobody.

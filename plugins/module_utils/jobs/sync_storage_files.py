@@ -82,7 +82,7 @@ class SyncStorageFiles(Job):
         self._describe_resized(self._comparison.resized, self.run.plan)
         self.run.affected = len(missing) + (len(self._old_orphans) if self._deletes_orphans else 0)
         if self.run.identity:
-            self.run.identity.add("assets", missing.ids())
+            self.run.identity.add("assets_deleted" if self._deletes_rows else "assets_zeroed", missing.ids())
             if self._deletes_orphans:
                 self.run.identity.add("objects", self._old_orphans.ids())
         self._log_plan()

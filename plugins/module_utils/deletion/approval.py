@@ -1,0 +1,63 @@
+# SPDX-FileCopyrightText: The opentalk.maintenance authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Holding a batch to what was approved: its rows are locked, so what has come to them since the plan is all there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ..engine.errors import PlanDiffersError
+from ..engine.plan_id import ExpectedPlan
+from ..systems.database import Database
+from ..systems.shared_folders.base import SharedFolder
+from . import shared_folders
+from .closure import Closure
+from .effects import KINDS
+from .folder_deletion import FolderDeletion
+from .keys import KeySet, without
+from .origins import roots_of
+
+
+class Approval:
+    """Finds the roots with which something would go that was not approved.
+
+    :param expected: the plan that was approved, if the run is held to one; where its things are not listed, nothing is found
+    :param folders: knows which shared folders would be deleted
+    """
+
+    def __init__(self, expected: ExpectedPlan | None, folders: FolderDeletion) -> None:
+        self._expected = expected if expected and expected.listed is not None else None
+        self._folders = folders
+
+    def keep_new(
+        self, database: Database, closure: Closure, folders_of: Callable[[Closure], list[SharedFolder]]
+    ) -> tuple[Closure, list[str]]:
+        """Take out what was not approved, with everything that would have to go with it.
+
+        :param closure: with locks
+        :param folders_of: reads the shared folders that go with a closure
+        :returns: what may go, and the ids of the roots that stay
+        :raises PlanDiffersError: it is unclear what must stay
+        """
+        if self._expected is None:
+            return closure, []
+        new = self._new(self._expected, closure, folders_of(closure))
+        if not new:
+            return closure, []
+        kept = {root for table, ids in new.items() for root in roots_of(database, closure, table, ids).ids()}
+        rest = KeySet.of_ids(without(closure.sets[closure.graph.root], kept))
+        remaining = Closure(database, closure.graph, rest, lock=True)
+        if self._new(self._expected, remaining, folders_of(remaining)):
+            raise PlanDiffersError(
+                "Something came to what was approved, and it is unclear what must stay because of it; nothing of this batch"
+                " was deleted: look at a new preview."
+            )
+        return remaining, sorted(kept)
+
+    def _new(self, expected: ExpectedPlan, closure: Closure, folders: list[SharedFolder]) -> dict[str, list[str]]:
+        """Ids of rows that have no approval, by their table."""
+        found = {kind: expected.new(kind, list(closure.ids(kind))) for kind in KINDS}
+        events = shared_folders.identities(self._folders.deletable(folders))
+        found["events"] += [events[folder] for folder in expected.new("shared_folders", list(events))]
+        return {table: ids for table, ids in found.items() if ids}
