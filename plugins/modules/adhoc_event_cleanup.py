@@ -175,8 +175,8 @@ plan_id:
   description: The id of the plan, for O(expected_plan_id).
   returned: in check mode, unless the module fails or another run is in progress
   type: str
-  sample: "v1:adhoc_event_cleanup:1795489200123456:592c8c4fabe274aefde8bedff9fae6dbc15bd1e5429b296b700befb8760100ba:\
-    events=1,rooms=1:eJyTEHS/w6Q8Y74gAwQAAB9FAro="
+  sample: "v1:adhoc_event_cleanup:1795489200123456:dcb59f4268db4e5db5027bf5891c8d342cc0869527a6ef2e26437079d39020f9:\
+    events=1,rooms=1:eJwrW8VwxWS7VAeDOgMYAAAtVAOp"
 done:
   description: What was confirmed done, in the same form as RV(plan). Empty in check mode.
   returned: unless the options or settings are wrong

@@ -193,8 +193,8 @@ plan_id:
   description: The id of the plan, for O(expected_plan_id).
   returned: in check mode, unless the module fails or another run is in progress
   type: str
-  sample: "v1:event_cleanup:1795489200123456:cd8b0db6a23635192bb65e1476684db55477fd938dac09bb30779b2732a3dee3:\
-    events=1,rooms=1:eJzLna+i9qpQ7LWOAAMYAAAu2QPv"
+  sample: "v1:event_cleanup:1795489200123456:aacbdcb9b946a147a4f84488d1043c15d868c0237ddb15df6bd435244e4cfa93:\
+    events=1,rooms=1:eJw7aFL9hV//21JlXgYwAAA13wRu"
 done:
   description: What was confirmed done, in the same form as RV(plan). Empty in check mode.
   returned: unless the options or settings are wrong

@@ -137,8 +137,8 @@ plan_id:
   description: The id of the plan, for O(expected_plan_id).
   returned: in check mode, unless the module fails or another run is in progress
   type: str
-  sample: "v1:invite_cleanup:1795489200123456:024bdfcf51765e82e128b888c1fcc0f03257048ee03d28f26cb98680cb8a827f:\
-    invite_permissions=1:eJyrTC4UsGRgYAAACl8Blw=="
+  sample: "v1:invite_cleanup:1795489200123456:fdaf55afd2848c288132a02f899e6f3bf438412afc7e91c8ea80cfe5bfdd2a2f:\
+    invite_permissions=1:eJzzW/E2hZmBgQEADp4CSw=="
 done:
   description: What was confirmed done, in the same form as RV(plan). Empty in check mode.
   returned: unless the options or settings are wrong

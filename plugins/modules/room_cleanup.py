@@ -170,8 +170,8 @@ plan_id:
   description: The id of the plan, for O(expected_plan_id).
   returned: in check mode, unless the module fails or another run is in progress
   type: str
-  sample: "v1:room_cleanup:1795489200123456:d6ef028a430d2296aa6eac5834ddd560d47db9ef3e592a0817439b2e042a782a:\
-    rooms=1,invites=1:eJy7kfvxeLnznkIpUQYwAABAZQUU"
+  sample: "v1:room_cleanup:1795489200123456:722a4980948a8137e19956f875fdd2e0cae919495c78e48a603cf236ea7219b0:\
+    rooms=1,invites=1:eJyL+rJ+yZ1okW4LFgYwAAA7ogS0"
 done:
   description: What was confirmed done, in the same form as RV(plan). Empty in check mode.
   returned: unless the options or settings are wrong

@@ -167,8 +167,8 @@ plan_id:
   description: The id of the plan, for O(expected_plan_id).
   returned: in check mode, unless the module fails or another run is in progress
   type: str
-  sample: "v1:sync_storage_files:1795489200123456:aacb9fba14dfc258e1e46176f7777cde32ae57ec530a9046e08e5ec5ed88aff9:\
-    assets_zeroed=1:eJw7tSpglQ4DAwMAEOACmw=="
+  sample: "v1:sync_storage_files:1795489200123456:f3edee0608027ec02ca9716140d5723614480574efd32d35027659d952a9ed38:\
+    assets_zeroed=1:eJz7crdkDRcDAwMAE+8C/A=="
 done:
   description: What was confirmed done, in the same form as RV(plan). Empty in check mode.
   returned: unless the options or settings are wrong

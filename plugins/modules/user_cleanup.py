@@ -180,8 +180,8 @@ plan_id:
   description: The id of the plan, for O(expected_plan_id).
   returned: in check mode, unless the module fails or another run is in progress
   type: str
-  sample: "v1:user_cleanup:1795489200123456:2ff7ea91c107fde2ffbf4671e82ca6a068d63effb29e06e84cbc05a65f24d23b:\
-    users=1,rooms=1:eJybcF2Ca2fScR1WZQYwAAAuzAPA"
+  sample: "v1:user_cleanup:1795489200123456:65f9b647d34a7a80e659fac90ec67be286913af654ac6b28f9f3768a119c899d:\
+    users=1,rooms=1:eJyr2jHpGpNeLLMeLwMYAAAs7ANm"
 done:
   description: What was confirmed done, in the same form as RV(plan). Empty in check mode.
   returned: unless the options or settings are wrong

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 from collections import defaultdict
 from collections.abc import Iterator
@@ -84,6 +85,20 @@ class Closure:
         )
         rows = self._database.stream(query) if limit is None else self._database.rows(query)
         return (row[0] for row in rows)
+
+    def digest(self, table_name: str) -> tuple[int, str]:
+        """The number of the rows that go of one of the controller's tables, and the SHA-256 of their ids, sorted, with a
+        space between each two, in hexadecimal digits; found without reading the ids where they are not known."""
+        table = self.graph.catalogue.table(table_name)
+        if table in self.sets or table not in self.graph.tables:
+            ids = list(self.ids(table_name))
+            return len(ids), hashlib.sha256(" ".join(ids).encode()).hexdigest()
+        query = sql.SQL(
+            "SELECT count(*), encode(sha256(convert_to(coalesce(string_agg(id::text, ' ' ORDER BY id), ''), 'UTF8')), 'hex')"
+            " FROM {} WHERE {}"
+        ).format(self._sql.name(table), self.condition(table))
+        count, digest = self._database.row(query)
+        return count, digest
 
     def asset_bytes(self) -> int:
         """The size of the assets that go, as the database has it, in bytes."""

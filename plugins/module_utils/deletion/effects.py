@@ -58,7 +58,11 @@ class Description:
         if identity:
             identity.at_least(sum(closure.keys(kind).count for kind in KINDS))
         for kind in KINDS:
-            if identity:
+            if identity and not identity.takes_ids:
+                self.counts[kind], digest = closure.digest(kind)
+                identity.add_digest(kind, self.counts[kind], digest)
+                self._ids[kind] = list(closure.ids(kind, limit))
+            elif identity:
                 ids = closure.ids(kind)
                 self._ids[kind] = first = list(itertools.islice(ids, limit))
                 self.counts[kind] = identity.add(kind, itertools.chain(first, ids))

@@ -50,7 +50,7 @@ class ExpectedPlan:
 
     def new(self, kind: str, ids: list[str]) -> list[str]:
         """Those of the things of one kind that the plan does not list."""
-        return self.unlisted(ids, fingerprints.Hash(_seed(self.job_type, self.now, kind))(ids))
+        return self.unlisted(ids, fingerprints.of(_seed(self.job_type, self.now, kind), ids))
 
     def unlisted(self, ids: list[str], prints: list[int]) -> list[str]:
         """Those of the ids whose fingerprints the plan does not list."""
@@ -85,31 +85,43 @@ class PlanIdentity:
         if count > MOST_LISTED:
             self._fingerprints = None
 
+    @property
+    def takes_ids(self) -> bool:
+        """Whether the ids themselves are wanted, else their digests do as well."""
+        return self._fingerprints is not None or self._listed_by_expected is not None
+
     def add(self, kind: str, ids: Iterable[str], names: Mapping[str, str] | None = None) -> int:
         """Take in things of one kind, and give their number.
 
         :param kind: the kinds come in the same order for each plan of a job
-        :param ids: UUIDs or other texts of 32 hexadecimal digits, sorted
+        :param ids: sorted
         :param names: what the things are called in messages, where that is not their id
         """
-        ids, expected = iter(ids), self.expected if self.expected and self.expected.listed is not None else None
-        fingerprint = fingerprints.Hash(_seed(self._job_type, self._now, kind))
-        count = 0
-        self._hash.update(f"{kind}:".encode())
+        ids, expected, seed = iter(ids), self._listed_by_expected, _seed(self._job_type, self._now, kind)
+        digest, count = hashlib.sha256(), 0
         while chunk := list(itertools.islice(ids, _CHUNK)):
-            self._hash.update(f"{' '.join(chunk)} ".encode())
+            digest.update(f"{' ' if count else ''}{' '.join(chunk)}".encode())
             count += len(chunk)
             self.at_least(self.count + count)
-            if self._fingerprints is None and expected is None:
+            if not self.takes_ids:
                 continue
-            prints = fingerprint(chunk)
+            prints = fingerprints.of(seed, chunk)
             if self._fingerprints is not None:
                 self._fingerprints.extend(prints)
             if expected is not None:
                 self._add_new(kind, expected.unlisted(chunk, prints), names)
+        self.add_digest(kind, count, digest.hexdigest())
+        return count
+
+    def add_digest(self, kind: str, count: int, digest: str) -> None:
+        """Take in things of one kind of which the ids are not wanted.
+
+        :param count: how many there are
+        :param digest: the SHA-256 of their ids, sorted, with a space between each two, in hexadecimal digits
+        """
+        self._hash.update(f" {kind} {digest}".encode())
         if count:
             self._counts[kind] = count
-        return count
 
     def id(self) -> str:
         """The plan's id."""
@@ -140,6 +152,10 @@ class PlanIdentity:
                 f" one, the first of them {self._first_new}{f' ({differences})' if differences else ''}; nothing was"
                 " touched: look at a new preview."
             )
+
+    @property
+    def _listed_by_expected(self) -> ExpectedPlan | None:
+        return self.expected if self.expected and self.expected.listed is not None else None
 
     def _add_new(self, kind: str, things: list[str], names: Mapping[str, str] | None) -> None:
         if things and not self._new:
