@@ -221,9 +221,7 @@ def _moment(disorder: Disorder) -> str:
     parts = ["2026", "-01", "-31", "T12", ":00", ":59", ".5", "+01:00"]
     for _unused in range(disorder.choose.randint(1, 2)):
         place = disorder.choose.randrange(len(parts))
-        parts[place] = disorder.choose.choice(
-            ("", "99", "-99", "T24", ":60", ".", "Z", "+99:99", "-00:00", "٣", " ", "W5", "0000")
-        )
+        parts[place] = disorder.choose.choice(_ODD_PARTS)
     return "".join(parts)
 
 

@@ -12,6 +12,7 @@ from ansible.module_utils.common.validation import check_type_int
 
 from .errors import ParameterError
 from .options import without_names
+from .text import one_line
 
 Spec = dict[str, dict[str, Any]]
 
@@ -27,7 +28,7 @@ class JobModule(AnsibleModule):
     params: dict[str, Any]
 
     def _log_invocation(self) -> None:
-        shown, self.params = self.params, without_names(self.params)
+        shown, self.params = self.params, _loggable(without_names(self.params))
         try:
             super()._log_invocation()
         finally:
@@ -52,6 +53,11 @@ def job_module(spec: Spec) -> tuple[JobModule, ParameterError | None]:
         module = JobModule(argument_spec=unchecked, supports_check_mode=True)
         names = ", ".join(name for name in spec if spec[name]["type"] == "int" and _is_infinite(module.params[name]))
         return module, ParameterError(f"The option {names} is infinite, but must be a whole number.")
+
+
+def _loggable(options: dict[str, Any]) -> dict[str, Any]:
+    # Ansible cannot log text that cannot be encoded; what is wrong with it is said later.
+    return {name: one_line(value) if isinstance(value, str) else value for name, value in options.items()}
 
 
 def _is_infinite(value: Any) -> bool:

@@ -142,9 +142,20 @@ def check(options: dict[str, Any]) -> None:
     """:raises ParameterError: an option is out of its bounds"""
     for name, (minimum, maximum) in _BOUNDS.items():
         check_bounds(name, options.get(name), minimum=minimum, maximum=maximum)
+    for name in ("controller_config", "ca_path", "audit_log"):
+        _check_path(name, options.get(name))
     ca_path = options.get("ca_path")
     if ca_path and not os.path.isfile(ca_path):
         raise ParameterError(f"The option ca_path names {ca_path}, which is not a file; correct the path.")
     percent = options.get("max_affected_percent")
     if percent is not None and math.isnan(percent):
         raise ParameterError("The option max_affected_percent must be a number from 0 to 100.")
+
+
+def _check_path(name: str, path: str | None) -> None:
+    try:
+        valid = path is None or b"\0" not in os.fsencode(path)
+    except UnicodeEncodeError:
+        valid = False
+    if not valid:
+        raise ParameterError(f"The option {name} holds characters that no path can have; correct the path.")
