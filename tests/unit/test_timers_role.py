@@ -129,7 +129,7 @@ def test_the_role_knows_every_job() -> None:
             )
             for path in (
                 "audit.jsonl", "/audit.jsonl", "/var/../audit.jsonl", "/srv/my logs/audit", "/srv/%n/audit", "/srv/audit/",
-                "/tmp/audit.jsonl", "/root/audit.jsonl", "/srv/audit.jsonl\n",
+                "/tmp/audit.jsonl", "/home/audit.jsonl", "/srv/audit.jsonl\n",
             )
         ],
     ],
