@@ -10,7 +10,8 @@ short_description: Check the variables of the role opentalk.maintenance.timers
 version_added: 1.0.0
 description:
   - Checks jobs against their JSON Schema, as the role C(opentalk.maintenance.timers) does before it touches a host.
-  - Needs the Python package jsonschema on the control node.
+  - Needs the Python package jsonschema, version 4 or newer, on the control node, and python-dateutil where
+    C(expired_before) of C(invite_cleanup) is set.
 positional: _input
 options:
   _input:
@@ -55,11 +56,12 @@ except ImportError:
 def timer_problems(jobs: dict[str, Any], environment: dict[str, Any] | None = None) -> list[str]:
     """
     :returns: what is wrong with the variables of the role
-    :raises AnsibleFilterError: jsonschema is not installed
+    :raises AnsibleFilterError: jsonschema is not installed, or too old
     """
-    if jsonschema is None:
+    if not hasattr(jsonschema, "Draft202012Validator"):
         raise AnsibleFilterError(
-            "The Python package jsonschema is missing on the control node; install it beside ansible-core."
+            "The Python package jsonschema is missing on the control node, or older than version 4;"
+            " install version 4 or newer beside ansible-core."
         )
     return [*timer_variables.job_problems(jobs), *timer_variables.environment_problems(environment or {})]
 

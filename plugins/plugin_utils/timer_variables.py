@@ -12,14 +12,40 @@ from collections.abc import Iterator
 from typing import Any
 
 from ansible_collections.opentalk.maintenance.plugins.module_utils.engine import options, parameters
+from ansible_collections.opentalk.maintenance.plugins.module_utils.engine.errors import (
+    MissingLibraryError,
+    ParameterError,
+)
+from ansible_collections.opentalk.maintenance.plugins.module_utils.jobs import moment
+from ansible_collections.opentalk.maintenance.plugins.module_utils.jobs.adhoc_event_cleanup import AdhocEventCleanup
+from ansible_collections.opentalk.maintenance.plugins.module_utils.jobs.event_cleanup import EventCleanup
+from ansible_collections.opentalk.maintenance.plugins.module_utils.jobs.invite_cleanup import InviteCleanup
+from ansible_collections.opentalk.maintenance.plugins.module_utils.jobs.keycloak_account_sync import KeycloakAccountSync
+from ansible_collections.opentalk.maintenance.plugins.module_utils.jobs.room_cleanup import RoomCleanup
+from ansible_collections.opentalk.maintenance.plugins.module_utils.jobs.self_check import SelfCheck
+from ansible_collections.opentalk.maintenance.plugins.module_utils.jobs.sync_storage_files import SyncStorageFiles
+from ansible_collections.opentalk.maintenance.plugins.module_utils.jobs.user_cleanup import UserCleanup
 
 try:
     import jsonschema
 except ImportError:  # the filter says so
     jsonschema = None
 
-_SECRET_NAME = re.compile(r"PASS|SECRET|TOKEN|CREDENTIAL|ACCESS_KEY|DATABASE__URL", re.IGNORECASE)
-_SECRET_VALUE = re.compile(r"://[^/]*:[^/]*@")
+_JOB_CLASSES = (
+    AdhocEventCleanup,
+    EventCleanup,
+    InviteCleanup,
+    KeycloakAccountSync,
+    RoomCleanup,
+    SelfCheck,
+    SyncStorageFiles,
+    UserCleanup,
+)
+_OPTION_GROUPS = {job.job_type: job.options for job in _JOB_CLASSES}
+_MOMENTS = {"invite_cleanup": "expired_before"}
+_SECRET_NAME = re.compile(r"PASS|SECRET|TOKEN|CREDENTIAL|KEYS?(?![A-Z])|AUTH(?!ORITY)|DATABASE__URL|DSN", re.IGNORECASE)
+# What comes before an @ in an address, also in one without a scheme, and settings such as those of libpq.
+_SECRET_VALUE = re.compile(r":\S*@|(pass(word|wd)?|pwd|secret|token|key)\s*=", re.IGNORECASE)
 
 
 def job_schema(job_type: str) -> dict[str, Any]:
@@ -29,10 +55,15 @@ def job_schema(job_type: str) -> dict[str, Any]:
         "type": "object",
         "properties": {
             "enabled": {"type": "boolean", "default": True},
-            "on_calendar": {"type": "string", "minLength": 1, "pattern": r"^[^\n]*$"},
+            "on_calendar": {
+                "type": "string",
+                "minLength": 1,
+                "pattern": r"^[^\n]*$(?!\n)",
+                "description": "must be one line",
+            },
             "timeout": {"type": "integer", "minimum": 1, "maximum": 10**9, "default": 3600},
             "parameters": parameters.schema(job_type),
-            "options": options.unattended_schema(),
+            "options": options.unattended_schema(*_OPTION_GROUPS[job_type]),
         },
         "additionalProperties": False,
         "if": {"properties": {"enabled": {"const": True}}},
@@ -50,13 +81,14 @@ def job_problems(jobs: dict[str, Any]) -> Iterator[str]:
         for error in sorted(validator.iter_errors(entry), key=lambda error: [str(part) for part in error.path]):
             path = ".".join(["timers_jobs", job_type, *map(str, error.absolute_path)])
             yield from _sentences(path, error)
+        yield from _moment_problems(job_type, entry)
 
 
 def environment_problems(environment: dict[str, Any]) -> Iterator[str]:
     """A sentence for every variable of ``timers_environment`` that is none or that may hold a secret."""
     for name, value in environment.items():
         where = f"timers_environment.{name}"
-        if not re.fullmatch(r"[A-Za-z_]\w*", name, re.ASCII):
+        if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z_]\w*", name, re.ASCII):
             yield f"{where}: this is not the name of an environment variable."
         elif not isinstance(value, (str, int, float)) or "\n" in str(value):
             yield f"{where}: the value must be one line of text."
@@ -65,6 +97,20 @@ def environment_problems(environment: dict[str, Any]) -> Iterator[str]:
                 f"{where}: this looks like a secret, which anyone on the host could read in the unit;"
                 " put it into the controller's settings file."
             )
+
+
+def _moment_problems(job_type: str, entry: Any) -> Iterator[str]:
+    name = _MOMENTS.get(job_type, "")
+    given = entry.get("parameters") if isinstance(entry, dict) else None
+    text = given.get(name) if isinstance(given, dict) else None
+    if isinstance(text, str):
+        path = f"timers_jobs.{job_type}.parameters.{name}"
+        try:
+            moment.parse(name, text)
+        except ParameterError as error:
+            yield f"{path}: {error}"
+        except MissingLibraryError:
+            yield f"{path}: the Python package python-dateutil, which checks it, is missing on the control node; install it."
 
 
 def _sentences(path: str, error: Any) -> Iterator[str]:
@@ -79,5 +125,7 @@ def _sentences(path: str, error: Any) -> Iterator[str]:
                 yield f"{path}.{name}: it is missing."
     elif error.validator == "type" and isinstance(error.instance, datetime.date):
         yield f"{path}: YAML read this as a date; put it in quotes."
+    elif error.validator == "pattern":
+        yield f"{path}: it {error.schema['description']}."
     else:
         yield f"{path}: {error.message}."

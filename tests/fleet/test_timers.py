@@ -5,20 +5,26 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import re
+import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from support.builders import Builder
+from support.collection import ROOT
 from support.controllers import (
     ALERTS,
     CONFIG,
+    FOREIGN_UNIT,
     NEVER,
+    TEXTFILES,
     Controllers,
     Files,
     Played,
@@ -32,6 +38,7 @@ from support.controllers import (
 from support.fleet import Fleet, Host
 from support.gate import Gate, closed_gate
 from support.oracle import survivors
+from support.package_index import PASSWORD, PackageIndex
 from support.selection import ended_events
 from support.snapshot import Snapshot
 from support.world import World
@@ -43,6 +50,8 @@ JOBS: dict[str, Any] = {
     "self_check": {"on_calendar": NEVER},
     "user_cleanup": {"enabled": False},
 }
+# The settings of the first runs; the others want timers that fire on time.
+FIRST: dict[str, Any] = {"timers_randomized_delay": 86400}
 SKIPPED = f"{JOB}: skipped, because another run of this job is in progress"
 STARTED = "[INFO ] Starting job execution"
 Open = Callable[..., World]
@@ -53,6 +62,7 @@ class Provisioned:
     """The hosts with timers, and what was seen on the way there."""
 
     controllers: Controllers
+    index: PackageIndex
     before: Files
     check: Played
     changed_by_check: set[str]
@@ -69,11 +79,14 @@ class Provisioned:
 def provisioned(fleet: Fleet) -> Provisioned:
     controllers = Controllers(fleet)
     before = files(fleet.hosts)
-    check = controllers.provision(JOBS, "--check")
+    check = controllers.provision(JOBS, "--check", **FIRST)
     changed_by_check = changed(before, files(fleet.hosts))
-    first, second = controllers.provision(JOBS), controllers.provision(JOBS)
-    check_again = controllers.provision(JOBS, "--check", on=fleet.hosts[:1])
-    return Provisioned(controllers, before, check, changed_by_check, first, second, check_again)
+    with PackageIndex(fleet.wheelhouse) as index:
+        of_index = {fleet.hosts[-1].name: {"timers_wheelhouse": "", "timers_package_index": index.simple}}
+        first = controllers.provision(JOBS, "-vvv", "--diff", of_host=of_index, **FIRST)
+    second = controllers.provision(JOBS, **FIRST)
+    check_again = controllers.provision(JOBS, "--check", on=fleet.hosts[:1], **FIRST)
+    return Provisioned(controllers, index, before, check, changed_by_check, first, second, check_again)
 
 
 def expected(before: Snapshot, days: int) -> tuple[Snapshot, int]:
@@ -105,12 +118,25 @@ def test_from_nothing_to_timers(provisioned: Provisioned) -> None:
         listed = host.run("systemctl list-timers --all --no-legend 'opentalk-maintenance-*'")
         assert sorted(re.findall(r"\S+\.timer", listed)) == sorted([TIMER, unit("self_check", "timer")])
         assert host.run(f"systemctl is-enabled {TIMER}").strip() == "enabled"
+    # Each host has a delay of its own.
+    nexts = {properties(host, TIMER, "NextElapseUSecRealtime")["NextElapseUSecRealtime"] for host in provisioned.hosts}
+    assert len(nexts) == len(provisioned.hosts)
+
+
+def test_password_of_the_package_index_is_shown_nowhere(provisioned: Provisioned) -> None:
+    host, index = provisioned.hosts[-1], provisioned.index
+    assert "ansible-core" in {request.path.split("/")[2] for request in index.requests}
+    assert index.shown == set()
+    assert PASSWORD not in provisioned.first.output
+    assert PASSWORD not in host.run("journalctl --no-pager --all -o export")
+    assert host.run("find /opt/opentalk-maintenance /root -name 'pip.conf*'") == ""
 
 
 def test_services_are_confined_and_hold_no_secrets(provisioned: Provisioned, open_world: Open) -> None:
     world = open_world()
     provisioned.controllers.connect(world)
     host = provisioned.hosts[0]
+    assert host.run("umask").strip() == "0077"
     verdict = host.run(f"systemd-analyze security --no-pager {SERVICE} | tail -n 1")
     assert float(re.findall(r": ([\d.]+) ", verdict)[0]) <= 2.0
     shown = properties(host, SERVICE, "TimeoutStartUSec", "Type", "User")
@@ -219,15 +245,19 @@ def test_parameters_of_the_inventory_reach_the_next_run_and_the_journal_has_its_
         return provisioned.controllers.provision(jobs, on=[host])
 
     assert provision(20_000).succeeded
+    # Some operators give the settings file to the user of the jobs.
+    host.run(f"chown opentalk-maintenance {CONFIG} && chmod 600 {CONFIG}")
     host.run(f"systemctl start {SERVICE}")
     assert world.rows() == before
     reloads = host.run("journalctl --no-pager -o cat _PID=1").count("Reloading.")
-    assert provision(1).changes() == {1}
+    again = provision(1)
+    assert again.changes() == {1}, again.output
     assert host.run("journalctl --no-pager -o cat _PID=1").count("Reloading.") == reloads
     earlier = len(host.journal(SERVICE))
     host.run(f"systemctl start {SERVICE}")
     rows, number = expected(before, 1)
     assert world.rows() == rows
+    host.run(f"chown root {CONFIG} && chmod 640 {CONFIG}")
     assert metrics(host, JOB)["run_count events"] == number
     assert host.journal(SERVICE)[earlier:] == [
         "[INFO ] Starting job execution",
@@ -278,66 +308,167 @@ def test_failed_job_is_a_failed_unit(provisioned: Provisioned, open_world: Open)
     host.run(f"systemctl start {SERVICE}")
     assert world.rows() == expected(before, 30)[0]
     assert metrics(host, JOB)["run_success"] == 1
+    host.run(f"mv {TEXTFILES} {TEXTFILES}.gone; systemctl start {SERVICE}; mv {TEXTFILES}.gone {TEXTFILES}")
+    assert properties(host, SERVICE, "ActiveState", "Result") == {"ActiveState": "inactive", "Result": "success"}
 
 
-def test_running_job_is_left_alone(provisioned: Provisioned, open_world: Open) -> None:
-    """Calendar, time limit and set of jobs change, and everything shall go, while a job is at work."""
+def test_running_job_is_left_alone(provisioned: Provisioned, open_world: Open, tmp_path: Path) -> None:
+    """Calendar, time limit, collection and set of jobs change, and everything shall go, while a job is at work."""
     world, (host, *_unused), controllers = open_world(), provisioned.hosts, provisioned.controllers
     world.fill(events=44)
     rows, _unused = expected(world.rows(), 30)
     controllers.connect(world)
-    assert controllers.provision(JOBS, on=[host]).succeeded
-    old_version = host.root / "opt/opentalk-maintenance/venv-of-before"
-    old_version.mkdir()
-    run = ("InvocationID", "MainPID", "ActiveState")
-    with closed_gate(world.proxy) as gate:
+    environment = {"EXTRA": 'a "b" 100%h $c ü \\', "NUMBER": 1}
+    assert controllers.provision(JOBS, on=[host], timers_environment=environment).succeeded
+    versions = set(_versions(host))
+    run = ("InvocationID", "MainPID", "ActiveState", "TimeoutStartUSec")
+
+    def at_work() -> dict[str, str]:
+        return properties(host, SERVICE, *run)
+
+    with closed_gate(world.proxy) as gate, _short_limit_of_units_without_one(host):
         host.run(f"systemctl start --no-block {SERVICE}")
         until(lambda: gate.waiting, "the run", [host])
-        at_work = properties(host, SERVICE, *run)
-        assert at_work["ActiveState"] == "activating"
+        before = at_work()
+        assert before["ActiveState"] == "activating"
+        shown = host.run(f"cat /proc/{before['MainPID']}/environ").split("\0")
+        assert {f"{name}={value}" for name, value in environment.items()} <= set(shown)
+        # For longer than the job would wait for the gate.
+        host.run(f"systemctl kill --signal=STOP {SERVICE}")
         # The calendar has a time that has passed: a timer that is restarted carelessly would fire for it at once.
         passed = host.run("date --date='1 second ago' '+%Y-%m-%d %H:%M:%S'").strip()
-        changed = controllers.provision({JOB: {"on_calendar": passed, "timeout": 300}}, on=[host])
-        assert changed.succeeded, changed.output
-        assert properties(host, SERVICE, *run) == at_work
-        assert properties(host, SERVICE, "TimeoutStartUSec") == {"TimeoutStartUSec": "7min"}
-        assert old_version.exists()
+        # The new time limit has passed as well.
+        jobs = {JOB: {"on_calendar": passed, "timeout": 1}}
+        options = ("--extra-vars", json.dumps({"_timers_startup_allowance": 1}))
+        lowered = controllers.provision(jobs, *options, on=[host], collections_path=_other_version(tmp_path))
+        assert lowered.succeeded, lowered.output
+        assert f"{SERVICE} is running: systemd keeps its time limit of 720 s until its run ends" in lowered.output
         left = host.run("ls /etc/systemd/system /etc/opentalk-maintenance").split()
         assert {SERVICE, TIMER, f"{JOB}.yml"} <= set(left) and not [name for name in left if name.count("self")]
+        (new_version,) = set(_versions(host)) - versions
+        assert new_version in host.run(f"systemctl cat {SERVICE}") and set(_versions(host)) >= versions
+
+        disabled = controllers.provision({"self_check": {"on_calendar": NEVER}}, on=[host])
+        assert disabled.succeeded, disabled.output
+        assert f"{SERVICE} is running: its service and its settings are left until its run ends" in disabled.output
+        left = host.run("ls /etc/systemd/system /etc/opentalk-maintenance").split()
+        assert {SERVICE, f"{JOB}.yml"} <= set(left) and TIMER not in left
         refused = controllers.provision({}, on=[host], timers_state="absent")
-        assert not refused.succeeded and f"{SERVICE} is running" in refused.output
-        assert properties(host, SERVICE, *run) == at_work
+        assert not refused.succeeded, refused.output
+        assert f"{SERVICE} is running, so nothing is removed" in refused.output
+        time.sleep(1)  # systemd ends what is over its time limit right after it has read that
+        assert at_work() == before
         gate.open()
+        host.run(f"systemctl kill --signal=CONT {SERVICE}")
         until(lambda: _state(host) == "inactive", "the end of the run", [host])
     assert world.rows() == rows
+    assert (metrics(host, JOB)["run_success"], metrics(host, JOB)["run_exit_code"]) == (1, 0)
     runs = host.journal(SERVICE).count(STARTED)
 
+    assert controllers.provision({"self_check": {"on_calendar": NEVER}}, on=[host]).succeeded
+    assert properties(host, SERVICE, "LoadState") == {"LoadState": "not-found"}
+    assert not [name for name in host.run(f"ls /etc/opentalk-maintenance {TEXTFILES}").split() if name.count(JOB)]
+    assert set(_versions(host)) == versions
     assert controllers.provision({JOB: {"on_calendar": passed}}, on=[host]).succeeded
     assert properties(host, TIMER, "ActiveState")["ActiveState"] == "active"
     assert host.journal(SERVICE).count(STARTED) == runs
-    assert not old_version.exists()
 
 
-def test_wrong_calendar_stops_before_anything_changes(provisioned: Provisioned) -> None:
-    host = provisioned.hosts[0]
-    before = files([host])
-    played = provisioned.controllers.provision({JOB: {"on_calendar": "every now and then"}}, on=[host])
+@contextlib.contextmanager
+def _short_limit_of_units_without_one(host: Host) -> Iterator[None]:
+    file = host.root / "etc/systemd/system.conf.d/test.conf"
+    file.parent.mkdir(exist_ok=True)
+    file.write_text("[Manager]\nDefaultTimeoutStartSec=2\n")
+    host.run("systemctl daemon-reload")
+    assert "DefaultTimeoutStartUSec=2s" in host.run("systemctl show --property=DefaultTimeoutStartUSec")
+    try:
+        yield
+    finally:
+        file.unlink()
+        file.parent.rmdir()
+        host.run("systemctl daemon-reload")
+
+
+def _versions(host: Host) -> list[str]:
+    return host.run("ls /opt/opentalk-maintenance").split()
+
+
+def _other_version(folder: Path) -> str:
+    """The collection, with a change that makes no difference: a value for ANSIBLE_COLLECTIONS_PATH."""
+    copy = folder / "ansible_collections/opentalk/maintenance"
+    for part in ("plugins", "playbooks", "meta", "roles"):
+        shutil.copytree(ROOT / part, copy / part)
+    for part in ("galaxy.yml", "README.md"):
+        shutil.copy(ROOT / part, copy / part)
+    with (copy / "playbooks" / "self_check.yml").open("a") as file:
+        file.write("# Another version\n")
+    return str(folder)
+
+
+@pytest.mark.parametrize(
+    "calendar, reason", [("every now and then", "Invalid argument"), ("--help", "Failed to parse")]
+)
+def test_wrong_calendar_of_one_host_stops_before_any_changes(
+    provisioned: Provisioned, calendar: str, reason: str
+) -> None:
+    hosts = provisioned.hosts[:2]
+    before = files(hosts)
+    jobs = {JOB: {"on_calendar": "daily", "parameters": {"days_since_last_occurrence": 99}}}
+    wrong = {hosts[1].name: {"timers_jobs": {JOB: {"on_calendar": calendar}}}}
+    played = provisioned.controllers.provision(jobs, on=hosts, of_host=wrong)
     assert not played.succeeded and played.changes() == {0}
-    assert re.search(rf"timers_jobs\.{JOB}\.on_calendar: .*every now and then.*Invalid argument", played.output)
-    assert changed(before, files([host])) == set()
+    assert re.search(rf"timers_jobs\.{JOB}\.on_calendar: .*{calendar}.*{reason}|{reason}.*{calendar}", played.output)
+    assert changed(before, files(hosts)) == set()
+
+
+def test_what_the_jobs_cannot_use_stops_before_anything_changes(provisioned: Provisioned) -> None:
+    """A mistake on each host, and the sentences that name them."""
+    alpha, beta, gamma = provisioned.hosts
+    for host in provisioned.hosts:
+        host.run(f"chmod 644 {CONFIG}")
+    beta.run("chmod 700 /etc/opentalk")
+    before = files(provisioned.hosts)
+    paths = {"audit_log": "/srv/nothing/audit.jsonl", "ca_path": "/etc/nothing.pem"}
+    of_host = {
+        alpha.name: {"timers_settings_group": "nobody-made-this"},
+        gamma.name: {"timers_jobs": {JOB: {"on_calendar": NEVER, "options": paths}}},
+    }
+    played = provisioned.controllers.provision(JOBS, of_host=of_host)
+    beta.run("chmod 755 /etc/opentalk")
+    assert not played.succeeded and played.changes() == {0}
+    for sentence in (
+        "The group nobody-made-this is not there, and without it systemd starts no job",
+        f"timers_controller_config: {CONFIG} is not there, or cannot be read by opentalk-maintenance through the group",
+        f"timers_jobs.{JOB}.options.ca_path: /etc/nothing.pem is not there",
+    ):
+        assert sentence in played.output
+    paths["ca_path"] = "/etc/ssl/certs/ca-certificates.crt"
+    played = provisioned.controllers.provision(JOBS, on=[gamma], of_host=of_host)
+    assert f"timers_jobs.{JOB}.options.audit_log: the directory /srv/nothing is not there" in played.output
+    beta.run("chmod 700 /etc/opentalk")
+    assert changed(before, files(provisioned.hosts)) == set()
+    beta.run("chmod 755 /etc/opentalk")
+    for host in provisioned.hosts:
+        host.run(f"chmod 640 {CONFIG}")
 
 
 def test_removal_leaves_nothing_behind(provisioned: Provisioned) -> None:
     """The last test, because it takes the timers away."""
     controllers = provisioned.controllers
     there = files(provisioned.hosts)
-    assert controllers.provision({}, "--check", on=provisioned.hosts[:1], timers_state="absent").succeeded
+    check = controllers.provision({}, "--check", on=provisioned.hosts[:1], timers_state="absent")
+    assert check.succeeded, check.output
+    for directory in ("/opt/opentalk-maintenance", "/etc/opentalk-maintenance"):
+        assert f"changed: [{provisioned.hosts[0].name}] => (item={directory})" in check.output
     assert changed(there, files(provisioned.hosts)) == set()
     removal = controllers.provision({}, timers_state="absent")
     assert removal.succeeded, removal.output
     test_files = {f"{host.name}:{path}" for host in provisioned.hosts for path in (f"{ALERTS}/{SERVICE}", CONFIG)}
-    assert changed(provisioned.before, files(provisioned.hosts)) - test_files == set()
+    # A directory in which others have something stays, with the mode that the role gave it.
+    shared = f"{provisioned.hosts[-1].name}:/etc/opentalk-maintenance"
+    assert changed(provisioned.before, files(provisioned.hosts)) - test_files == {shared}
     for host in provisioned.hosts:
-        assert host.run("systemctl list-units --all --no-legend 'opentalk-maintenance*'") == ""
+        units = host.run("systemctl list-units --all --plain --no-legend 'opentalk-maintenance*'")
+        assert [line.split()[0] for line in units.splitlines()] == [FOREIGN_UNIT] * (host is provisioned.hosts[-1])
         assert host.try_run("getent passwd opentalk-maintenance || getent group opentalk-maintenance").returncode == 2
     assert controllers.provision({}, on=provisioned.hosts[:1], timers_state="absent").changes() == {0}

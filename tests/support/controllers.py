@@ -27,6 +27,13 @@ _VOLATILE = re.compile(
     r"(dev|proc|sys|run|tmp|var/tmp|var/log|var/cache|root/\.ansible|var/lib/systemd/random-seed|etc/\.pwd\.lock"
     r"|etc/g?shadow-|etc/group-|etc/passwd-)(/.*)?"
 )
+# What others have on the hosts, named as the role could name something.
+FOREIGN_UNIT = "opentalk-maintenance-alert.service"
+_FOREIGN = {
+    f"etc/systemd/system/{FOREIGN_UNIT}": "[Service]\nType=oneshot\nRemainAfterExit=true\nExecStart=/bin/true\n",
+    "etc/opentalk-maintenance/notes.yml": "",
+    "opt/opentalk-maintenance/venv-of-somebody/notes": "",
+}
 Files = dict[str, tuple[Any, ...]]
 _RECAP = re.compile(r"^(\w+) +: (.*)$", re.MULTILINE)
 
@@ -47,18 +54,26 @@ class Played:
 
 
 class Controllers:
-    """The fleet as hosts of an OpenTalk controller, which look after their metrics and have a unit for alerts."""
+    """The fleet as hosts of an OpenTalk controller, which look after their metrics and have a unit for alerts.
+
+    On the last of them, others have files in the directories of the role and a unit that is active.
+    """
 
     def __init__(self, fleet: Fleet) -> None:
         self.fleet, self.hosts = fleet, fleet.hosts
         for host in self.hosts:
             host.run(
-                f"groupadd --system opentalk && groupadd --system exporter && mkdir -p /etc/opentalk {TEXTFILES} {ALERTS}"
-                f" && chgrp exporter {TEXTFILES} && chmod 2775 {TEXTFILES}"
+                "umask 022 && groupadd --system opentalk && groupadd --system exporter"
+                f" && mkdir -p /etc/opentalk {TEXTFILES} {ALERTS} && chgrp exporter {TEXTFILES} && chmod 2775 {TEXTFILES}"
                 f" && install -m 640 -g opentalk /dev/null {CONFIG}"
             )
             (host.root / "etc/systemd/system/alert@.service").write_text(_ALERT)
             host.run("systemctl daemon-reload")
+        for path, content in _FOREIGN.items():
+            file = self.hosts[-1].root / path
+            file.parent.mkdir(exist_ok=True, parents=True)
+            file.write_text(content)
+        self.hosts[-1].run(f"systemctl daemon-reload && systemctl start {FOREIGN_UNIT}")
 
     def connect(self, world: World, hosts: list[Host] | None = None, **overrides: Any) -> None:
         """Write the controller's settings file, with the secrets that only it may hold."""
@@ -67,7 +82,15 @@ class Controllers:
         for host in hosts or self.hosts:
             _inside(host, CONFIG).write_text(f'[database]\nurl = "{url}"\n[minio]\n{storage}')
 
-    def provision(self, jobs: dict[str, Any], *options: str, on: list[Host] | None = None, **variables: Any) -> Played:
+    def provision(
+        self,
+        jobs: dict[str, Any],
+        *options: str,
+        on: list[Host] | None = None,
+        of_host: dict[str, dict[str, Any]] | None = None,
+        collections_path: str | None = None,
+        **variables: Any,
+    ) -> Played:
         values = {
             "timers_jobs": jobs,
             "timers_randomized_delay": 0,
@@ -75,10 +98,15 @@ class Controllers:
             "timers_textfile_directory": TEXTFILES,
             "timers_textfile_group": "exporter",
             "timers_on_failure": "alert@%n.service",
+            "ansible_managed": "Made by Ansible.\nDo not edit.",
             **variables,
         }
         limit = ["--limit", ",".join(host.name for host in on)] if on else []
-        return Played(self.fleet.play("opentalk.maintenance.provision_timers", *limit, *options, variables=values))
+        ended = self.fleet.play(
+            "opentalk.maintenance.provision_timers", *limit, *options,
+            variables=values, of_host=of_host, collections_path=collections_path,
+        )  # fmt: skip
+        return Played(ended)
 
 
 def unit(job: str, kind: str = "service") -> str:

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from support import ansible, fleet_image
-from support.server_process import ServerProcess, free_port
+from support.server_process import ServerFailed, ServerProcess, free_port
 
 NAMES = ("alpha", "beta", "gamma")
 _CONTROL_GROUPS = [Path("/sys/fs/cgroup", hierarchy) for hierarchy in ("", "systemd", "unified")]
@@ -62,6 +62,11 @@ class Host:
         shutil.copy(self._keys / "client.pub", authorized)
         with (self._keys / "known_hosts").open("a") as file:
             file.write(f"[127.0.0.1]:{self.port} {(self._keys / 'host.pub').read_text()}")
+
+    def set_umask(self, umask: str) -> None:
+        """Give that umask to whoever logs in, before the host boots."""
+        with (self.root / "etc/pam.d/sshd").open("a") as file:
+            file.write(f"session optional pam_umask.so umask={umask}\n")
 
     def boot(self) -> None:
         command = ["unshare", "--mount", "sh", "-c", _BOOT, str(self.root), *map(str, self._groups)]
@@ -128,6 +133,8 @@ def ssh_options(keys: Path) -> str:
 class Fleet:
     """Three hosts and the control node that looks after them: `with Fleet(collections_path) as fleet: ...`.
 
+    On the first of them root has a strict umask.
+
     Raises `fleet_image.FleetUnavailable` where such hosts cannot be had.
     """
 
@@ -145,9 +152,14 @@ class Fleet:
                 )
             for host in self.hosts:
                 host.prepare(image)
-                host.boot()
+            self.hosts[0].set_umask("077")
             for host in self.hosts:
-                host.wait()
+                host.boot()
+            try:
+                for host in self.hosts:
+                    host.wait()
+            except ServerFailed as error:
+                raise fleet_image.FleetUnavailable(str(error)) from error
         except BaseException:
             self.stop()
             raise
@@ -155,12 +167,18 @@ class Fleet:
         self.description = f"{version}, in {len(self.hosts)} Debian 12 containers"
 
     def play(
-        self, playbook: str, *options: str, variables: dict[str, Any], of_host: dict[str, dict[str, Any]] | None = None
+        self,
+        playbook: str,
+        *options: str,
+        variables: dict[str, Any],
+        of_host: dict[str, dict[str, Any]] | None = None,
+        collections_path: str | None = None,
     ) -> subprocess.CompletedProcess[str]:
         """Run a playbook on the fleet.
 
         :param variables: inventory variables of all hosts
         :param of_host: inventory variables of single hosts
+        :param collections_path: where another version of the collection is
         """
         hosts = {
             host.name: {"ansible_host": "127.0.0.1", "ansible_port": host.port, **(of_host or {}).get(host.name, {})}
@@ -170,7 +188,7 @@ class Fleet:
         inventory = self.folder / "inventory.json"
         inventory.write_text(json.dumps({"opentalk_controllers": {"hosts": hosts, "vars": common}}))
         environment = ansible.environment(
-            self._collections_path,
+            collections_path or self._collections_path,
             ANSIBLE_CONFIG=str(self.folder / "ansible.cfg"),
             ANSIBLE_HOME=str(self.folder / "ansible"),
             ANSIBLE_SSH_ARGS=ssh_options(self.folder),

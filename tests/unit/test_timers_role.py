@@ -10,12 +10,13 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from ansible_collections.opentalk.maintenance.plugins.module_utils.engine import options, parameters
+from ansible_collections.opentalk.maintenance.plugins.module_utils.engine import parameters
 from ansible_collections.opentalk.maintenance.plugins.plugin_utils import run_metrics, timer_variables
 
 from support import ansible
@@ -54,17 +55,22 @@ def test_every_package_is_pinned() -> None:
 
 
 def test_every_field_of_a_job_is_a_variable_of_its_playbook() -> None:
-    for path in (ROOT / "plugins" / "modules").glob("*.py"):
-        job = path.stem
-        if job == "job_info":
-            continue
+    offered = set()
+    for job in parameters.JOB_TYPES:
         playbook = (ROOT / "playbooks" / f"{job}.yml").read_text()
-        for name in parameters.schema(job)["properties"]:
+        schema = timer_variables.job_schema(job)["properties"]
+        for name in schema["parameters"]["properties"]:
             assert f"{job}_{name} |" in playbook
-    everything = "".join(path.read_text() for path in (ROOT / "playbooks").glob("*.yml"))
-    for name in options.unattended_schema()["properties"]:
-        prefix = "event_cleanup" if name.startswith("max_affected") else "opentalk_maintenance"
-        assert f"{prefix}_{name} |" in everything
+        for name in schema["options"]["properties"]:
+            assert f"{job if name.startswith('max_affected') else 'opentalk_maintenance'}_{name} |" in playbook
+            offered.add(name)
+    readme = (ROLE / "README.md").read_text()
+    assert [name for name in offered if f"`{name}`" not in readme] == []
+
+
+def test_the_role_knows_every_job() -> None:
+    variables = yaml.safe_load((ROLE / "vars" / "main.yml").read_text())
+    assert variables["_timers_job_types"] == list(parameters.JOB_TYPES)
 
 
 @pytest.mark.parametrize(
@@ -99,6 +105,33 @@ def test_every_field_of_a_job_is_a_variable_of_its_playbook() -> None:
             {"user_cleanup": {**DAILY, "options": {"max_affected_percent": 101}}},
             "timers_jobs.user_cleanup.options.max_affected_percent: 101 is greater than the maximum of 100.",
         ),
+        (
+            {"self_check": {**DAILY, "options": {"max_affected": 1}}},
+            "timers_jobs.self_check.options.max_affected: there is no such field; the fields are hide_duration.",
+        ),
+        (
+            {"invite_cleanup": {**DAILY, "options": {"ca_path": "/etc/ca.pem"}}},
+            "timers_jobs.invite_cleanup.options.ca_path: there is no such field; ",
+        ),
+        (
+            {"invite_cleanup": {**DAILY, "parameters": {"expired_before": "next week"}}},
+            "timers_jobs.invite_cleanup.parameters.expired_before: The option expired_before must be a date or a timestamp",
+        ),
+        ({"self_check": {"on_calendar": "daily\n"}}, "timers_jobs.self_check.on_calendar: it must be one line."),
+        (
+            {"user_cleanup": {**DAILY, "options": {"ca_path": "ca.pem"}}},
+            "timers_jobs.user_cleanup.options.ca_path: it must be an absolute path.",
+        ),
+        *[
+            (
+                {"user_cleanup": {**DAILY, "options": {"audit_log": path}}},
+                "timers_jobs.user_cleanup.options.audit_log: it must be an absolute path without spaces, in a directory",
+            )
+            for path in (
+                "audit.jsonl", "/audit.jsonl", "/var/../audit.jsonl", "/srv/my logs/audit", "/srv/%n/audit", "/srv/audit/",
+                "/tmp/audit.jsonl", "/home/audit.jsonl", "/srv/audit.jsonl\n",
+            )
+        ],
     ],
 )  # fmt: skip
 def test_problem_is_named_with_job_field_and_reason(jobs: dict[str, Any], problem: str) -> None:
@@ -111,9 +144,19 @@ def test_good_jobs_have_no_problems() -> None:
         job: {**DAILY, "parameters": parameters.default_parameters(job)} for job in parameters.JOB_TYPES
     }
     jobs["user_cleanup"] = {"enabled": False}
-    jobs["event_cleanup"] |= {"timeout": 7200, "options": {"max_affected": 0, "ca_path": "/etc/ssl/ca.pem"}}
+    options = {
+        "max_affected": 0,
+        "ca_path": "/etc/ssl/ca.pem",
+        "audit_log": "/var/log/opentalk-maintenance/audit.jsonl",
+    }
+    jobs["event_cleanup"] |= {"timeout": 7200, "options": options}
+    jobs["invite_cleanup"]["parameters"] = {"expired_before": "2026-01-31T12:00:00+01:00"}
     assert list(timer_variables.job_problems(jobs)) == []
-    assert list(timer_variables.environment_problems({"HTTPS_PROXY": "http://proxy.example.org:3128", "N": 1})) == []
+    environment = {
+        "HTTPS_PROXY": "http://proxy.example.org:3128", "no_proxy": "localhost,::1", "N": 1, "KEYCLOAK_REALM": "opentalk",
+        "REQUESTS_CA_BUNDLE": "/etc/ssl/ca.pem",
+    }  # fmt: skip
+    assert list(timer_variables.environment_problems(environment)) == []
 
 
 @pytest.mark.parametrize(
@@ -121,9 +164,13 @@ def test_good_jobs_have_no_problems() -> None:
     [
         ("OPENTALK_CTRL_DATABASE__URL", "planted"), ("PGPASSWORD", "planted"), ("OPENTALK_CTRL_MINIO__SECRET_KEY", "planted"),
         ("HTTPS_PROXY", "http://user:planted@proxy.example.org"), ("A NAME", "planted"), ("LINES", "planted\nplanted"),
+        ("HTTPS_PROXY", "user:planted@proxy.example.org:3128"), ("SOURCE", "https://planted@example.org/"),
+        ("OPENTALK_URL", "postgres://u:pla/nted@db"), ("OPENTALK_CONNECTION", "host=db password=planted"),
+        ("API_KEY", "planted"), ("AWS_PRIVATE_KEY", "planted"), ("APIKEY", "planted"), ("PROXY_AUTHORIZATION", "planted"),
+        (8080, "planted"), ("LIST", ["planted"]),
     ],
 )  # fmt: skip
-def test_environment_refuses_secrets_and_nonsense(name: str, value: str) -> None:
+def test_environment_refuses_secrets_and_nonsense(name: Any, value: Any) -> None:
     (problem,) = timer_variables.environment_problems({name: value})
     assert problem.startswith(f"timers_environment.{name}: ") and "planted" not in problem
 
@@ -137,6 +184,16 @@ def test_environment_refuses_secrets_and_nonsense(name: str, value: str) -> None
         ),
         ({"timers_persistent": "perhaps"}, "timers_persistent"),
         ({"timers_environment": {"PGPASSWORD": "planted"}}, "timers_environment.PGPASSWORD: this looks like a secret"),
+        (
+            {
+                "timers_randomized_delay": -1, "timers_wheelhouse": "/nowhere/wheels", "timers_requirements": "/nowhere/list",
+                "timers_config_directory": "/etc/opentalk", "timers_directory": "/opt/opentalk-maintenance/",
+            },
+            "timers_randomized_delay must not be negative.*timers_directory.* must be absolute paths"
+            ".*timers_config_directory must be a directory of the role's own"
+            ".*timers_requirements names no file.*timers_wheelhouse names no directory",
+        ),
+        ({"timers_controller_config": "/home/opentalk/controller.toml"}, "timers_controller_config must be an absolute path"),
     ],
 )  # fmt: skip
 def test_no_host_is_touched_while_one_has_wrong_variables(
@@ -149,7 +206,7 @@ def test_no_host_is_touched_while_one_has_wrong_variables(
     inventory.write_text(json.dumps({"opentalk_controllers": {"hosts": hosts, "vars": shared}}))
     played = play("provision_timers", "-i", str(inventory), collections=collections_path)
     assert played.returncode == 2
-    assert problem in played.stdout and "fatal: [wrong]" in played.stdout
+    assert re.search(problem, played.stdout, re.DOTALL) and "fatal: [wrong]" in played.stdout
     assert "UNREACHABLE" not in played.stdout and "planted" not in played.stdout + played.stderr
     inventory.write_text(json.dumps({"opentalk_controllers": {"hosts": {"right": {}}, "vars": shared}}))
     assert "UNREACHABLE" in play("provision_timers", "-i", str(inventory), collections=collections_path).stdout
@@ -230,3 +287,26 @@ def test_metrics_of_every_kind_of_end(tmp_path: Path) -> None:
     assert not [name for name in killed if name.startswith("run_count") or name == "run_duration_seconds"]
     stopped = metrics(tmp_path, done, SERVICE_RESULT="timeout", EXIT_CODE="exited", EXIT_STATUS="0")
     assert stopped["run_success"] == 0 and stopped["success_timestamp_seconds"] == last
+
+
+def test_metrics_are_replaced_as_a_whole(tmp_path: Path) -> None:
+    """A reader that comes at any moment finds all of one run's metrics."""
+    success = {"SERVICE_RESULT": "success", "EXIT_CODE": "exited", "EXIT_STATUS": "0"}
+    runs = [{"started": 1.0, "counts": {f"kind{number}": run for number in range(20_000)}} for run in range(6)]
+    metrics(tmp_path, runs[0], **success)
+    path, seen, ended = tmp_path / "metrics" / "job.prom", set(), threading.Event()
+
+    def read() -> None:
+        while not ended.is_set():
+            counts = re.findall(r'kind="kind\d+"\} (\d+)\n', path.read_text())
+            seen.add((len(counts), len(set(counts))))
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    try:
+        for run in runs[1:]:
+            metrics(tmp_path, run, **success)
+    finally:
+        ended.set()
+        reader.join()
+    assert seen == {(20_000, 1)}

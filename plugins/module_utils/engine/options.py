@@ -117,9 +117,24 @@ def without_names(options: dict[str, Any]) -> dict[str, Any]:
     return shown
 
 
-def unattended_schema() -> dict[str, Any]:
-    """The JSON Schema of the options that may be set where jobs run by themselves: no secrets, no parameters."""
-    groups = merge(
+# A path in units as it is, that a service sees: https://www.freedesktop.org/software/systemd/man/systemd.exec.html
+_UNIT_PATH = r"^(?!/(home|root|run/user|tmp|var/tmp|dev|proc|sys)/)(/(?!\.{1,2}(/|$))[\w.@+-]+){2,}$(?!\n)"
+_PATTERNS: dict[str, tuple[str, str]] = {
+    "audit_log": (
+        _UNIT_PATH,
+        "must be an absolute path without spaces, in a directory that is not the root directory and that a service sees,"
+        " thus not below /home, /root, /run/user, /tmp, /var/tmp, /dev, /proc or /sys",
+    ),
+    "ca_path": (r"^/[^\n]+$(?!\n)", "must be an absolute path"),
+}
+
+
+def unattended_schema(*groups: dict[str, Any]) -> dict[str, Any]:
+    """The JSON Schema of the options that may be set where a job runs by itself: no secrets, no parameters.
+
+    :param groups: the option groups of the job
+    """
+    unattended = merge(
         RUN,
         TLS,
         REPORT,
@@ -129,12 +144,21 @@ def unattended_schema() -> dict[str, Any]:
         SAFETY,
         {"shared_folder_requests": SHARED_FOLDER["shared_folder_requests"]},
     )
+    del unattended["timeout"]  # a field of its own, on which the time limit of the unit depends
+    taken = merge(RUN, *groups)
     properties = {}
-    for name, spec in groups.items():
-        minimum, maximum = _BOUNDS.get(name, (None, None))
-        field = {"type": _SCHEMA_TYPES[spec["type"]], "minimum": minimum, "maximum": maximum}
-        properties[name] = {key: value for key, value in field.items() if value is not None}
-    del properties["timeout"]  # a field of its own, on which the time limit of the unit depends
+    for name, spec in unattended.items():
+        if name in taken:
+            minimum, maximum = _BOUNDS.get(name, (None, None))
+            pattern, description = _PATTERNS.get(name, (None, None))
+            field = {
+                "type": _SCHEMA_TYPES[spec["type"]],
+                "minimum": minimum,
+                "maximum": maximum,
+                "pattern": pattern,
+                "description": description,
+            }
+            properties[name] = {key: value for key, value in field.items() if value is not None}
     return {"type": "object", "properties": properties, "additionalProperties": False}
 
 
