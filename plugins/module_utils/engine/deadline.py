@@ -5,9 +5,16 @@
 
 from __future__ import annotations
 
+import functools
+import queue
+import threading
 import time
+from collections.abc import Callable
+from typing import NoReturn, TypeVar
 
 from .errors import DeadlineExceeded
+
+Result = TypeVar("Result")
 
 
 class Deadline:
@@ -53,9 +60,37 @@ class Deadline:
             raise self.exceeded()
         time.sleep(seconds)
 
+    def run(self, function: Callable[[], Result]) -> Result:
+        """Call a function that cannot be relied on to end in time, in a thread of its own.
+
+        :returns: what it returns; what it raises is raised
+        :raises DeadlineExceeded: the timeout passed first; the thread is abandoned and ends with the process
+        """
+        self.check()
+        results: queue.SimpleQueue[Callable[[], Result]] = queue.SimpleQueue()
+
+        def work() -> None:
+            try:
+                result = function()
+            except BaseException as error:
+                results.put(functools.partial(_throw, error))
+            else:
+                results.put(lambda: result)
+
+        threading.Thread(target=work, daemon=True).start()
+        try:
+            give = results.get(timeout=self.remaining())
+        except queue.Empty:
+            raise self.exceeded() from None
+        return give()
+
     def exceeded(self) -> DeadlineExceeded:
         """The error to raise when the timeout has passed."""
         return DeadlineExceeded(
             f"The job did not end within its timeout of {self.timeout:g} seconds and was stopped;"
             " run it again to go on, or set a larger value for the option timeout."
         )
+
+
+def _throw(error: BaseException) -> NoReturn:
+    raise error
