@@ -405,8 +405,9 @@ def test_server_below_a_path(open_world: Callable[..., World], keycloak: Keycloa
         assert "404" in message and "/auth" in message and "authority" in message
 
 
-def test_deadline(shared: KeycloakWorld) -> None:
-    shared.proxy.hang(20, when=page)
+@pytest.mark.parametrize("fault", ["hangs", "trickles its answer"])
+def test_deadline(shared: KeycloakWorld, fault: str) -> None:
+    shared.proxy.hang(20, when=page) if fault == "hangs" else shared.proxy.drip(0.1, when=page)
     started = time.monotonic()
     (message,) = shared.refused(timeout=2, check_modes=(False,))
     assert "timeout of 2 seconds" in message

@@ -307,7 +307,9 @@ def test_lasting_fault(
         lambda server: server.hang(60, deletes_folder),
         lambda server: server.fault(lambda request: (429, {"Retry-After": "3600"}, b""), deletes_folder),
         lambda server: server.fail(500, deletes_folder),
+        lambda server: server.drip(0.1, deletes_folder),
     ],
+    ids=["hangs", "asks for an hour", "fails", "trickles its answer"],
 )
 def test_retries_end_at_the_deadline(
     open_installation: Callable[..., Cloud], monkeypatch: pytest.MonkeyPatch, fault: Callable[[CloudServer], None]

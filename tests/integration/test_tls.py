@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.opentalk.maintenance.plugins.module_utils.systems import http_session
 
 from support.builders import Builder
 from support.certificates import RIGHT, STRANGER, WRONG_HOST, Certificates
@@ -58,6 +59,19 @@ def check(result: dict[str, Any], server: RecordingServer, *, trusted: bool) -> 
     assert server.requests == []
 
 
+def share_folder(world: World, cloud: CloudServer) -> tuple[str, str]:
+    """The path of a folder, and the event to which it belongs, which ended long ago."""
+    build, then = Builder(world.connection), datetime.now(timezone.utc) - timedelta(days=90)
+    path = f"{cloud.directory}/x"
+    event = build.event(build.user(), starts_at=then, ends_at=then)
+    return path, build.shared_folder(event, path=path, record=cloud.shared_folder(path))
+
+
+def delete_folder(world: World, cloud: CloudServer, options: dict[str, Any]) -> dict[str, Any]:
+    strict = {"fail_on_shared_folder_deletion_error": True}
+    return world.run("event_cleanup", shared_folder=cloud.settings, **strict, **options)
+
+
 @pytest.mark.parametrize(("kind", "options", "trusted"), CASES)
 def test_storage(
     open_world: Open, storage: ObjectStorageServer, certificates: Certificates, kind: str, options: Any, trusted: bool
@@ -83,16 +97,8 @@ def test_shared_folders(
 ) -> None:
     world, cloud = open_world(), open_cloud(provider)
     cloud.encrypt(certificates.context(kind))
-    build, then = Builder(world.connection), datetime.now(timezone.utc) - timedelta(days=90)
-    path = f"{cloud.directory}/x"
-    event = build.event(build.user(), starts_at=then, ends_at=then)
-    build.shared_folder(event, path=path, record=cloud.shared_folder(path))
-    result = world.run(
-        "event_cleanup",
-        shared_folder=cloud.settings,
-        fail_on_shared_folder_deletion_error=True,
-        **tls(certificates, options),
-    )
+    path, event = share_folder(world, cloud)
+    result = delete_folder(world, cloud, tls(certificates, options))
     check(result, cloud, trusted=trusted)
     assert (path in cloud.folders, event in world.ids("events")) == (not trusted, not trusted)
 
@@ -111,6 +117,39 @@ def test_keycloak(open_world: Open, certificates: Certificates, kind: str, optio
             **tls(certificates, options),
         )
         check(result, proxy, trusted=trusted)
+
+
+@pytest.mark.parametrize("lasting", [False, True])
+def test_handshakes_that_are_broken_off(
+    open_world: Open,
+    open_cloud: Callable[..., CloudServer],
+    certificates: Certificates,
+    monkeypatch: pytest.MonkeyPatch,
+    lasting: bool,
+) -> None:
+    """As by a proxy that reads its configuration again: it says nothing about the certificate."""
+    monkeypatch.setattr(http_session, "BACKOFF", 0.01)
+    world, cloud = open_world(), open_cloud()
+    cloud.encrypt(certificates.context(RIGHT))
+    share_folder(world, cloud)
+    cloud.break_handshakes(1000 if lasting else http_session.ATTEMPTS - 1)
+    result = delete_folder(world, cloud, tls(certificates, {"ca_path": True}))
+    if lasting:
+        assert result["failed"] and "broke the TLS connection off" in result["msg"]
+    else:
+        assert not result.get("failed"), result["msg"]
+        assert cloud.shares == {}
+
+
+def test_file_without_authorities(
+    open_world: Open, open_cloud: Callable[..., CloudServer], certificates: Certificates, tmp_path: Path
+) -> None:
+    world, cloud = open_world(), open_cloud()
+    cloud.encrypt(certificates.context(RIGHT))
+    share_folder(world, cloud)
+    empty = tmp_path / "empty.pem"
+    empty.touch()
+    check(delete_folder(world, cloud, {"ca_path": str(empty)}), cloud, trusted=False)
 
 
 def test_redirect_does_not_lead_out_of_tls(open_world: Open, certificates: Certificates) -> None:

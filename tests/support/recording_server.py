@@ -4,7 +4,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
+import os
 import socket
 import ssl
 import struct
@@ -53,8 +55,33 @@ class Reset(Exception):
     """The connection is to be reset without an answer."""
 
 
+class Drip(Exception):
+    """The answer is to be sent a byte at a time.
+
+    :param seconds: between two bytes
+    """
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__()
+        self.seconds = seconds
+
+
+# "Internal error" (RFC 8446, 6).
+_ALERT = bytes.fromhex("15 0303 0002 02 50")
+
+
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
+    handshakes_to_break = 0
+
+    def finish_request(self, request: Any, client_address: Any) -> None:
+        if self.handshakes_to_break <= 0:
+            super().finish_request(request, client_address)
+            return
+        self.handshakes_to_break -= 1
+        os.read(request.fileno(), 65536)
+        if self.handshakes_to_break % 2:
+            os.write(request.fileno(), _ALERT)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         if not isinstance(sys.exc_info()[1], ConnectionError):  # a client that was killed
@@ -71,6 +98,7 @@ class RecordingServer(ABC):
         self._lock = threading.RLock()
         self._faults: list[_Fault] = []
         self._callback: Callable[[Request], None] | None = None
+        self._closed = threading.Event()
         self.requests: list[Request] = []
         self.most_parallel = 0
         self.under_way = 0
@@ -83,6 +111,7 @@ class RecordingServer(ABC):
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._closed.set()
         self._server.shutdown()
         self._server.server_close()
 
@@ -91,6 +120,10 @@ class RecordingServer(ABC):
         # The handshake is left to the thread of the connection.
         self._server.socket = context.wrap_socket(self._server.socket, server_side=True, do_handshake_on_connect=False)
         self.url = self.url.replace("http://", "https://")
+
+    def break_handshakes(self, times: int) -> None:
+        """Break the next TLS handshakes off, by turns with an alert and without."""
+        self._server.handshakes_to_break = times
 
     @property
     def writes(self) -> list[Request]:
@@ -128,6 +161,14 @@ class RecordingServer(ABC):
             raise Reset
 
         self.fault(action, when, times)
+
+    def drip(self, seconds: float, when: Predicate) -> None:
+        """Answer with a byte each time that so much time has passed, and never come to an end."""
+
+        def action(request: Request) -> Answer | None:
+            raise Drip(seconds)
+
+        self.fault(action, when)
 
     def operation(self, request: Request) -> str:
         """What the protocol calls the request."""
@@ -183,6 +224,14 @@ class RecordingServer(ABC):
                     self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                     self.close_connection = True
                     self.connection.close()
+                    return
+                except Drip as drip:
+                    self.close_connection = True
+                    with contextlib.suppress(OSError):
+                        self.send_response_only(200)
+                        self.flush_headers()
+                        while not server._closed.wait(drip.seconds):
+                            self.wfile.write(b"x")
                     return
                 try:
                     self.send_response_only(status)

@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import functools
 import re
+import ssl
 import threading
 import time
 import traceback
@@ -106,19 +108,25 @@ class HttpSession:
         session = self._open()
         errors = self._requests.exceptions
         self._gate.check(method, self._system, token_request=token_request)
+        send = functools.partial(
+            session.request,
+            method,
+            url,
+            timeout=(self._deadline.bound(CONNECT_TIMEOUT), self._deadline.bound(READ_TIMEOUT)),
+            verify=self._verify,
+            allow_redirects=False,
+            **content,
+        )
         try:
-            return session.request(
-                method,
-                url,
-                timeout=(self._deadline.bound(CONNECT_TIMEOUT), self._deadline.bound(READ_TIMEOUT)),
-                verify=self._verify,
-                allow_redirects=False,
-                **content,
-            )
-        except errors.SSLError:
-            raise NoAnswer(
-                "the server's certificate cannot be verified (see the options ca_path and validate_certs)"
-            ) from None
+            # The timeout is one for each read, which a server that trickles its answer never reaches.
+            return self._deadline.run(send)
+        except errors.SSLError as error:
+            if _concerns_certificates(error):
+                raise NoAnswer(
+                    "the server's certificate cannot be verified (see the options ca_path and validate_certs)"
+                ) from None
+            self._deadline.check()
+            raise _MayPass("the server broke the TLS connection off") from None
         except errors.Timeout:
             self._deadline.check()
             raise _MayPass("the server did not answer in time") from None
@@ -162,6 +170,23 @@ class HttpSession:
 
 class _MayPass(Exception):
     """An attempt was not answered, but the next one may be."""
+
+
+def _concerns_certificates(error: BaseException) -> bool:
+    """Whether a certificate could not be verified, or those to verify it with could not be read.
+
+    Anything else that TLS reports may pass, such as a handshake that a proxy breaks off while it reads its configuration.
+    """
+    wrapped = [error]
+    while wrapped:
+        error = wrapped.pop()
+        if isinstance(error, ssl.CertificateError) or type(error).__name__ == "CertificateError":
+            return True
+        if isinstance(error, ssl.SSLError) and error.library in ("PEM", "X509"):
+            return True
+        reasons = (*error.args, getattr(error, "reason", None), error.__cause__)
+        wrapped.extend(reason for reason in reasons if isinstance(reason, BaseException))
+    return False
 
 
 def _seconds(retry_after: str | None) -> float:
