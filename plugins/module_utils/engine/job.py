@@ -35,6 +35,7 @@ class Run:
     :ivar audit: closed in check mode and where no audit log is asked for
     :ivar plan: what the run sets out to do
     :ivar done: what was confirmed done
+    :ivar touched: whether something was changed that done does not tell of
     :ivar failures: what could not be done: kind, id and reason of each thing
     :ivar identity: takes in the things that the plan deletes, where the job has such and the plan's id is wanted
     :ivar affected: how many things the plan touches, for the safety limits
@@ -50,6 +51,7 @@ class Run:
     progress: Progress
     plan: Effects = field(default_factory=lambda: Effects({}))
     done: Effects = field(default_factory=lambda: Effects({}))
+    touched: bool = False
     failures: list[dict[str, Any]] = field(default_factory=list)
     shared_folders_left_behind: list[dict[str, Any]] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
@@ -99,6 +101,12 @@ class Job(ABC):
     def total(self) -> int:
         """The number of things of which ``affected`` is a part, for the limit in percent."""
         return 0
+
+    def check_plan(self) -> None:  # noqa: B027 - optional
+        """Refuse a plan that is complete, but rests on something doubtful.
+
+        :raises MaintenanceError: it is not carried out, and the check mode fails as well
+        """
 
     @abstractmethod
     def apply(self) -> None:
