@@ -16,6 +16,8 @@ import pytest
 from ansible_collections.opentalk.maintenance.plugins.module_utils.jobs import batched_job
 
 from support import selection
+from support.keycloak import KeycloakServer, Realm
+from support.keycloak_stand_in import KeycloakStandIn
 from support.live_traffic import Journal, live_traffic
 from support.oracle import survivors
 from support.snapshot import Snapshot, parsed
@@ -55,7 +57,8 @@ def test_nothing_goes_that_is_not_due(
     world.proxy.make_older(set(orphans), timedelta(days=2))
     witness = Witness(world)
     reported: set[str] = set()
-    with live_traffic(world, SEED) as end:
+    with KeycloakStandIn() as server, live_traffic(world, SEED) as end:
+        synchronize, subjects = _accounts(world, server)
         for _unused in range(ROUNDS):
             for job, options in JOBS.items():
                 run = world.run(job, batch_size=2, report_limit=100_000, **options)
@@ -63,7 +66,11 @@ def test_nothing_goes_that_is_not_due(
                 ids = run["done"].get("events", {"ids": []})["ids"]
                 assert not reported & set(ids), "reported twice"
                 reported.update(ids)
+            synchronize()
         journal = end()
+        synchronize()
+    for subject, since in world.query("SELECT oidc_sub, disabled_since FROM users"):
+        assert (since is None) == (subject in subjects)
     deletions = witness.dismiss()
 
     assert journal.refused == []
@@ -75,6 +82,25 @@ def test_nothing_goes_that_is_not_due(
     assert gone == reported
     _check_nothing_lost(world, journal, deletions)
     _check_rest_is_completed(world)
+
+
+def _accounts(world: World, server: KeycloakStandIn) -> tuple[Callable[[], None], set[str]]:
+    """Accounts for most of the users who are enabled; the synchronization with them, and what they are matched by."""
+    found = world.query("SELECT oidc_sub FROM users WHERE disabled_since IS NULL ORDER BY id")
+    subjects = {subject for number, (subject,) in enumerate(found) if number % 10}
+    keycloak = KeycloakServer(server)
+    realm = Realm(keycloak)
+    realm.add({"username": f"u{number}", "attributes": {"id": [sub]}} for number, sub in enumerate(sorted(subjects)))
+    options = {**realm.options(keycloak.url), "external_id_user_attribute_name": "id"}
+
+    def synchronize() -> None:
+        run = world.run_bare(
+            "keycloak_account_sync", database_url=world.options["database_url"], keycloak=options, batch_size=2,
+            max_affected_percent=100,
+        )  # fmt: skip
+        assert not run.get("failed"), run["msg"]
+
+    return synchronize, subjects
 
 
 def _check_due(deletion: Deletion, lost: list[str]) -> None:
