@@ -15,7 +15,9 @@ description:
   - Users are matched by their C(oidc_sub) with the id of the account, or with a user attribute.
   - All accounts of the realm are listed page by page. Keycloak's own count before and after must agree with the number of
     different accounts in the list. If it does not, the list is read once more; if it still does not, the module fails.
-  - Nothing is changed when there are no accounts at all, or when a page cannot be read.
+  - Where users are to be disabled, all accounts are listed once more, and only what both lists say is done.
+  - Nothing is changed when there are no accounts at all, or when a page cannot be read, or when users would be disabled
+    although no account has the attribute by which they are to be matched.
   - Nothing is changed when more than 10 users who are more than 20 percent of the enabled ones would be disabled, unless
     O(max_affected) or O(max_affected_percent) is set. This holds in check mode, too.
   - In check mode the module shows exactly what a run would change, and writes to nothing.

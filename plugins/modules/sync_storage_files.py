@@ -18,7 +18,10 @@ description:
     O(orphaned_objects=delete), and only when they are old enough. Objects with any other key are counted and left alone.
   - When the listing fails, nothing is changed and the module fails.
   - For O(max_affected) and O(max_affected_percent) count assets without an object and objects to be deleted. Sizes that
-    are corrected do not count.
+    are corrected do not count. The percentage is of all assets and, with O(orphaned_objects=delete), all objects that no
+    asset knows.
+  - When not one asset has an object in the bucket, the settings may name the wrong bucket or the wrong database. The module
+    warns, and fails if something would be deleted because of it, unless O(max_affected) or O(max_affected_percent) is set.
   - In check mode the module shows exactly what a run would change, and writes to nothing.
 extends_documentation_fragment:
   - opentalk.maintenance.attributes

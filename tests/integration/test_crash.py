@@ -37,7 +37,13 @@ from support.world import World
 NUMBER_VARIABLE = "OPENTALK_TEST_CRASH_POINTS"
 NUMBER = int(os.environ.get(NUMBER_VARIABLE, "20"))
 SEED = first_seed()
-JOBS = [*(job for job in cases.CASES if job != "invite_cleanup"), storage_sync.JOB]
+# Newer schemas have no permissions of invites that could be cleared.
+JOBS = [
+    (job, version)
+    for job in (*cases.CASES, storage_sync.JOB)
+    for version in (52, 67)
+    if (job, version) != ("invite_cleanup", 67)
+]
 BATCHES = 3
 INDEXES = 2
 WITHOUT_FOLDERS = ("room_cleanup", storage_sync.JOB)
@@ -216,7 +222,7 @@ def _deletion(world: World, cloud: CloudServer, tangle: Tangle, job: str) -> Sce
     before = world.rows()
     case = cases.CASES[job](tangle.random, before, tangle.now)
     roots = {"room_cleanup": "rooms", "user_cleanup": "users", "invite_cleanup": "invites"}.get(case.module, "events")
-    chosen = len(before[roots]) - len(case.expected[roots])
+    chosen = len(case.facts.get("invites", ())) or len(before[roots]) - len(case.expected[roots])
     if chosen < BATCHES:
         return None
     objects = {f"assets/{asset['id']}": asset["size"] for asset in tangle.rows["assets"]}
@@ -237,8 +243,7 @@ def _sync(world: World, cloud: CloudServer, tangle: Tangle, job: str) -> Scene |
     return Scene(world, cloud, tangle, job, {**made.options, "batch_size": 2}, made.objects, made.rows, made.left)
 
 
-@pytest.mark.parametrize("version", [52, 67])
-@pytest.mark.parametrize("job", JOBS)
+@pytest.mark.parametrize(("job", "version"), JOBS)
 def test_killed_at_any_point(
     open_scene: Callable[[str, int], Scene], monkeypatch: pytest.MonkeyPatch, job: str, version: int
 ) -> None:

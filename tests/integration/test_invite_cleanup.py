@@ -66,6 +66,23 @@ def test_permissions_go_and_invites_stay(open_world: Open, version: int, batch_s
     assert world.rows() == after
 
 
+@pytest.mark.parametrize("delete_invites", [False, True])
+def test_diff_shows_as_removed_only_what_goes(open_world: Open, delete_invites: bool) -> None:
+    world = open_world(52)
+    build = Builder(world.connection)
+    invite = build.invite(build.room(build.user()), active=False)
+    for mode in (True, False):
+        result = world.run("invite_cleanup", check_mode=mode, diff=True, delete_invites=delete_invites)
+        shown = {entry["before_header"]: entry for entry in result["diff"]}
+        before, after = shown["invites"]["before"], shown["invites"]["after"]
+        if delete_invites:
+            assert invite in before and after == "" and "invites: 1" in shown["summary"]["before"]
+        else:
+            assert f'{{"{invite}": "with permissions"}}' in before and f'{{"{invite}": "without permissions"}}' in after
+            assert shown["summary"]["before"] == "" and "invites: 1" in shown["summary"]["after"]
+            assert "casbin_rule: 2" in shown["rows_deleted"]["before"]
+
+
 @pytest.mark.parametrize("version", SCHEMAS)
 @pytest.mark.parametrize("batch_size", [7, 1000])
 def test_invites_go_with_their_permissions(open_world: Open, version: int, batch_size: int) -> None:
@@ -138,6 +155,23 @@ def test_not_a_date(open_world: Open, text: str) -> None:
         run = world.run("invite_cleanup", check_mode=mode, expired_before=text)
         assert run["failed"] and "expired_before" in run["msg"] and "Traceback" not in str(run)
     assert world.rows() == before
+
+
+def test_invite_that_is_deleted_meanwhile_is_not_said_to_stay(open_world: Open) -> None:
+    world = open_world(67)
+    build = Builder(world.connection)
+    room = build.room(build.user())
+    invites = sorted(build.invite(room, active=False) for _unused in range(2))
+    with world.server.connect(world.database) as blocker:
+        blocker.cursor().execute("SELECT FROM invites WHERE id = %s FOR UPDATE", (invites[0],))
+        with world.in_background("invite_cleanup", batch_size=1, delete_invites=True) as running:
+            world.wait_for_lock()
+            world.query("DELETE FROM invites WHERE id = %s", (invites[1],))
+            blocker.rollback()
+        run = running.result()
+    assert run["done"]["invites"]["ids"] == [invites[0]]
+    (line,) = [line for line in run["log"] if invites[1] in line]
+    assert "no longer match or are gone already" in line and "stay" not in line
 
 
 def test_invite_that_is_prolonged_meanwhile_keeps_its_permissions(open_world: Open) -> None:

@@ -5,10 +5,11 @@
 from __future__ import annotations
 
 import itertools
+import json
 import multiprocessing
 from collections import Counter
 from collections.abc import Callable, Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -17,6 +18,8 @@ from ansible_collections.opentalk.maintenance.plugins.module_utils.jobs import b
 
 from support import selection
 from support.children import Child
+from support.keycloak import KeycloakServer, Realm
+from support.keycloak_stand_in import KeycloakStandIn
 from support.oracle import survivors
 from support.snapshot import Snapshot, deleted, parsed
 from support.tangle import SEED_VARIABLE, Tangle, first_seed
@@ -30,10 +33,12 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "room_cleanup": {},
     "user_cleanup": {"days_since_user_has_been_disabled": 1},
     "invite_cleanup": {"delete_invites": True},
+    "keycloak_account_sync": {},
     "sync_storage_files": {"missing_storage_file_handling": "delete_asset_entry", "orphaned_objects": "delete"},
 }
 PAIRS = list(itertools.combinations(OPTIONS, 2))
 KINDS = ("events", "rooms", "users", "invites", "assets")
+ATTRIBUTE = "externalId"
 
 
 @pytest.fixture(autouse=True)
@@ -44,19 +49,71 @@ def worth_while(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batched_job, "MANY_ROOTS", 1)
 
 
-def at_once(world: World, *jobs: str) -> list[dict[str, Any]]:
+@pytest.fixture(scope="module")
+def accounts() -> Iterator[Accounts]:
+    with KeycloakStandIn() as server:
+        yield Accounts(server)
+
+
+class Accounts:
+    """A realm for each scene, chosen so that it does not matter whether users are synchronized before or after.
+
+    :ivar options: the module's option for the realm of this scene
+    """
+
+    def __init__(self, server: KeycloakStandIn) -> None:
+        self._server = KeycloakServer(server)
+        self.options: dict[str, str] = {}
+        self._subjects: set[str] = set()
+
+    def make(self, before: Snapshot, now: datetime) -> None:
+        """Accounts for every other user who is enabled, and for those whom no job deletes yet."""
+        users = parsed(before)["users"]
+        lasting = {user["oidc_sub"] for user in users if _disabled_before(user, now - timedelta(days=1))}
+        wanted = {user["oidc_sub"] for user in users[::2] if not user["disabled_since"]}
+        wanted |= {user["oidc_sub"] for user in users if _disabled_before(user, now)}
+        self._subjects = wanted - lasting
+        realm = Realm(self._server)
+        realm.add(
+            {"username": f"user{number}", "attributes": {ATTRIBUTE: [subject]}}
+            for number, subject in enumerate([*sorted(self._subjects), "nobody"])
+        )
+        self.options = {**realm.options(self._server.url), "external_id_user_attribute_name": ATTRIBUTE}
+
+    def expected(self, before: Snapshot, now: str) -> Snapshot:
+        """The database after the synchronization.
+
+        :param now: as the database writes it in JSON
+        """
+        return {**before, "users": sorted(self._synchronized(text, now) for text in before["users"])}
+
+    def _synchronized(self, text: str, now: str) -> str:
+        user = json.loads(text)
+        old = json.dumps(user["disabled_since"])
+        new = "null" if user["oidc_sub"] in self._subjects else now if old == "null" else old
+        return text.replace(f'"disabled_since": {old}', f'"disabled_since": {new}')
+
+
+def _disabled_before(user: dict[str, Any], moment: datetime) -> bool:
+    return bool(user["disabled_since"]) and datetime.fromisoformat(user["disabled_since"]) <= moment
+
+
+def at_once(world: World, accounts: Accounts, *jobs: str) -> list[dict[str, Any]]:
     """The results of jobs that start in the same moment, each in a process of its own."""
     barrier = multiprocessing.get_context("fork").Barrier(len(jobs))
+    common = {"batch_size": 2, "report_limit": 1000, "max_affected_percent": 100}
 
     def run(job: str) -> dict[str, Any]:
         barrier.wait(30)
-        return world.run(job, batch_size=2, report_limit=1000, max_affected_percent=100, **OPTIONS[job])
+        if job == "keycloak_account_sync":
+            return world.run_bare(job, database_url=world.options["database_url"], keycloak=accounts.options, **common)
+        return world.run(job, **common, **OPTIONS[job])
 
     children = [Child(lambda job=job: run(job)) for job in jobs]
     return [child.result() for child in children]
 
 
-def expected(before: Snapshot, now: datetime, *jobs: str) -> Snapshot:
+def expected(world: World, accounts: Accounts, before: Snapshot, now: datetime, *jobs: str) -> Snapshot:
     """The database after these jobs, in whatever order."""
     choose: dict[str, tuple[str, Callable[[], set[str]]]] = {
         "event_cleanup": ("events", lambda: selection.ended_events(before, now, 1)),
@@ -70,6 +127,9 @@ def expected(before: Snapshot, now: datetime, *jobs: str) -> Snapshot:
         if job in choose:
             table, chosen = choose[job]
             after = survivors(after, table, chosen())
+    if "keycloak_account_sync" in jobs:
+        ((written,),) = world.query("SELECT to_jsonb(%s::timestamptz)::text", (now,))
+        after = accounts.expected(after, written)
     return after
 
 
@@ -88,6 +148,9 @@ def check(world: World, before: Snapshot, after: Snapshot, results: list[dict[st
         reported = [id for result in results for id in result["done"].get(kind, {"ids": []})["ids"]]
         gone = {row["id"] for row in old[kind]} - {row["id"] for row in new[kind]}
         assert sorted(reported) == sorted(gone), kind
+    disabled = [{user["id"] for user in rows["users"] if user["disabled_since"]} for rows in (old, new)]
+    reported = [id for result in results for id in result["done"].get("users_disabled", {"ids": []})["ids"]]
+    assert sorted(reported) == sorted(disabled[1] - disabled[0])
     prefix = index_advice.PREFIX
     left = world.query("SELECT relname FROM pg_class WHERE starts_with(relname, %s)", (prefix,))
     assert left == [], [result.get("warnings") for result in results]
@@ -105,22 +168,24 @@ def scenes(world: World, rounds: int, offset: int = 0) -> Iterator[tuple[Snapsho
 
 
 @pytest.mark.parametrize("version", [52, 67])
-@pytest.mark.parametrize("job", ["event_cleanup", "user_cleanup", "room_cleanup"])
-def test_same_job_on_two_hosts(open_world: Callable[..., World], job: str, version: int) -> None:
+@pytest.mark.parametrize("job", OPTIONS)
+def test_same_job_on_two_hosts(open_world: Callable[..., World], accounts: Accounts, job: str, version: int) -> None:
     world = open_world(version)
     skipped = 0
     for before, now in scenes(world, ROUNDS):
-        results = at_once(world, job, job)
-        check(world, before, expected(before, now, job), results)
+        accounts.make(before, now)
+        results = at_once(world, accounts, job, job)
+        check(world, before, expected(world, accounts, before, now, job), results)
         skipped += sum(result["skipped"] for result in results)
         assert sum(result["changed"] for result in results) <= 1
     assert skipped > 0
 
 
 @pytest.mark.parametrize("jobs", PAIRS, ids=" and ".join)
-def test_different_jobs(open_world: Callable[..., World], jobs: tuple[str, str]) -> None:
+def test_different_jobs(open_world: Callable[..., World], accounts: Accounts, jobs: tuple[str, str]) -> None:
     offset = PAIRS.index(jobs) * 100
     for version in (52, 67):
         world = open_world(version)
         for before, now in scenes(world, ROUNDS // 2, offset + version):
-            check(world, before, expected(before, now, *jobs), at_once(world, *jobs))
+            accounts.make(before, now)
+            check(world, before, expected(world, accounts, before, now, *jobs), at_once(world, accounts, *jobs))

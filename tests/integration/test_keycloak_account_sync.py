@@ -116,10 +116,18 @@ def test_external_ids(own: KeycloakWorld) -> None:
 
 
 def test_attribute_that_no_account_has_is_a_warning(shared: KeycloakWorld) -> None:
+    # Where nobody would be disabled.
+    shared.world.query("UPDATE users SET disabled_since = now()")
     result = shared.run(check_mode=True, keycloak={"external_id_user_attribute_name": "extrenalId"})
+    assert not result.get("failed") and result["plan"]["users_enabled"]["count"] == 40
     assert "extrenalId" in str(result["warnings"]) and "extrenalId" in warned(result)
     assert all(request.query["briefRepresentation"] == ["false"] for request in shared.proxy.requests if page(request))
     assert not warned(shared.run(check_mode=True))
+
+
+def test_attribute_that_no_account_has_disables_nobody(shared: KeycloakWorld) -> None:
+    for message in shared.refused(keycloak={"external_id_user_attribute_name": "extrenalId"}, max_affected_percent=100):
+        assert "attribute extrenalId" in message and "external_id_user_attribute_name" in message
 
 
 def test_user_who_comes_while_accounts_are_listed_is_left_alone(shared: KeycloakWorld) -> None:
@@ -287,6 +295,36 @@ def test_list_that_shrinks_once(own: KeycloakWorld) -> None:
     assert changed(result) == (1, 0)
     assert result["done"]["users_disabled"]["ids"] == [users["user00"]]
     assert sum("listed again" in line for line in result["log"]) == 1
+
+
+def test_removal_and_creation_that_make_up_for_each_other(own: KeycloakWorld) -> None:
+    """The numbers agree, although an account was passed over."""
+    ids = own.realm.add({"username": f"user{number:02}"} for number in range(20))
+    users = {name: own.build.user(oidc_sub=identifier) for name, identifier in ids.items()}
+    pending = ["user00"]
+
+    def replace(request: Request) -> None:
+        if page(request) and request.query["first"] == ["5"] and pending:
+            own.realm.remove(ids[pending.pop()])
+            own.realm.add([{"username": "zzz last of all"}])
+
+    own.proxy.on_request(replace)
+    result = own.run(keycloak_api_page_size=5)
+    assert not pending and not any("listed again" in line for line in result["log"])
+    assert changed(result) == (0, 0)
+    assert set(own.disabled().values()) == {None}
+    own.proxy.on_request(None)
+    assert own.run(keycloak_api_page_size=5)["done"]["users_disabled"]["ids"] == [users["user00"]]
+
+
+def test_accounts_are_listed_once_more_before_anybody_is_disabled(shared: KeycloakWorld) -> None:
+    for check_mode in (True, False):
+        shared.proxy.clear()
+        assert shared.run(check_mode=check_mode, keycloak_api_page_size=10)["plan"]["users_disabled"]["count"] == 4
+        assert (shared.asked("Page"), shared.asked("Count")) == (10, 4)
+    shared.proxy.clear()
+    assert changed(shared.run(keycloak_api_page_size=10)) == (0, 0)
+    assert (shared.asked("Page"), shared.asked("Count")) == (5, 2)
 
 
 def test_account_that_is_created_meanwhile(own: KeycloakWorld) -> None:

@@ -140,6 +140,18 @@ def test_dump_of_failed_answers(synced: KeycloakWorld) -> None:
     assert synced.realm.secret not in str(loud) and seen["token"] not in str(loud)
 
 
+@pytest.mark.parametrize("status", [200, 502])
+def test_dump_shows_no_accounts(synced: KeycloakWorld, status: int) -> None:
+    """A list of accounts that is cut off, or said to be something else, is no text."""
+    accounts = json.dumps([{"username": PLANTED, "email": f"{PLANTED}@example.org"}] * 5000).encode()
+    for body in (accounts, accounts[:-1], b"\xef\xbb\xbf" + accounts, accounts.decode().encode("utf-16")[:-1]):
+        synced.proxy.clear_faults()
+        synced.proxy.fault(lambda request, body=body: (status, HTML, body), when=page)
+        result = synced.run(dump_failed_responses=True)
+        assert result["failed"] and "Failed answer" in "".join(result["log"])
+        assert PLANTED not in str(result).replace("\0", "")
+
+
 def test_dump_of_a_refusal(synced: KeycloakWorld) -> None:
     result = synced.run(dump_failed_responses=True, keycloak={"client_secret": PLANTED})
     (line,) = [line for line in result["log"] if line.startswith("[WARN ]")]
@@ -188,9 +200,8 @@ def test_settings_file(synced: KeycloakWorld, tmp_path: Path, monkeypatch: pytes
     monkeypatch.setenv("OPENTALK_CTRL_OIDC__CONTROLLER__CLIENT_ID", good["client_id"])
     monkeypatch.setenv("OPENTALK_CTRL_OIDC__CONTROLLER__CLIENT_SECRET", good["client_secret"])
     monkeypatch.setenv("OPENTALK_CTRL_USER_SEARCH__EXTERNAL_ID_USER_ATTRIBUTE_NAME", "fromEnvironment")
-    result = run(sections(good, **{"oidc.controller": wrong}))
-    works(result)
-    assert "fromEnvironment" in str(result["log"])
+    # No account has this attribute, so that a user who would be disabled is no reason to go on.
+    assert "fromEnvironment" in run(sections(good, **{"oidc.controller": wrong}))["msg"]
     works(run(sections(good), keycloak={"external_id_user_attribute_name": ""}))
 
 
@@ -208,8 +219,7 @@ def test_deprecated_section(synced: KeycloakWorld, tmp_path: Path) -> None:
 
     only = sections(synced.keycloak, keycloak=values, oidc=None, **{"oidc.controller": None}, user_search=None)
     result = run(only)
-    assert not result.get("failed"), result["msg"]
-    assert result["plan"]["users_disabled"]["count"] == 1
+    assert "attribute externalId" in result["msg"] and result["plan"]["users_disabled"]["count"] == 1
     warnings = [line for line in result["log"] if line.startswith("[WARN ]")]
     assert "[keycloak]" in warnings[0] and str(config) in warnings[0] and "externalId" in warnings[1]
     # Where the sections that replace it are there, it is not looked at.

@@ -7,6 +7,7 @@ The witness is a trigger that keeps every row that is deleted.
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from typing import Any
@@ -15,6 +16,8 @@ import pytest
 from ansible_collections.opentalk.maintenance.plugins.module_utils.jobs import batched_job
 
 from support import selection
+from support.keycloak import KeycloakServer, Realm
+from support.keycloak_stand_in import KeycloakStandIn
 from support.live_traffic import Journal, live_traffic
 from support.oracle import survivors
 from support.snapshot import Snapshot, parsed
@@ -27,6 +30,7 @@ ROUNDS = 12
 DAYS = 30
 BY = "opentalk.maintenance "
 JOBS: dict[str, dict[str, Any]] = {
+    "sync_storage_files": {"missing_storage_file_handling": "delete_asset_entry", "orphaned_objects": "delete"},
     "event_cleanup": {"days_since_last_occurrence": DAYS},
     "room_cleanup": {},
     "adhoc_event_cleanup": {"seconds_since_creation": 0},
@@ -45,9 +49,16 @@ def test_nothing_goes_that_is_not_due(
     monkeypatch.setattr(batched_job, "MANY_ROOTS", 1 if version == 67 else 10**9)
     world = open_world(version)
     world.fill(events=220, users=60, folders=False)
+    # What has lost its other half long ago, among much that people upload and delete meanwhile.
+    lost = sorted(world.ids("assets"))[::9]
+    world.storage.remove(world.bucket, [f"assets/{asset}" for asset in lost])
+    orphans = {f"assets/{uuid.UUID(int=number)}": 3 for number in range(9)}
+    world.storage.upload(world.bucket, orphans.items())
+    world.proxy.make_older(set(orphans), timedelta(days=2))
     witness = Witness(world)
     reported: set[str] = set()
-    with live_traffic(world, SEED) as end:
+    with KeycloakStandIn() as server, live_traffic(world, SEED) as end:
+        synchronize, subjects = _accounts(world, server)
         for _unused in range(ROUNDS):
             for job, options in JOBS.items():
                 run = world.run(job, batch_size=2, report_limit=100_000, **options)
@@ -55,12 +66,17 @@ def test_nothing_goes_that_is_not_due(
                 ids = run["done"].get("events", {"ids": []})["ids"]
                 assert not reported & set(ids), "reported twice"
                 reported.update(ids)
+            synchronize()
         journal = end()
+        synchronize()
+    for subject, since in world.query("SELECT oidc_sub, disabled_since FROM users"):
+        assert (since is None) == (subject in subjects)
     deletions = witness.dismiss()
 
     assert journal.refused == []
     assert min(journal.transactions.values()) > 0 and sum(journal.transactions.values()) > 500, journal.transactions
-    due = [_check_due(deletion) for deletion in deletions if deletion.by.startswith(BY)]
+    assert not orphans.keys() & world.objects().keys()
+    due = [_check_due(deletion, lost) for deletion in deletions if deletion.by.startswith(BY)]
     assert len(due) > 100 and {deletion.by.removeprefix(BY) for deletion in deletions} >= JOBS.keys()
     gone = {row["id"] for deletion in deletions if deletion.by.startswith(BY) for row in deletion.rows["events"]}
     assert gone == reported
@@ -68,7 +84,26 @@ def test_nothing_goes_that_is_not_due(
     _check_rest_is_completed(world)
 
 
-def _check_due(deletion: Deletion) -> None:
+def _accounts(world: World, server: KeycloakStandIn) -> tuple[Callable[[], None], set[str]]:
+    """Accounts for most of the users who are enabled; the synchronization with them, and what they are matched by."""
+    found = world.query("SELECT oidc_sub FROM users WHERE disabled_since IS NULL ORDER BY id")
+    subjects = {subject for number, (subject,) in enumerate(found) if number % 10}
+    keycloak = KeycloakServer(server)
+    realm = Realm(keycloak)
+    realm.add({"username": f"u{number}", "attributes": {"id": [sub]}} for number, sub in enumerate(sorted(subjects)))
+    options = {**realm.options(keycloak.url), "external_id_user_attribute_name": "id"}
+
+    def synchronize() -> None:
+        run = world.run_bare(
+            "keycloak_account_sync", database_url=world.options["database_url"], keycloak=options, batch_size=2,
+            max_affected_percent=100,
+        )  # fmt: skip
+        assert not run.get("failed"), run["msg"]
+
+    return synchronize, subjects
+
+
+def _check_due(deletion: Deletion, lost: list[str]) -> None:
     """What the job was there for was due by its own row in the moment in which it went."""
     job, rows = deletion.by.removeprefix(BY), deletion.rows
     old = deletion.at - timedelta(days=DAYS)
@@ -85,6 +120,8 @@ def _check_due(deletion: Deletion) -> None:
         assert rows["events"] and all(row["is_adhoc"] for row in rows["events"]) and not rows["users"]
     elif job == "user_cleanup":
         assert rows["users"] and all(_moment(row["disabled_since"]) <= old for row in rows["users"])
+    elif job == "sync_storage_files":
+        assert rows.keys() == {"assets"} and {row["id"] for row in rows["assets"]} <= set(lost)
     else:
         assert job == "invite_cleanup" and set(rows) <= {"invites", *[table for table in rows if not rows[table]]}
         for row in rows["invites"]:
@@ -136,6 +173,7 @@ def _chosen(job: str, before: Snapshot) -> set[str]:
         "adhoc_event_cleanup": lambda: selection.old_adhoc_events(before, now, 0),
         "user_cleanup": lambda: selection.disabled_users(before, now, DAYS),
         "invite_cleanup": lambda: selection.ended_invites(before, now),
+        "sync_storage_files": set,
     }
     return choose[job]()
 

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -12,6 +13,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from ansible_collections.opentalk.maintenance.plugins.module_utils.jobs import batches
 
 from support.builders import Builder
 from support.recording_server import Request
@@ -137,8 +139,8 @@ def test_plan_is_effect(open_world: Open, version: int, number: int, orphaned_ob
 def test_what_is_uploaded_or_recorded_meanwhile_is_left_alone(open_world: Open, handling: str) -> None:
     storage = Storage(open_world(), 2000)
     world, ids = storage.world, storage.ids
-    late, missing, resized, deleted = ids[10], ids[20], ids[30], ids[40]
-    storage.upload(set(ids) - {late, missing, resized, deleted})
+    late, missing, resized, deleted, recorded = ids[10], ids[20], ids[30], ids[40], ids[50]
+    storage.upload(set(ids) - {late, missing, resized, deleted, recorded})
     storage.upload([resized], size=9)
     orphans = sorted(storage.orphans(3, old=True))
     added: list[str] = []
@@ -151,7 +153,7 @@ def test_what_is_uploaded_or_recorded_meanwhile_is_left_alone(open_world: Open, 
             world.query("UPDATE assets SET id = %s WHERE id = %s", (orphans[0], added[0]))
             added.append(storage.build.asset(storage.room))
             storage.upload(added[1:], size=10)
-            world.query("UPDATE assets SET size = 5 WHERE id = %s", (resized,))
+            world.query("UPDATE assets SET size = 5 WHERE id = ANY (%s::uuid[])", ([resized, recorded],))
             world.query("DELETE FROM room_assets WHERE asset_id = %s", (deleted,))
             world.query("DELETE FROM assets WHERE id = %s", (deleted,))
         if request.operation == "HeadObject" and request.path.endswith(late):
@@ -166,11 +168,13 @@ def test_what_is_uploaded_or_recorded_meanwhile_is_left_alone(open_world: Open, 
     run = storage.run(missing_storage_file_handling=handling, orphaned_objects="delete")
     world.proxy.on_request(None)
     assert len(added) == 2 and not run.get("failed")
-    assert run["done"]["assets_missing"]["ids"] == [missing]
+    # A size that is not the recorded one is left alone, but a row without an object may go whatever its size.
+    zeroes = handling == "set_file_size_to_zero"
+    assert run["done"]["assets_missing"]["ids"] == [missing] if zeroes else [missing, recorded]
     assert run["done"]["assets_resized"]["count"] == 0
     sizes = storage.sizes()
     assert sizes[late] == 3 and sizes[resized] == 5 and sizes[orphans[0]] == 10 and sizes[added[1]] == 10
-    assert sizes.get(missing) == (0 if handling == "set_file_size_to_zero" else None)
+    assert (sizes.get(missing), sizes.get(recorded)) == ((0, 5) if zeroes else (None, None))
     assert {f"assets/{orphans[0]}", f"assets/{added[1]}", f"assets/{late}"} <= world.objects().keys()
     assert not {f"assets/{orphan}" for orphan in orphans[1:]} & world.objects().keys()
     log = "\n".join(run["log"])
@@ -181,9 +185,10 @@ def shuffled(request: Request) -> tuple[int, dict[str, str], bytes]:
     keys = "".join(
         f"<Contents><Key>assets/{uuid.UUID(int=number)}</Key><Size>1</Size>"
         "<LastModified>2026-01-01T00:00:00Z</LastModified></Contents>"
-        for number in (2, 1)
+        for number in (2**128 - 1, 2**128 - 2)
     )
-    return 200, {"Content-Type": "application/xml"}, f"<ListBucketResult>{keys}</ListBucketResult>".encode()
+    body = f"<ListBucketResult><IsTruncated>false</IsTruncated>{keys}</ListBucketResult>"
+    return 200, {"Content-Type": "application/xml"}, body.encode()
 
 
 FAULTS: dict[str, Callable[[World, Callable[[Request], bool]], None]] = {
@@ -206,7 +211,12 @@ def test_listing_that_fails_half_way_changes_nothing(open_world: Open, fault: st
     for mode in (True, False):
         run = storage.run(check_mode=mode, orphaned_objects="delete", orphan_min_age=0, **DELETE)
         assert run["failed"] and "object storage" in run["msg"], run
-        assert run["done"]["rows_deleted"] == {}
+        assert ("order of their keys" in run["msg"]) == (fault == "disorder")
+        assert not run["changed"]
+        # What was found until then is no plan.
+        for effects in (run["plan"], run["done"]):
+            assert effects["rows_deleted"] == effects["rows_updated"] == {}
+            assert not any(effects[kind]["count"] for kind in ("assets_resized", "assets_missing", "orphaned_objects"))
     assert storage.world.rows() == rows and storage.world.objects() == objects
     storage.world.proxy.clear_faults()
     assert storage.run(orphaned_objects="delete", orphan_min_age=0, **DELETE)["changed"]
@@ -255,6 +265,69 @@ def test_orphans_in_a_bucket_with_versions_leave_nothing(open_world: Open) -> No
     assert {key for key, _version in kept} == {f"assets/{identifier}" for identifier in storage.ids}
 
 
+def test_what_is_hidden_in_a_bucket_with_versions_is_said_not_to_be_looked_at(open_world: Open) -> None:
+    storage = Storage(open_world(versioned=True), 10)
+    storage.upload(storage.ids)
+    storage.upload(["00000000-0000-0000-0000-00000000000a"])
+    storage.world.storage.remove(storage.world.bucket, ["assets/00000000-0000-0000-0000-00000000000a"])
+    for mode in (True, False):
+        run = storage.run(check_mode=mode)
+        assert run["plan"]["orphaned_objects"]["count"] == 0
+        assert "keeps versions" in str(run["warnings"]) and "[WARN ] The bucket keeps versions" in "\n".join(run["log"])
+
+
+@pytest.mark.parametrize("code", ["AccessDenied", "NotImplemented", "SlowDown"])
+def test_server_that_does_not_tell_of_versions(open_world: Open, code: str) -> None:
+    storage = Storage(open_world(versioned=True), 10)
+    storage.upload(storage.ids)
+    storage.orphans(1, old=False)
+    before = storage.world.objects()
+    status = {"AccessDenied": 403, "NotImplemented": 501, "SlowDown": 503}[code]
+    body = f"<Error><Code>{code}</Code><Message>x</Message></Error>".encode()
+    storage.world.proxy.fail(status, lambda request: request.operation == "GetBucketVersioning", body=body)
+    for mode in (True, False):
+        run = storage.run(check_mode=mode, orphaned_objects="delete", orphan_min_age=0)
+        if code == "SlowDown":
+            assert run["failed"] and "overloaded" in run["msg"] and storage.world.objects() == before
+        else:
+            assert "refuses to tell" in str(run["warnings"]) and run["changed"]
+
+
+def test_what_was_deleted_before_a_request_failed_is_told(open_world: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batches, "FIRST", 2000)
+    storage = Storage(open_world(), 10)
+    storage.upload(storage.ids)
+    storage.orphans(1500, size=2, old=False)
+    requests: list[Request] = []
+
+    def second(request: Request) -> bool:
+        if request.operation == "DeleteObjects":
+            requests.append(request)
+        return len(requests) == 2
+
+    storage.world.proxy.fail(403, second)
+    run = storage.run(orphaned_objects="delete", orphan_min_age=0, batch_size=5000)
+    assert run["failed"] and "denies access" in run["msg"] and run["changed"]
+    assert (run["done"]["orphaned_objects"]["count"], run["done"]["orphaned_objects"]["bytes"]) == (1000, 2000)
+    assert len(storage.world.objects()) == 510
+
+
+@pytest.mark.parametrize("operation", ["ListObjectsV2", "GetBucketVersioning", "HeadObject", "DeleteObjects"])
+def test_answer_that_trickles_does_not_outlast_the_timeout(open_world: Open, operation: str) -> None:
+    storage = Storage(open_world(), 10)
+    storage.upload(storage.ids[:9])
+    storage.orphans(2, old=False)
+    # With the headers of an answer to HEAD it is complete.
+    hang = storage.world.proxy.hang if operation == "HeadObject" else storage.world.proxy.drip
+    hang(0.1 if hang == storage.world.proxy.drip else 20, lambda request: request.operation == operation)
+    started = time.monotonic()
+    run = storage.run(timeout=4, orphaned_objects="delete", orphan_min_age=0, **DELETE)
+    assert run["failed"] and "timeout of 4 seconds" in run["msg"]
+    assert time.monotonic() - started < 20
+    storage.world.proxy.clear_faults()
+    assert storage.run(orphaned_objects="delete", orphan_min_age=0, **DELETE)["changed"]
+
+
 def test_wrong_bucket(open_world: Open) -> None:
     """Nothing of the database's is in it: a warning, and the operator's limits hold."""
     storage = Storage(open_world(), 50)
@@ -265,3 +338,59 @@ def test_wrong_bucket(open_world: Open) -> None:
         assert "50 of 50" in storage.run(check_mode=mode, max_affected_percent=20)["msg"]
         assert "max_affected allows 10" in storage.run(check_mode=mode, max_affected=10)["msg"]
     assert storage.world.rows() == rows
+
+
+@pytest.mark.parametrize(
+    ("rows", "objects", "options"),
+    [
+        (50, 60, {"orphaned_objects": "delete", **DELETE}),
+        (50, 60, {"orphaned_objects": "delete"}),
+        (50, 60, DELETE),
+        (50, 0, DELETE),
+        (0, 60, {"orphaned_objects": "delete"}),
+    ],
+)
+def test_nothing_is_deleted_where_bucket_and_database_have_nothing_in_common(
+    open_world: Open, rows: int, objects: int, options: dict[str, Any]
+) -> None:
+    """The bucket of another controller, or the database: unless the operator says how much may go."""
+    storage = Storage(open_world(), rows)
+    storage.orphans(objects, old=True)
+    storage.orphans(5, old=False)
+    before = storage.world.rows(), storage.world.objects()
+    for mode in (True, False):
+        run = storage.run(check_mode=mode, **options)
+        assert run["failed"] and "max_affected" in run["msg"] and f"assets: {rows}, objects" in run["msg"]
+        assert "right bucket and the right database" in "".join(run["log"])
+        assert run["plan"]["orphaned_objects"]["count"] == objects + ("orphaned_objects" not in options) * 5
+    assert (storage.world.rows(), storage.world.objects()) == before
+    assert storage.world.proxy.writes == []
+    run = storage.run(max_affected=rows + objects, **options)
+    assert run["changed"] and not run.get("failed")
+    assert len(storage.sizes()) == (0 if "missing_storage_file_handling" in options else rows)
+    assert len(storage.world.objects()) == 5 + (0 if "orphaned_objects" in options else objects)
+
+
+def test_one_asset_without_its_object_is_no_more_than_a_warning(open_world: Open) -> None:
+    storage = Storage(open_world(), 1)
+    storage.orphans(1, old=False)
+    run = storage.run(orphaned_objects="delete")
+    assert run["changed"] and "right bucket" in str(run["warnings"]) and set(storage.sizes().values()) == {0}
+    storage.upload(storage.ids)
+    assert "right bucket" not in "".join(storage.run()["log"])
+
+
+@pytest.mark.parametrize(
+    ("orphaned_objects", "percent", "passes"), [("delete", 26, True), ("delete", 24, False), ("report", 11, True)]
+)
+def test_limit_in_percent_is_of_assets_and_orphans(
+    open_world: Open, orphaned_objects: str, percent: int, passes: bool
+) -> None:
+    """Of 10 assets one has no object; of 6 objects that no asset knows 3 are old enough to go."""
+    storage = Storage(open_world(), 10)
+    storage.upload(storage.ids[1:])
+    storage.orphans(3, old=True)
+    storage.orphans(3, old=False)
+    for mode in (True, False):
+        run = storage.run(check_mode=mode, orphaned_objects=orphaned_objects, max_affected_percent=percent)
+        assert run["changed"] if passes else "4 of 16 (25.0 percent)" in run["msg"]

@@ -68,6 +68,8 @@ def disagree(choose: random.Random, before: Snapshot) -> Disagreement:
         "missing_storage_file_handling": choose.choice(HANDLINGS),
         "orphaned_objects": choose.choice(("report", "delete", "delete")),
         "orphan_min_age": choose.choice((0, DAY)),
+        # By chance no asset may have an object, which must be allowed explicitly.
+        "max_affected": len(assets) + len(objects),
     }
     old = {key for key in objects if choose.random() < 0.5}
     made = Disagreement(options, objects, old)

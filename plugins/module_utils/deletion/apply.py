@@ -37,6 +37,7 @@ class BatchOutcome:
     :ivar effects: what was deleted
     :ivar unselected: ids of roots that the job no longer chooses
     :ivar unapproved: ids of roots with which something would have gone that was not approved
+    :ivar objects: keys of the objects that were deleted and whose assets are so, too
     :ivar refused: ids of assets whose objects the storage refused to delete, with the reason
     :ivar kept: ids of roots that stay because of that
     :ivar announced_and_kept: what the audit log says was about to be deleted and is still there, ids by kind
@@ -47,6 +48,7 @@ class BatchOutcome:
     effects: Effects
     unselected: list[str] = field(default_factory=list)
     unapproved: list[str] = field(default_factory=list)
+    objects: list[str] = field(default_factory=list)
     refused: dict[str, str] = field(default_factory=dict)
     kept: list[str] = field(default_factory=list)
     announced_and_kept: dict[str, list[str]] = field(default_factory=dict)
@@ -116,6 +118,7 @@ class BatchDeletion:
             outcome.announced_and_kept = self._kept(announced, closure, refused, outcome)
             outcome.left_behind = self._left_behind(closure, refused)
             description = Description(closure, self._report_limit, self._roots, listed=self._done)
+            outcome.objects = list(map(asset_key, closure.keys("assets").ids()))
             deleted, updated = delete_rows(self._database, closure)
             if outcome.left_behind:
                 self._leaving(outcome.left_behind)

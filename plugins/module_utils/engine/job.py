@@ -35,6 +35,7 @@ class Run:
     :ivar audit: closed in check mode and where no audit log is asked for
     :ivar plan: what the run sets out to do
     :ivar done: what was confirmed done
+    :ivar touched: whether something was changed that done does not tell of
     :ivar failures: the first things that could not be done: kind, id and reason of each
     :ivar failure_count: how many things could not be done
     :ivar identity: takes in the things that the plan deletes, where the job has such and the plan's id is wanted
@@ -51,6 +52,7 @@ class Run:
     progress: Progress
     plan: Effects = field(default_factory=lambda: Effects({}))
     done: Effects = field(default_factory=lambda: Effects({}))
+    touched: bool = False
     failures: list[dict[str, Any]] = field(default_factory=list)
     failure_count: int = 0
     shared_folders_left_behind: list[dict[str, Any]] = field(default_factory=list)
@@ -101,6 +103,12 @@ class Job(ABC):
     def total(self) -> int:
         """The number of things of which ``affected`` is a part, for the limit in percent."""
         return 0
+
+    def check_plan(self) -> None:  # noqa: B027 - optional
+        """Refuse a plan that is complete, but rests on something doubtful.
+
+        :raises MaintenanceError: it is not carried out, and the check mode fails as well
+        """
 
     @abstractmethod
     def apply(self) -> None:

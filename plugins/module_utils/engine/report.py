@@ -23,7 +23,7 @@ def result(job_type: str, run: Run, *, check_mode: bool, duration: float | None)
     """
     values = {
         "job_type": job_type,
-        "changed": bool(run.plan) and not run.skipped if check_mode else bool(run.done),
+        "changed": bool(run.plan) and not run.skipped if check_mode else bool(run.done) or run.touched,
         "skipped": run.skipped,
         "log": run.log.lines,
         "failures": run.failures,

@@ -120,7 +120,12 @@ def _execute_with_database(job: Job, run: Run, *, check_mode: bool) -> None:
     expected = _expected_plan(run, job.job_type)
     if "expected_plan_id" in run.options and (expected or check_mode):
         run.identity = PlanIdentity(job.job_type, run.now, expected)
-    job.plan()
+    try:
+        job.plan()
+    except MaintenanceError:
+        # What was found until then would look like the whole plan.
+        run.plan = Effects(job.listings())
+        raise
     safety.check(
         run.affected,
         job.total,
@@ -128,6 +133,7 @@ def _execute_with_database(job: Job, run: Run, *, check_mode: bool) -> None:
         max_percent=run.options.get("max_affected_percent"),
         default=job.default_limit,
     )
+    job.check_plan()
     if run.identity:
         run.identity.check()
     if check_mode:

@@ -47,21 +47,23 @@ class Records:
 class Comparison:
     """How assets and objects differ.
 
+    :param empty: whether assets without an object matter although their recorded size is zero
     :ivar assets: the number of rows
     :ivar objects: the number of objects that have the key of an asset
+    :ivar matched: the number of rows that have an object
     :ivar resized: assets whose recorded size is not the object's, with both sizes in bytes
-    :ivar missing: assets without an object
-    :ivar missing_with_size: those of them whose recorded size is not zero
+    :ivar missing: assets without an object that matter, with their recorded size in bytes
     :ivar unknown: the number of objects that have another key
     :ivar unknown_bytes: their size
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, empty: bool) -> None:
+        self._empty = empty
         self.assets = 0
         self.objects = 0
+        self.matched = 0
         self.resized = Records(2)
-        self.missing = Records()
-        self.missing_with_size = Records()
+        self.missing = Records(1)
         self.unknown = 0
         self.unknown_bytes = 0
 
@@ -81,6 +83,7 @@ class Comparison:
                 self._miss(asset_id, size)
                 asset_id, size = self._next(numbered)
             if asset_id == object_id:
+                self.matched += 1
                 if size != stored.size:
                     self.resized.add(asset_id, size, stored.size)
                 asset_id, size = self._next(numbered)
@@ -114,6 +117,5 @@ class Comparison:
             yield last, stored
 
     def _miss(self, asset_id: str, size: int) -> None:
-        self.missing.add(asset_id)
-        if size:
-            self.missing_with_size.add(asset_id)
+        if size or self._empty:
+            self.missing.add(asset_id, size)

@@ -23,10 +23,10 @@ def present(database: Database, table: Table, ids: list[str]) -> set[str]:
     return {row[0] for row in database.rows(query, {"ids": ids})}
 
 
-def lock(database: Database, table: Table, ids: list[str]) -> list[str]:
-    """Lock the rows, and give the ids of those that are still there."""
-    query = sql.SQL("SELECT id::text FROM {} WHERE id = ANY (%(ids)s::uuid[]) ORDER BY id FOR UPDATE")
-    return [row[0] for row in database.rows(query.format(Sql.name(table)), {"ids": ids})]
+def lock(database: Database, table: Table, ids: list[str]) -> dict[str, int]:
+    """Lock the rows, and give the sizes in bytes of those that are still there, by id."""
+    query = sql.SQL("SELECT id::text, size FROM {} WHERE id = ANY (%(ids)s::uuid[]) ORDER BY id FOR UPDATE")
+    return dict(database.rows(query.format(Sql.name(table)), {"ids": ids}))
 
 
 def resize(database: Database, table: Table, assets: Sequence[tuple[str, int, int]]) -> set[str]:

@@ -159,7 +159,7 @@ class BatchedJob(Job):
         if outcome.unselected:
             limit = self.run.options["report_limit"]
             self.run.log.info(
-                f"{self.root.capitalize()} of the plan that no longer match and stay: {len(outcome.unselected)}: "
+                f"{self.root.capitalize()} of the plan that no longer match or are gone already: {len(outcome.unselected)}: "
                 + ", ".join(outcome.unselected[:limit])
             )
 

@@ -46,7 +46,7 @@ class DeletionJob(BatchedJob):
     _storage: ObjectStorage
     _folders: FolderDeletion
     _planned_folders: list[SharedFolder]
-    _checking: Future[list[str]] | None
+    _checking: Future[None] | None
 
     def kinds(self) -> dict[str, Listing]:
         return listings(self.run.options["report_limit"])
@@ -105,14 +105,15 @@ class DeletionJob(BatchedJob):
         if self._planned_folders and not self.run.gate.is_open:
             self._preview_folders()
         if self._checking:
-            for warning in self._checking.result():
-                self.run.warn(warning)
+            self._checking.result()
+        self._tell_of_storage()
 
     def apply(self) -> None:
         try:
             super().apply()
         finally:
             self._count_folders()
+            self._tell_of_storage()
             if left := len(self.run.shared_folders_left_behind):
                 self.run.warn(
                     f"Shared folders that could not be deleted: {left};"
@@ -154,6 +155,7 @@ class DeletionJob(BatchedJob):
 
     def account(self, outcome: BatchOutcome) -> None:
         super().account(outcome)
+        self._storage.forget_deleted(outcome.objects)
         for root in outcome.unapproved:
             self.fail(self.root, root, "something that would go with it came after the approval")
         for root in outcome.kept:
@@ -204,6 +206,16 @@ class DeletionJob(BatchedJob):
         )
         for folder, reason in folders:
             journal.write(self.job_type, folder.as_warning(reason), journal.WARNING)
+
+    def _tell_of_storage(self) -> None:
+        for warning in self._storage.take_warnings():
+            self.run.warn(warning)
+        if deleted := len(self._storage.take_deleted()):
+            self.run.touched = True
+            self.run.warn(
+                f"Objects that were deleted although their assets are still in the database, or may be: {deleted};"
+                " run the job again to complete that."
+            )
 
     def _count_folders(self) -> None:
         self.run.done["shared_folders"].add(folder.as_item() for folder in self._folders.take_deleted())

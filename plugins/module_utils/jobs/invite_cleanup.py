@@ -15,7 +15,7 @@ from ..deletion.keys import KeySet, Sql, without
 from ..deletion.statements import delete_permissions, delete_rows
 from ..engine.audit import AuditBatch
 from ..engine.errors import SchemaError
-from ..engine.plan import Effects, Listing
+from ..engine.plan import ChangeListing, Effects, Listing
 from ..systems.database import Database, sql
 from . import moment
 from .batched_job import BatchedJob
@@ -28,7 +28,10 @@ class InviteCleanup(BatchedJob):
     _expired_before: Any
 
     def kinds(self) -> dict[str, Listing]:
-        return {"invites": Listing(self.run.options["report_limit"])}
+        limit = self.run.options["report_limit"]
+        if self._deletes_invites:
+            return {"invites": Listing(limit)}
+        return {"invites": ChangeListing(limit, "with permissions", "without permissions")}
 
     def prepare(self) -> None:
         text = self.run.parameters["expired_before"]

@@ -10,6 +10,7 @@ from typing import Any
 from ..deletion.keys import Sql
 from ..deletion.references import Catalogue
 from ..engine import options
+from ..engine.errors import KeycloakError
 from ..engine.job import Job
 from ..engine.plan import ChangeListing, Effects, Listing
 from ..engine.safety import DefaultLimit
@@ -40,6 +41,7 @@ class KeycloakAccountSync(Job):
     _users: Any
     _disable: dict[str, str]
     _enable: dict[str, str]
+    _unknown_attribute: str
     _total: int
 
     def listings(self) -> dict[str, Listing]:
@@ -68,9 +70,9 @@ class KeycloakAccountSync(Job):
         # A user who comes after this may have an account that comes after it was asked for.
         (newest,) = self.run.database.row(sql.SQL("SELECT coalesce(max(id_serial), 0) FROM {}").format(self._users))
         accounts = self._accounts()
-        with self.run.database.transaction(snapshot=True):
-            self._choose(accounts, newest)
-            self._total = self._count_enabled()
+        self._disable, self._enable = self._choose(accounts, newest)
+        if self._disable:
+            self._look_again(newest)
         self._describe(self.run.plan, "users_disabled", self._disable)
         self._describe(self.run.plan, "users_enabled", self._enable)
         self.run.log.info(f"Users to be disabled: {len(self._disable)}")
@@ -80,21 +82,39 @@ class KeycloakAccountSync(Job):
     def total(self) -> int:
         return self._total
 
+    def check_plan(self) -> None:
+        if self._disable and self._unknown_attribute:
+            raise KeycloakError(
+                f"Users would be disabled, but no account in Keycloak has the attribute {self._unknown_attribute}, so nothing"
+                " was changed; correct external_id_user_attribute_name in section [user_search] of the controller's settings"
+                " or in the option keycloak, or remove it if users are matched by the ids of their accounts."
+            )
+
     def apply(self) -> None:
         self._set("users_disabled", self._disable, self.run.now, "disabled_since IS NULL")
         self._set("users_enabled", self._enable, None, "disabled_since IS NOT NULL")
         self.run.log.info(f"Users disabled: {self.run.done['users_disabled'].count}")
         self.run.log.info(f"Users enabled: {self.run.done['users_enabled'].count}")
 
+    def _look_again(self, newest: int) -> None:
+        """Keep of the plan only what a second list of the accounts says, too.
+
+        Where one account is removed and another one created while the list is read, the numbers agree although an
+        account was passed over.
+        """
+        self.run.log.info("There are users to be disabled, so all accounts are listed once more to make sure")
+        disable, enable = self._choose(self._read(), newest)
+        self._disable = _common(self._disable, disable)
+        self._enable = _common(self._enable, enable)
+
     def _accounts(self) -> Accounts:
-        page_size = self.run.parameters["keycloak_api_page_size"]
-        accounts = keycloak_accounts.read(self._keycloak, page_size, self.run.log, self.run.progress)
-        if not accounts.count:
-            raise no_accounts(self._settings)
+        accounts = self._read()
         self.run.log.info(f"Accounts in Keycloak: {accounts.count}")
-        if self._settings.external_id_attribute and accounts.matched_by_id == accounts.count:
+        by_id_only = accounts.matched_by_id == accounts.count
+        self._unknown_attribute = self._settings.external_id_attribute if by_id_only else ""
+        if self._unknown_attribute:
             self.run.warn(
-                f"No account in Keycloak has the attribute {self._settings.external_id_attribute} that is configured as"
+                f"No account in Keycloak has the attribute {self._unknown_attribute} that is configured as"
                 " external_id_user_attribute_name, so all users are matched by the id of their account."
             )
         if accounts.ambiguous:
@@ -104,8 +124,28 @@ class KeycloakAccountSync(Job):
             )
         return accounts
 
-    def _choose(self, accounts: Accounts, newest: int) -> None:
-        rows = self.run.database.rows(
+    def _read(self) -> Accounts:
+        page_size = self.run.parameters["keycloak_api_page_size"]
+        accounts = keycloak_accounts.read(self._keycloak, page_size, self.run.log, self.run.progress)
+        if not accounts.count:
+            raise no_accounts(self._settings)
+        return accounts
+
+    def _choose(self, accounts: Accounts, newest: int) -> tuple[dict[str, str], dict[str, str]]:
+        """The users to disable and those to enable, ids with what they are matched by.
+
+        :param newest: the serial number of the newest user who may be disabled
+        """
+        with self.run.database.transaction(snapshot=True):
+            rows = self._differing(accounts, newest)
+            self._total = self._count_enabled()
+        return (
+            {identifier: subject for identifier, subject, disable in rows if disable},
+            {identifier: subject for identifier, subject, disable in rows if not disable},
+        )
+
+    def _differing(self, accounts: Accounts, newest: int) -> list[tuple[Any, ...]]:
+        return self.run.database.rows(
             sql.SQL(
                 "SELECT chosen.id::text, chosen.oidc_sub, account.sub IS NULL FROM {} chosen"
                 " LEFT JOIN unnest(%(enabled)s::text[]) account (sub) ON account.sub = chosen.oidc_sub"
@@ -114,17 +154,18 @@ class KeycloakAccountSync(Job):
             ).format(self._users),
             {"enabled": array_literal(accounts.enabled), "newest": newest},
         )
-        self._disable = {identifier: subject for identifier, subject, disable in rows if disable}
-        self._enable = {identifier: subject for identifier, subject, disable in rows if not disable}
 
     def _set(self, kind: str, users: dict[str, str], value: Any, condition: str) -> None:
         """Set ``disabled_since`` of those users who still are what was decided about."""
         statement = sql.SQL(
-            "UPDATE {} chosen SET disabled_since = %(value)s"
-            " FROM unnest(%(ids)s::uuid[], %(subjects)s::text[]) planned (id, sub)"
-            " WHERE chosen.id = planned.id AND chosen.oidc_sub = planned.sub AND chosen.{}"
-            " RETURNING chosen.id::text"
-        ).format(self._users, sql.SQL(condition))
+            "WITH locked AS (SELECT chosen.id FROM {} chosen"
+            " JOIN unnest(%(ids)s::uuid[], %(subjects)s::text[]) planned (id, sub)"
+            " ON chosen.id = planned.id AND chosen.oidc_sub = planned.sub"
+            # In the order in which the other jobs lock users, too.
+            " WHERE chosen.{} ORDER BY chosen.id FOR UPDATE OF chosen)"
+            " UPDATE {} changed SET disabled_since = %(value)s FROM locked WHERE changed.id = locked.id"
+            " RETURNING changed.id::text"
+        ).format(self._users, sql.SQL(condition), self._users)
 
         def work(ids: list[str]) -> None:
             subjects = (users[identifier] for identifier in ids)
@@ -157,3 +198,7 @@ class KeycloakAccountSync(Job):
     def _describe(effects: Effects, kind: str, users: Any) -> None:
         effects[kind].add(sorted(users))
         effects.rows_updated["users"] += len(users)
+
+
+def _common(first: dict[str, str], second: dict[str, str]) -> dict[str, str]:
+    return {identifier: subject for identifier, subject in first.items() if second.get(identifier) == subject}

@@ -10,7 +10,6 @@ import itertools
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from ..deletion import counting
 from ..deletion.closure import Closure
 from ..deletion.graph import DeletionGraph
 from ..deletion.keys import KeySet
@@ -18,12 +17,12 @@ from ..deletion.references import Catalogue
 from ..deletion.statements import delete_rows
 from ..engine import options
 from ..engine.audit import AuditBatch
-from ..engine.errors import MaintenanceError
+from ..engine.errors import MaintenanceError, SafetyLimitExceeded
 from ..engine.job import Job
 from ..engine.plan import ChangeListing, Effects, Listing, ResizeListing, SizedListing, Tally
 from ..systems.object_storage import ObjectStorage, asset_key
 from ..systems.object_storage_client import StorageClient
-from . import asset_rows
+from . import asset_effects, asset_rows
 from .asset_comparison import Comparison, Records
 from .batches import Batches
 
@@ -71,31 +70,48 @@ class SyncStorageFiles(Job):
     def plan(self) -> None:
         catalogue = Catalogue(self.run.database)
         self._graph = DeletionGraph(catalogue, catalogue.table("assets"))
-        self._comparison, self._old_orphans = Comparison(), Records(1)
+        self._comparison, self._old_orphans = Comparison(empty=self._deletes_rows), Records(1)
+        if self._storage.keeps_versions():
+            self.run.warn(
+                "The bucket keeps versions, of which only the current ones are looked at: data of assets that were deleted"
+                " without their versions may still be there."
+            )
+        for warning in self._storage.take_warnings():
+            self.run.warn(warning)
         with self.run.database.transaction(snapshot=True):
             self._compare()
-            missing = self._missing
+            missing = self._comparison.missing
             self.run.plan["assets_missing"].add(
                 itertools.islice(missing.ids(), self.run.options["report_limit"]), len(missing)
             )
             self._describe_rows()
         self._describe_resized(self._comparison.resized, self.run.plan)
-        self.run.affected = len(missing) + (len(self._old_orphans) if self._deletes_orphans else 0)
+        self.run.affected = len(missing) + len(self._old_orphans)
         if self.run.identity:
             self.run.identity.add("assets_deleted" if self._deletes_rows else "assets_zeroed", missing.ids())
             if self._deletes_orphans:
                 self.run.identity.add("objects", self._old_orphans.ids())
         self._log_plan()
-        if self._deletes_orphans and self._old_orphans:
-            for warning in self._storage.learn_versioning():
-                self.run.warn(warning)
 
     def total(self) -> int:
-        return self._comparison.assets
+        found = self._comparison
+        return found.assets + (found.objects - found.matched if self._deletes_orphans else 0)
+
+    def check_plan(self) -> None:
+        options, found = self.run.options, self._comparison
+        allowed = options["max_affected"] is not None or options["max_affected_percent"] is not None
+        deletes = self._old_orphans or (self._deletes_rows and found.missing)
+        if self._looks_mistaken and deletes and not allowed:
+            raise SafetyLimitExceeded(
+                f"No asset in the database has an object in the bucket (assets: {found.assets}, objects with the key of an"
+                f" asset: {found.objects}), so something would be deleted because of settings that may be mistaken;"
+                " nothing was touched: make sure that they name the bucket and the database of one controller, and set"
+                " max_affected or max_affected_percent if the plan is right."
+            )
 
     def apply(self) -> None:
         self._each("assets", self._comparison.resized, self._resize)
-        self._each("assets", self._missing, self._settle_missing)
+        self._each("assets", self._comparison.missing, self._settle_missing)
         if self._deletes_orphans:
             self._each("objects", self._old_orphans, self._delete_orphans)
         done, log = self.run.done, self.run.log
@@ -115,9 +131,10 @@ class SyncStorageFiles(Job):
         return self.run.parameters["orphaned_objects"] == "delete"
 
     @property
-    def _missing(self) -> Records:
-        """The assets without an object about which there is something to do."""
-        return self._comparison.missing if self._deletes_rows else self._comparison.missing_with_size
+    def _looks_mistaken(self) -> bool:
+        """Whether the bucket and the database have nothing in common."""
+        found = self._comparison
+        return bool(found.assets or found.objects) and not found.matched
 
     # Plan
 
@@ -130,7 +147,7 @@ class SyncStorageFiles(Job):
             self.run.progress.counted(self._storage.objects(), "objects compared"),
         ):
             old = stored.age >= minimum
-            if old:
+            if old and self._deletes_orphans:
                 self._old_orphans.add(asset_id, stored.size)
             kind = "young_orphaned_objects" if self._deletes_orphans and not old else "orphaned_objects"
             self.run.plan[kind].add_sized([(asset_id, stored.size)])
@@ -138,15 +155,14 @@ class SyncStorageFiles(Job):
         unknown.count, unknown.bytes = self._comparison.unknown, self._comparison.unknown_bytes
 
     def _describe_rows(self) -> None:
-        plan = self.run.plan
+        plan, missing = self.run.plan, self._comparison.missing
         plan.rows_updated[self._graph.root.label] = len(self._comparison.resized)
         if not self._deletes_rows:
-            plan.rows_updated[self._graph.root.label] += len(self._missing)
-        elif self._missing:
-            database = self.run.database
-            closure = Closure(database, self._graph, KeySet.of_ids(list(self._missing.ids())))
-            plan.rows_deleted.update(counting.deleted(database, closure))
-            plan.rows_updated.update(counting.updated(database, closure))
+            plan.rows_updated[self._graph.root.label] += len(missing)
+            return
+        deleted, updated = asset_effects.count(self.run.database, self._graph, missing.ids())
+        plan.rows_deleted.update(deleted)
+        plan.rows_updated.update(updated)
 
     def _describe_resized(self, assets: Iterable[tuple[Any, ...]], effects: Effects) -> None:
         effects["assets_resized"].add(
@@ -155,9 +171,7 @@ class SyncStorageFiles(Job):
 
     def _log_plan(self) -> None:
         plan, found, log = self.run.plan, self._comparison, self.run.log
-        log.info(
-            f"Assets in the database: {found.assets}, of which have an object: {found.assets - len(found.missing)}"
-        )
+        log.info(f"Assets in the database: {found.assets}, of which have an object: {found.matched}")
         log.info(f"Assets whose size is to be corrected: {plan['assets_resized'].count}")
         handling = "to be deleted" if self._deletes_rows else "whose size is to be set to zero"
         log.info(f"Assets without an object {handling}: {plan['assets_missing'].count}")
@@ -168,10 +182,10 @@ class SyncStorageFiles(Job):
         ):
             if plan[kind].count:
                 log.info(f"Objects that {text}: {plan[kind].count} ({plan[kind].bytes} bytes)")
-        if found.assets and not found.objects:
+        if self._looks_mistaken:
             self.run.warn(
-                "The bucket holds no object of any asset; check that the settings name the right bucket before anything"
-                " is recorded as missing."
+                "No asset in the database has an object in the bucket; make sure that the settings name the right bucket"
+                " and the right database."
             )
 
     # Apply
@@ -192,17 +206,20 @@ class SyncStorageFiles(Job):
         self.run.done.rows_updated[self._graph.root.label] += len(changed)
         self._log_left([asset[0] for asset in assets if asset[0] not in changed])
 
-    def _settle_missing(self, assets: list[tuple[str]]) -> None:
+    def _settle_missing(self, assets: list[tuple[str, int]]) -> None:
         effects = Effects(self.listings())
-        ids = [asset[0] for asset in assets]
+        recorded = dict(assets)
         with self._audited(effects) as audit:
-            missing = self._settle_in_transaction(ids, effects, audit)
-        self._log_left(sorted(set(ids) - set(missing)))
+            missing = self._settle_in_transaction(recorded, effects, audit)
+        self._log_left(sorted(recorded.keys() - set(missing)))
 
-    def _settle_in_transaction(self, ids: list[str], effects: Effects, audit: AuditBatch) -> list[str]:
+    def _settle_in_transaction(self, recorded: dict[str, int], effects: Effects, audit: AuditBatch) -> list[str]:
         database = self.run.database
         with database.transaction():
-            present = asset_rows.lock(database, self._graph.root, ids)
+            locked = asset_rows.lock(database, self._graph.root, list(recorded))
+            present = [
+                asset_id for asset_id, size in locked.items() if self._deletes_rows or size == recorded[asset_id]
+            ]
             # The second look: an object may have been uploaded since the listing.
             absent = self._storage.absent([asset_key(asset_id) for asset_id in present])
             missing = [asset_id for asset_id in present if asset_key(asset_id) in absent]
@@ -241,10 +258,12 @@ class SyncStorageFiles(Job):
         except MaintenanceError:
             audit.not_deleted(certain=False)
             raise
+        finally:
+            # Also what was deleted before a request failed.
+            deleted = [ids[key] for key in self._storage.take_deleted()]
+            self.run.done["orphaned_objects"].add_sized((asset_id, sizes[asset_id]) for asset_id in deleted)
         for key, reason in refused.items():
             self.fail("objects", ids[key], reason)
-        deleted = [asset_id for key, asset_id in ids.items() if key not in refused]
-        self.run.done["orphaned_objects"].add_sized((asset_id, sizes[asset_id]) for asset_id in deleted)
         audit.deleted({}, {"objects": [ids[key] for key in refused]})
         self._log_left(sorted(known))
 

@@ -137,9 +137,10 @@ class Keycloak:
         if self._admin is not None and self._admin.connection.token:
             secrets += [value for value in self._admin.connection.token.values() if isinstance(value, str)]
         asked = "".join(f" {name}={value}" for name, value in (query or {}).items())
+        body = presentable(answer.content, secrets, failed=answer.status_code >= 300)
         self._dump(
             f"Failed answer to {method} {urlsplit(url).path}{asked}: HTTP status {answer.status_code},"
-            f" body: {presentable(answer.content, secrets) or '(empty)'}"
+            f" body: {body or '(empty)'}"
         )
 
     def _may_see_all(self) -> bool:

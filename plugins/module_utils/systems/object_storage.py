@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import itertools
+import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,9 +15,8 @@ from email.utils import parsedate_to_datetime
 from functools import partial
 from typing import Any, NamedTuple
 
-from ..engine.errors import ObjectStorageError
 from .object_storage_client import PARALLEL_REQUESTS, StorageClient
-from .object_storage_errors import refusal
+from .object_storage_errors import RequestRefusedError, refusal
 
 # The most keys that DeleteObjects takes.
 KEYS_PER_REQUEST = 1000
@@ -58,31 +58,35 @@ class ObjectStorage:
 
     def __init__(self, client: StorageClient) -> None:
         self._client = client
-        self._versioned = False
+        self._lock = threading.Lock()
+        self._keeps_versions: bool | None = None
+        self._warnings: list[str] = []
+        self._deleted: dict[str, None] = {}
 
-    def check(self) -> list[str]:
+    def check(self) -> None:
         """Make sure that the bucket is there and may be read.
 
-        :returns: warnings
         :raises ObjectStorageError: it is not, or the server cannot be reached
         """
         self._client.call(lambda client: client.head_bucket(Bucket=self._client.bucket))
-        return self.learn_versioning()
+        self.keeps_versions()
 
-    def learn_versioning(self) -> list[str]:
-        """Ask whether the bucket keeps versions, so that they are deleted as well.
+    def keeps_versions(self) -> bool:
+        """Whether the bucket keeps versions, or has kept some; the server is asked once.
 
-        :returns: warnings
+        :returns: False also where the server refuses to tell, of which there is a warning
+        :raises ObjectStorageError: the server did not answer this time
         """
-        try:
-            answer = self._client.call(lambda client: client.get_bucket_versioning(Bucket=self._client.bucket))
-        except ObjectStorageError:
-            return [
-                f"It is unknown whether bucket {self._client.bucket} keeps versions, because the server refuses to tell;"
-                " older versions of deleted objects may remain."
-            ]
-        self._versioned = "Status" in answer
-        return []
+        with self._lock:
+            if self._keeps_versions is None:
+                self._keeps_versions = self._ask_for_versioning()
+            return self._keeps_versions
+
+    def take_warnings(self) -> list[str]:
+        """What the operator should know, as far as it was not asked for before."""
+        with self._lock:
+            warnings, self._warnings = self._warnings, []
+        return warnings
 
     def objects(self) -> Iterator[StoredObject]:
         """Every current object of the bucket, in the order of the keys, with a request for each thousand.
@@ -121,27 +125,61 @@ class ObjectStorage:
     def delete(self, keys: Iterable[str]) -> dict[str, str]:
         """Delete objects, with all their versions where the bucket keeps versions.
 
-        An object that is not there counts as deleted.
+        An object that is not there counts as deleted. What was deleted is known to :meth:`take_deleted`, whatever is
+        raised.
 
         :returns: the keys that the server refused to delete or did not confirm, with the reason
         :raises ObjectStorageError: a request failed as a whole
         :raises DeadlineExceeded: the deadline passed meanwhile
         """
         refused: dict[str, str] = {}
-        for chunk in _chunks(self._identifiers(keys), KEYS_PER_REQUEST):
-            answer = self._client.call(partial(_delete_objects, bucket=self._client.bucket, identifiers=chunk))
-            # What is in neither list was not answered by an S3 server, whatever the HTTP status says.
-            open_keys = Counter(identifier["Key"] for identifier in chunk)
-            open_keys.subtract(map(_key, answer.get("Deleted", ())))
-            for error in answer.get("Errors", ()):
-                key, code = _key(error), str(error.get("Code", "unknown"))
-                if key in open_keys:
-                    open_keys[key] -= 1
-                    if code not in ("NoSuchKey", "NoSuchVersion"):
-                        refused[key] = refusal(code)
-            for key in open_keys:
-                if open_keys[key] > 0:
-                    refused.setdefault(key, "the object storage did not confirm that it was deleted")
+        for identifiers, complete in self._requests(keys):
+            refused.update(self._delete_at_once(identifiers))
+            with self._lock:
+                self._deleted.update(dict.fromkeys(key for key in complete if key not in refused))
+        return refused
+
+    def take_deleted(self) -> list[str]:
+        """The keys that were confirmed deleted, with all their versions, since this was asked last."""
+        with self._lock:
+            deleted, self._deleted = self._deleted, {}
+        return list(deleted)
+
+    def forget_deleted(self, keys: Iterable[str]) -> None:
+        """Take these keys for told of: what they stood for is accounted for otherwise."""
+        with self._lock:
+            for key in keys:
+                self._deleted.pop(key, None)
+
+    def _ask_for_versioning(self) -> bool:
+        try:
+            answer = self._client.call(lambda client: client.get_bucket_versioning(Bucket=self._client.bucket))
+        except RequestRefusedError:
+            self._warnings.append(
+                f"It is unknown whether bucket {self._client.bucket} keeps versions, because the server refuses to tell;"
+                " older versions of deleted objects may remain."
+            )
+            return False
+        return "Status" in answer
+
+    def _delete_at_once(self, identifiers: list[dict[str, str]]) -> dict[str, str]:
+        """Delete with one request; gives what :meth:`delete` gives."""
+        refused: dict[str, str] = {}
+        if not identifiers:
+            return refused
+        answer = self._client.call(partial(_delete_objects, bucket=self._client.bucket, identifiers=identifiers))
+        # What is in neither list was not answered by an S3 server, whatever the HTTP status says.
+        open_keys = Counter(identifier["Key"] for identifier in identifiers)
+        open_keys.subtract(map(_key, answer.get("Deleted", ())))
+        for error in answer.get("Errors", ()):
+            key, code = _key(error), str(error.get("Code", "unknown"))
+            if key in open_keys:
+                open_keys[key] -= 1
+                if code not in ("NoSuchKey", "NoSuchVersion"):
+                    refused[key] = refusal(code)
+        for key in open_keys:
+            if open_keys[key] > 0:
+                refused.setdefault(key, "the object storage did not confirm that it was deleted")
         return refused
 
     def _check_listing(self, page: dict[str, Any]) -> None:
@@ -174,14 +212,27 @@ class ObjectStorage:
 
         return self._client.call(head)
 
-    def _identifiers(self, keys: Iterable[str]) -> Iterator[dict[str, str]]:
-        if not self._versioned:
-            yield from ({"Key": key} for key in keys)
+    def _requests(self, keys: Iterable[str]) -> Iterator[tuple[list[dict[str, str]], list[str]]]:
+        """What to delete with one request each, and the keys of which nothing is left after it."""
+        identifiers: list[dict[str, str]] = []
+        complete: list[str] = []
+        for key, versions in self._identifiers(keys):
+            for version in versions:
+                if len(identifiers) == KEYS_PER_REQUEST:
+                    yield identifiers, complete
+                    identifiers, complete = [], []
+                identifiers.append(version)
+            complete.append(key)
+        yield identifiers, complete
+
+    def _identifiers(self, keys: Iterable[str]) -> Iterator[tuple[str, list[dict[str, str]]]]:
+        # A plain deletion in a bucket with versions would hide the object, and delete nothing.
+        if not self.keeps_versions():
+            yield from ((key, [{"Key": key}]) for key in keys)
             return
         with ThreadPoolExecutor(PARALLEL_REQUESTS) as executor:
             for chunk in _chunks(keys, KEYS_PER_REQUEST):
-                for versions in executor.map(self._versions, chunk):
-                    yield from versions
+                yield from zip(chunk, executor.map(self._versions, chunk), strict=True)
 
     def _versions(self, key: str) -> list[dict[str, str]]:
         found: list[dict[str, str]] = []

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import threading
 import traceback
 from collections.abc import Callable
 from typing import Any
@@ -20,8 +21,6 @@ READ_TIMEOUT = 30.0
 ATTEMPTS = 4
 # Requests about single keys that are under way at once.
 PARALLEL_REQUESTS = 8
-# Seconds by which a request may begin late without a shorter timeout.
-TOLERANCE = 1.0
 
 
 class StorageClient:
@@ -47,7 +46,7 @@ class StorageClient:
         self._gate = gate
         self._verify: bool | str = (ca_path or True) if validate_certs else False
         self._client: Any = None
-        self._client_timeout = 0.0
+        self._connecting = threading.Lock()
 
     def call(self, request: Callable[[Any], Any]) -> Any:
         """The answer to a request, which is given a boto3 client; may be called by several threads.
@@ -56,41 +55,39 @@ class StorageClient:
         :raises DeadlineExceeded: the deadline passed meanwhile
         :raises MissingLibraryError: the package boto3 is not installed
         """
-        from botocore.exceptions import BotoCoreError, ClientError
-        from botocore.parsers import ResponseParserError
-
-        while True:
-            self._deadline.check()
-            try:
-                client = self._connected()
-            except ValueError:
-                # botocore refuses addresses without saying so in an exception of its own.
-                raise unusable_address() from None
-            try:
-                return request(client)
-            except _TimeoutTooLong:
-                self._client = None
-            except (BotoCoreError, ClientError) as error:
-                self._deadline.check()
-                raise failure(error, self._settings) from None
-            except UnicodeError:
-                raise unusable_address() from None
-            except (ResponseParserError, AttributeError, LookupError, TypeError, ValueError, RecursionError):
-                # botocore's parser takes for granted that an answer has the form that S3 gives it.
-                raise not_understood(self._settings) from None
+        # The timeouts of a client are those of a connection and of each piece of an answer, and it repeats requests.
+        return self._deadline.run(lambda: self._answer(request))
 
     def not_understood(self) -> ObjectStorageError:
         """The error to raise when an answer is not one of an S3 server."""
         return not_understood(self._settings)
 
-    def _connected(self) -> Any:
-        # A client's timeouts are fixed when it is made, so near the deadline a new one is needed.
-        if self._client is None or self._client_timeout > self._deadline.remaining() + TOLERANCE:
-            self._client_timeout = self._deadline.bound(READ_TIMEOUT)
-            self._client = self._make_client(self._client_timeout)
-        return self._client
+    def _answer(self, request: Callable[[Any], Any]) -> Any:
+        try:
+            client = self._connected()
+        except ValueError:
+            # botocore refuses addresses without saying so in an exception of its own.
+            raise unusable_address() from None
+        from botocore.exceptions import BotoCoreError, ClientError
+        from botocore.parsers import ResponseParserError
 
-    def _make_client(self, timeout: float) -> Any:
+        try:
+            return request(client)
+        except (BotoCoreError, ClientError) as error:
+            raise failure(error, self._settings) from None
+        except UnicodeError:
+            raise unusable_address() from None
+        except (ResponseParserError, AttributeError, LookupError, TypeError, ValueError, RecursionError):
+            # botocore's parser takes for granted that an answer has the form that S3 gives it.
+            raise not_understood(self._settings) from None
+
+    def _connected(self) -> Any:
+        with self._connecting:
+            if self._client is None:
+                self._client = self._make_client()
+            return self._client
+
+    def _make_client(self) -> Any:
         try:
             import boto3
             import botocore.session
@@ -111,8 +108,8 @@ class StorageClient:
             endpoint_url=self._settings.uri,
             verify=self._verify,
             config=Config(
-                connect_timeout=min(CONNECT_TIMEOUT, timeout),
-                read_timeout=timeout,
+                connect_timeout=CONNECT_TIMEOUT,
+                read_timeout=READ_TIMEOUT,
                 retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
                 max_pool_connections=PARALLEL_REQUESTS,
                 s3={"addressing_style": "path" if self._settings.force_path_style else "auto"},
@@ -125,9 +122,5 @@ class StorageClient:
 
     def _before_send(self, request: Any, **kwargs: Any) -> None:
         self._gate.check(request.method, "the object storage")
-        if self._deadline.remaining() + TOLERANCE < self._client_timeout:
-            raise _TimeoutTooLong
-
-
-class _TimeoutTooLong(Exception):
-    """A request, or its repetition, would end after the deadline with the timeout that the client has."""
+        # By then nobody waits for the answer any more, so nothing more is sent.
+        self._deadline.check()

@@ -17,6 +17,9 @@ from .settings import ObjectStorageSettings
 
 _ADVICE = "check section [minio] of the controller's settings or the option object_storage"
 
+# The client may not do it, or the server cannot, however often it is asked.
+_FINAL = frozenset({"AccessDenied", "MethodNotAllowed", "NotImplemented", "403", "405", "501"})
+
 _REFUSALS = {
     "404": "has no bucket {bucket}",
     "NoSuchBucket": "has no bucket {bucket}",
@@ -33,13 +36,17 @@ _REFUSALS = {
 }
 
 
+class RequestRefusedError(ObjectStorageError):
+    """The server does not serve such a request of this client, while it may well serve others."""
+
+
 def failure(error: Exception, settings: ObjectStorageSettings) -> ObjectStorageError:
     """The error to raise when a request failed as a whole.
 
     :param error: a botocore exception
     """
     meaning = _refusal(error) or _unreachable(error)
-    return ObjectStorageError(
+    return (RequestRefusedError if _code(error) in _FINAL else ObjectStorageError)(
         f"The object storage at {_server(settings)} {meaning.format(bucket=settings.bucket)}; {_ADVICE}, then run the job again."
     )
 
@@ -71,12 +78,16 @@ def _server(settings: ObjectStorageSettings) -> str:
     return urlsplit(settings.uri).netloc.rpartition("@")[2]
 
 
-def _refusal(error: Exception) -> str | None:
+def _code(error: Exception) -> str | None:
     answer: Any = getattr(error, "response", None)
-    if not isinstance(answer, dict):
+    return str(answer.get("Error", {}).get("Code", "unknown")) if isinstance(answer, dict) else None
+
+
+def _refusal(error: Exception) -> str | None:
+    code = _code(error)
+    if code is None:
         return None
-    code = str(answer.get("Error", {}).get("Code", "unknown"))
-    status = answer.get("ResponseMetadata", {}).get("HTTPStatusCode")
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")  # type: ignore[attr-defined]
     if code in _REFUSALS:
         return _REFUSALS[code]
     safe = code if re.fullmatch(r"[A-Za-z0-9]{1,64}", code) else "unknown"
