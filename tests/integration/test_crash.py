@@ -40,7 +40,7 @@ SEED = first_seed()
 JOBS = [*(job for job in cases.CASES if job != "invite_cleanup"), storage_sync.JOB]
 BATCHES = 3
 INDEXES = 2
-WITHOUT_FOLDERS = ("room_cleanup", storage_sync.JOB)
+WITHOUT_FOLDERS = ("room_cleanup", "invite_cleanup delete_invites", storage_sync.JOB)
 KINDS = ("events", "rooms", "users", "invites", "assets")
 
 
