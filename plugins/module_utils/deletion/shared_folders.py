@@ -58,20 +58,22 @@ def read(
         data, Sql.name(table), Sql(catalogue).within(table, ("event_id",), events, ("id",))
     )
     folders = [SharedFolder.from_record(*row) for row in database.rows(query)]
+    if not folders:
+        return []
     if planned is None:
-        return _marked(folders, _needed(database, table, data, events.ids()))
+        return _marked(folders, _needed(database, table, data, events))
     known = [planned.get(folder.event_id) for folder in folders]
     if all(plan and plan.path == folder.path for plan, folder in zip(known, folders, strict=True)):
         return _marked(folders, {_name(plan) for plan in known if plan and plan.is_needed})
-    return _marked(folders, _needed(database, table, data, {*planned, *events.ids()}))
+    return _marked(folders, _needed(database, table, data, KeySet.of_ids([*{*planned, *events.ids()}])))
 
 
-def _needed(database: Database, table: Table, data: Any, going: Iterable[str]) -> set[tuple[str, str]]:
+def _needed(database: Database, table: Table, data: Any, going: KeySet) -> set[tuple[str, str]]:
     """Provider and path of the folders of these events that an event that stays has as well, or has one inside of."""
     query = sql.SQL(_NEEDED).format(
         provider=sql.SQL("split_part(coalesce(({}) ->> 'type', 'unknown'), '_', 1)").format(data),
         table=Sql.name(table),
-        going=sql.Literal(KeySet.of_ids(list(going)).literals[0]),
+        going=sql.Literal(going.literals[going.columns.index("id")]),
     )
     return set(database.rows(query))
 

@@ -20,7 +20,7 @@ GONE = 404
 MULTI_STATUS = 207
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class SharedFolder:
     """A folder that an event shares with its participants.
 
