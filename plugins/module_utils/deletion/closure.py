@@ -154,8 +154,8 @@ class Closure:
         if not known or not self._leads_to_one(edge):
             return keys
         (column,), (target_column,) = edge.source_columns, edge.target_columns
-        rest = set(keys.ids(column)).difference(known.ids(target_column), {"NULL"})
-        return KeySet.of_ids(sorted(rest), column)
+        found = {"NULL", *known.ids(target_column)}
+        return KeySet.of_ids(sorted({key for key in keys.ids(column) if key not in found}), column)
 
     def _leads_to_one(self, edge: Edge) -> bool:
         """Whether each key leads to one row at most, which is known by that key; so do an event and its room."""
