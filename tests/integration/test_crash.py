@@ -46,7 +46,7 @@ JOBS = [
 ]
 BATCHES = 3
 INDEXES = 2
-WITHOUT_FOLDERS = ("room_cleanup", "invite_cleanup delete_invites", storage_sync.JOB)
+WITHOUT_FOLDERS = ("room_cleanup", "invite_cleanup", "invite_cleanup delete_invites", storage_sync.JOB)
 KINDS = ("events", "rooms", "users", "invites", "assets")
 
 

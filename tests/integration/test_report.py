@@ -135,8 +135,16 @@ def test_progress_of_what_is_listed(
 
     world = accounts.world
     world.fill(events=22)
-    world.proxy.on_request(lambda request: wait_for(journal, "sync_storage_files: 0 objects compared"))
+    listings: list[str] = []
+
+    def look_at_listing(request: Request) -> None:
+        if request.operation == "ListObjectsV2":
+            listings.append("")
+            wait_for(journal, "sync_storage_files: 0 objects compared")
+
+    world.proxy.on_request(look_at_listing)
     assert not world.run("sync_storage_files", check_mode=True).get("failed")
+    assert listings
 
 
 def test_short_job_says_nothing(
@@ -144,5 +152,5 @@ def test_short_job_says_nothing(
 ) -> None:
     monkeypatch.setattr(progress, "INTERVAL", 60.0)
     world = open_world()
-    world.fill(events=44)
+    world.fill(events=44, folders=False)
     assert world.run("event_cleanup", batch_size=1)["changed"] and journal == []

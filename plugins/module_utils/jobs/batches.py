@@ -25,7 +25,7 @@ ATTEMPTS = 3
 MOST_LOCKED = 10
 
 # Does a batch, and gives the seconds of it that went into waiting for another server, or None where there is no such.
-Worker = Callable[[list[Any]], float | None]
+Worker = Callable[[list[Any]], "float | None"]
 
 
 class BatchSizer:
