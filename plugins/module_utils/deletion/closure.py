@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 from collections import defaultdict
 from collections.abc import Iterator
@@ -86,13 +85,15 @@ class Closure:
         rows = self._database.stream(query) if limit is None else self._database.rows(query)
         return (row[0] for row in rows)
 
-    def digest(self, table_name: str) -> tuple[int, str]:
-        """The number of the rows that go of one of the controller's tables, and the SHA-256 of their ids, sorted, with a
-        space between each two, in hexadecimal digits; found without reading the ids where they are not known."""
+    def holds(self, table_name: str) -> bool:
+        """Whether the rows that go of one of the controller's tables are held by their keys, or none can go."""
         table = self.graph.catalogue.table(table_name)
-        if table in self.sets or table not in self.graph.tables:
-            ids = list(self.ids(table_name))
-            return len(ids), hashlib.sha256(" ".join(ids).encode()).hexdigest()
+        return table in self.sets or table not in self.graph.tables
+
+    def digest(self, table_name: str) -> tuple[int, str]:
+        """The number of the rows that go of one of the controller's tables, which are not held, and the SHA-256 of their
+        ids, sorted, with a space between each two, in hexadecimal digits."""
+        table = self.graph.catalogue.table(table_name)
         query = sql.SQL(
             "SELECT count(*), encode(sha256(convert_to(coalesce(string_agg(id::text, ' ' ORDER BY id), ''), 'UTF8')), 'hex')"
             " FROM {} WHERE {}"
