@@ -55,8 +55,9 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    if session.items and getattr(session.config.option, "loadgroup", False):
-        assert any("@" in item.nodeid for item in session.items), "this pytest-xdist does not group tests"
+    if getattr(session.config.option, "loadgroup", False):
+        grouped = [item for item in session.items if item.get_closest_marker("xdist_group")]
+        assert all("@" in item.nodeid for item in grouped), "this pytest-xdist does not group tests"
 
 
 @pytest.hookimpl(optionalhook=True)
