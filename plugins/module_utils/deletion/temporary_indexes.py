@@ -114,6 +114,7 @@ class TemporaryIndexes:
             sql.SQL(", ").join(map(sql.Identifier, index.columns)),
         )
         if len(self._sessions) > 1:
+            # The sessions are at work at the same time; workers of one would only take processors from the other.
             database.execute("SET max_parallel_maintenance_workers = 0")
         database.rows(
             "SELECT set_config('maintenance_work_mem', %(memory)s, false)"

@@ -126,6 +126,8 @@ class Database:
         """
         mode = "ISOLATION LEVEL REPEATABLE READ READ ONLY" if snapshot else "ISOLATION LEVEL READ COMMITTED"
         if not snapshot:
+            # What a batch reads was read by the plan. With the default, made for disks that turn, PostgreSQL scans whole
+            # tables for a batch of keys that an index would find.
             mode += "; SET LOCAL random_page_cost = 1.1"
         if isinstance(snapshot, str):
             mode += f"; SET TRANSACTION SNAPSHOT '{snapshot}'"
