@@ -69,12 +69,12 @@ jobs:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.opentalk.maintenance.plugins.module_utils.engine import parameters
+from ansible_collections.opentalk.maintenance.plugins.module_utils.jobs.registry import JOB_TYPES, JOBS
 
 
 def main() -> None:
     module = AnsibleModule(
-        argument_spec={"job_type": {"type": "str", "choices": list(parameters.JOB_TYPES)}},
+        argument_spec={"job_type": {"type": "str", "choices": list(JOB_TYPES)}},
         supports_check_mode=True,
     )
     wanted = module.params["job_type"]
@@ -82,11 +82,11 @@ def main() -> None:
         changed=False,
         jobs={
             job_type: {
-                "description": parameters.description(job_type),
-                "default_parameters": parameters.default_parameters(job_type),
-                "schema": parameters.schema(job_type),
+                "description": job.parameters.description,
+                "default_parameters": job.parameters.defaults(),
+                "schema": job.parameters.schema(),
             }
-            for job_type in parameters.JOB_TYPES
+            for job_type, job in JOBS.items()
             if wanted in (None, job_type)
         },
     )

@@ -11,37 +11,19 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from ansible_collections.opentalk.maintenance.plugins.module_utils.engine import options, parameters
-from ansible_collections.opentalk.maintenance.plugins.module_utils.engine.errors import (
+from ansible_collections.opentalk.maintenance.plugins.module_utils.base import moments, options
+from ansible_collections.opentalk.maintenance.plugins.module_utils.base.errors import (
     MissingLibraryError,
     ParameterError,
 )
-from ansible_collections.opentalk.maintenance.plugins.module_utils.jobs import moment
-from ansible_collections.opentalk.maintenance.plugins.module_utils.jobs.adhoc_event_cleanup import AdhocEventCleanup
-from ansible_collections.opentalk.maintenance.plugins.module_utils.jobs.event_cleanup import EventCleanup
-from ansible_collections.opentalk.maintenance.plugins.module_utils.jobs.invite_cleanup import InviteCleanup
-from ansible_collections.opentalk.maintenance.plugins.module_utils.jobs.keycloak_account_sync import KeycloakAccountSync
-from ansible_collections.opentalk.maintenance.plugins.module_utils.jobs.room_cleanup import RoomCleanup
-from ansible_collections.opentalk.maintenance.plugins.module_utils.jobs.self_check import SelfCheck
-from ansible_collections.opentalk.maintenance.plugins.module_utils.jobs.sync_storage_files import SyncStorageFiles
-from ansible_collections.opentalk.maintenance.plugins.module_utils.jobs.user_cleanup import UserCleanup
+from ansible_collections.opentalk.maintenance.plugins.module_utils.base.parameters import DIALECT
+from ansible_collections.opentalk.maintenance.plugins.module_utils.jobs.registry import JOB_TYPES, JOBS
 
 try:
     import jsonschema
 except ImportError:  # the filter says so
     jsonschema = None
 
-_JOB_CLASSES = (
-    AdhocEventCleanup,
-    EventCleanup,
-    InviteCleanup,
-    KeycloakAccountSync,
-    RoomCleanup,
-    SelfCheck,
-    SyncStorageFiles,
-    UserCleanup,
-)
-_OPTION_GROUPS = {job.job_type: job.options for job in _JOB_CLASSES}
 _MOMENTS = {"invite_cleanup": "expired_before"}
 _SECRET_NAME = re.compile(r"PASS|SECRET|TOKEN|CREDENTIAL|KEYS?(?![A-Z])|AUTH(?!ORITY)|DATABASE__URL|DSN", re.IGNORECASE)
 # What comes before an @ in an address, also in one without a scheme, and settings such as those of libpq.
@@ -51,7 +33,7 @@ _SECRET_VALUE = re.compile(r":\S*@|(pass(word|wd)?|pwd|secret|token|key)\s*=", r
 def job_schema(job_type: str) -> dict[str, Any]:
     """The JSON Schema of one entry of ``timers_jobs``."""
     return {
-        "$schema": parameters.DIALECT,
+        "$schema": DIALECT,
         "type": "object",
         "properties": {
             "enabled": {"type": "boolean", "default": True},
@@ -62,8 +44,8 @@ def job_schema(job_type: str) -> dict[str, Any]:
                 "description": "must be one line",
             },
             "timeout": {"type": "integer", "minimum": 1, "maximum": 10**9, "default": 3600},
-            "parameters": parameters.schema(job_type),
-            "options": options.unattended_schema(*_OPTION_GROUPS[job_type]),
+            "parameters": JOBS[job_type].parameters.schema(),
+            "options": options.unattended_schema(*JOBS[job_type].options),
         },
         "additionalProperties": False,
         "if": {"properties": {"enabled": {"const": True}}},
@@ -74,8 +56,8 @@ def job_schema(job_type: str) -> dict[str, Any]:
 def job_problems(jobs: dict[str, Any]) -> Iterator[str]:
     """A sentence for every mistake in ``timers_jobs``, with job, field and reason."""
     for job_type, entry in jobs.items():
-        if job_type not in parameters.JOB_TYPES:
-            yield f"timers_jobs.{job_type}: there is no such job; the jobs are {', '.join(parameters.JOB_TYPES)}."
+        if job_type not in JOB_TYPES:
+            yield f"timers_jobs.{job_type}: there is no such job; the jobs are {', '.join(JOB_TYPES)}."
             continue
         validator = jsonschema.Draft202012Validator(job_schema(job_type))
         for error in sorted(validator.iter_errors(entry), key=lambda error: [str(part) for part in error.path]):
@@ -106,7 +88,7 @@ def _moment_problems(job_type: str, entry: Any) -> Iterator[str]:
     if isinstance(text, str):
         path = f"timers_jobs.{job_type}.parameters.{name}"
         try:
-            moment.parse(name, text)
+            moments.parse(name, text)
         except ParameterError as error:
             yield f"{path}: {error}"
         except MissingLibraryError:

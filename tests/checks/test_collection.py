@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import ast
-import importlib
 import json
 import subprocess
 import sys
@@ -18,6 +17,8 @@ from typing import Any
 import pytest
 import yaml
 from ansible_collections.opentalk.maintenance.plugins.module_utils.engine.report import SHOWN
+from ansible_collections.opentalk.maintenance.plugins.module_utils.jobs.registry import JOB_TYPES
+from ansible_collections.opentalk.maintenance.plugins.module_utils.jobs.registry import JOBS as REGISTERED
 
 from support import ansible, checkout, readme
 from support.collection import ROOT
@@ -109,12 +110,9 @@ def test_other_plugins_and_roles_are_documented(installed: Path, kind: str, name
 
 
 def _argument_spec(module: str) -> dict[str, Any]:
-    from ansible_collections.opentalk.maintenance.plugins.module_utils.engine import parameters, runner
-
     if module == "job_info":
-        return {"job_type": {"type": "str", "choices": list(parameters.JOB_TYPES)}}
-    job = importlib.import_module(f"ansible_collections.opentalk.maintenance.plugins.module_utils.jobs.{module}")
-    return runner.argument_spec(getattr(job, "".join(map(str.capitalize, module.split("_")))))
+        return {"job_type": {"type": "str", "choices": list(JOB_TYPES)}}
+    return REGISTERED[module].argument_spec()
 
 
 def test_every_job_is_in_the_action_group_and_has_a_playbook() -> None:

@@ -9,7 +9,7 @@ import subprocess
 from pathlib import Path
 
 import yaml
-from ansible_collections.opentalk.maintenance.plugins.module_utils.engine import parameters
+from ansible_collections.opentalk.maintenance.plugins.module_utils.jobs.registry import JOB_TYPES
 
 from support import collection, environments
 from support.collection import ROOT
@@ -45,7 +45,7 @@ def test_execution_environment(tmp_path: Path) -> None:
         "HOME": str(tmp_path),
     }
     imported = _run(programs / "python", "-c", _IMPORT_ALL, env=variables).split()
-    for job in parameters.JOB_TYPES:
+    for job in JOB_TYPES:
         assert f"ansible_collections.opentalk.maintenance.plugins.modules.{job}" in imported
     variables |= {"ANSIBLE_COLLECTIONS_PATH": collections, "LC_ALL": "C.UTF-8"}
     said = _run(

@@ -21,7 +21,7 @@ from urllib.parse import unquote
 
 import pytest
 from ansible_collections.opentalk.maintenance.plugins.module_utils.deletion import index_advice
-from ansible_collections.opentalk.maintenance.plugins.module_utils.jobs import batched_job
+from ansible_collections.opentalk.maintenance.plugins.module_utils.jobs.bases import batched_job
 
 from support import cases, storage_sync
 from support.children import Child

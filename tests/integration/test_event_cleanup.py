@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.opentalk.maintenance.plugins.module_utils.engine import safety
+from ansible_collections.opentalk.maintenance.plugins.module_utils.record import safety
 
 from support.builders import Builder
 from support.recording_server import Request

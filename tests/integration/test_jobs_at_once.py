@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.opentalk.maintenance.plugins.module_utils.deletion import index_advice
-from ansible_collections.opentalk.maintenance.plugins.module_utils.jobs import batched_job
+from ansible_collections.opentalk.maintenance.plugins.module_utils.jobs.bases import batched_job
 
 from support import selection
 from support.children import Child

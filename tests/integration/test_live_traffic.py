@@ -13,7 +13,7 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
-from ansible_collections.opentalk.maintenance.plugins.module_utils.jobs import batched_job
+from ansible_collections.opentalk.maintenance.plugins.module_utils.jobs.bases import batched_job
 
 from support import selection
 from support.keycloak import KeycloakServer, Realm

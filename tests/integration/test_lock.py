@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from ansible_collections.opentalk.maintenance.plugins.module_utils.base.deadline import Deadline
 from ansible_collections.opentalk.maintenance.plugins.module_utils.engine import lock
-from ansible_collections.opentalk.maintenance.plugins.module_utils.engine.deadline import Deadline
-from ansible_collections.opentalk.maintenance.plugins.module_utils.engine.parameters import JOB_TYPES
+from ansible_collections.opentalk.maintenance.plugins.module_utils.jobs.registry import JOB_TYPES
 from ansible_collections.opentalk.maintenance.plugins.module_utils.systems.database import Database
 
 from support.world import World

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.opentalk.maintenance.plugins.module_utils.engine import plan_id
-from ansible_collections.opentalk.maintenance.plugins.module_utils.engine.errors import PlanDiffersError
+from ansible_collections.opentalk.maintenance.plugins.module_utils.base.errors import PlanDiffersError
+from ansible_collections.opentalk.maintenance.plugins.module_utils.record import plan_id
 
 from support import ansible, terminal
 from support.builders import Builder

@@ -12,9 +12,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import yaml
+from ansible_collections.opentalk.maintenance.plugins.module_utils.base import progress
 from ansible_collections.opentalk.maintenance.plugins.module_utils.deletion import index_advice
-from ansible_collections.opentalk.maintenance.plugins.module_utils.engine import progress, report
-from ansible_collections.opentalk.maintenance.plugins.module_utils.engine.plan import (
+from ansible_collections.opentalk.maintenance.plugins.module_utils.engine import report
+from ansible_collections.opentalk.maintenance.plugins.module_utils.record.effects import (
     ChangeListing,
     Effects,
     Listing,

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable
 
 import pytest
-from ansible_collections.opentalk.maintenance.plugins.module_utils.jobs import batched_job
+from ansible_collections.opentalk.maintenance.plugins.module_utils.jobs.bases import batched_job
 
 from support.oracle import survivors
 from support.recording_server import Request

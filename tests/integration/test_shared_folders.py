@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.opentalk.maintenance.plugins.module_utils.jobs import batched_job
+from ansible_collections.opentalk.maintenance.plugins.module_utils.jobs.bases import batched_job
 from ansible_collections.opentalk.maintenance.plugins.module_utils.systems import http_session
+from ansible_collections.opentalk.maintenance.plugins.module_utils.systems.clouds import availability, client
 from ansible_collections.opentalk.maintenance.plugins.module_utils.systems.database import Database
-from ansible_collections.opentalk.maintenance.plugins.module_utils.systems.shared_folders import availability, client
 
 from support.builders import Builder
 from support.cloud_server import CloudServer

@@ -13,7 +13,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from ansible_collections.opentalk.maintenance.plugins.module_utils.jobs import batches
+from ansible_collections.opentalk.maintenance.plugins.module_utils.deletion import batches
 
 from support.builders import Builder
 from support.recording_server import Request

@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.opentalk.maintenance.plugins.module_utils.engine import options, parameters
+from ansible_collections.opentalk.maintenance.plugins.module_utils.base import options
+from ansible_collections.opentalk.maintenance.plugins.module_utils.jobs.registry import JOBS as REGISTERED
 from ansible_collections.opentalk.maintenance.plugins.module_utils.systems import http_session, object_storage_client
 
 from support.builders import Builder
@@ -41,7 +42,7 @@ SAID = {
 }  # fmt: skip
 PLANTED = "pl4nted-s3cret"
 NOWHERE = f"postgres://user:{PLANTED}@127.0.0.1:1/opentalk"
-JOBS = [job for job in parameters.JOB_TYPES if job != "self_check"]
+JOBS = [job for job in REGISTERED if job != "self_check"]
 LONG_AGO = datetime.now(timezone.utc) - timedelta(days=90)
 Open = Callable[..., World]
 
@@ -188,7 +189,7 @@ def test_parameters(open_world: Open) -> None:
     before = world.rows()
     said = 0
     for disorder, job in zip(cases("parameters", 250), itertools.cycle(JOBS), strict=False):
-        own = list(parameters.schema(job)["properties"])
+        own = list(REGISTERED[job].parameters.properties)
         names = [*own, *own, *options.RUN, *options.BATCHES, *options.REPORT, *options.SAFETY]
         if job not in ("sync_storage_files", "invite_cleanup"):
             names += ["validate_certs"]

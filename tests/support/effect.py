@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from ansible_collections.opentalk.maintenance.plugins.module_utils.jobs import batches
+from ansible_collections.opentalk.maintenance.plugins.module_utils.deletion import batches
 
 from support.folder_effect import folder_effect
 from support.snapshot import Snapshot, counts, parsed, removed

@@ -9,9 +9,7 @@ from typing import Any
 
 import jsonschema
 import pytest
-from ansible_collections.opentalk.maintenance.plugins.module_utils.engine import parameters, runner
-from ansible_collections.opentalk.maintenance.plugins.module_utils.jobs.event_cleanup import EventCleanup
-from ansible_collections.opentalk.maintenance.plugins.module_utils.jobs.self_check import SelfCheck
+from ansible_collections.opentalk.maintenance.plugins.module_utils.jobs.registry import JOB_TYPES, JOBS
 
 from support.modules import run_module
 from support.upstream import SELF_CHECK
@@ -66,12 +64,12 @@ def test_job_info_has_every_job_of_the_controller() -> None:
     ],
 )
 def test_schemas_refuse_what_is_out_of_bounds(job: str, wrong: dict[str, Any]) -> None:
-    assert not jsonschema.Draft202012Validator(parameters.schema(job)).is_valid(wrong)
+    assert not jsonschema.Draft202012Validator(JOBS[job].parameters.schema()).is_valid(wrong)
 
 
-@pytest.mark.parametrize("job_class", [EventCleanup, SelfCheck])
-def test_option_specs_agree_with_schemas(job_class: type[Any]) -> None:
-    spec = runner.argument_spec(job_class)
-    for name, field in parameters.schema(job_class.job_type)["properties"].items():
+@pytest.mark.parametrize("job", JOB_TYPES)
+def test_option_specs_agree_with_schemas(job: str) -> None:
+    spec = JOBS[job].argument_spec()
+    for name, field in JOBS[job].parameters.schema()["properties"].items():
         assert spec[name].get("default") == field["default"]
         assert spec[name].get("choices") == field.get("enum")

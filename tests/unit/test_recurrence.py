@@ -13,7 +13,7 @@ from datetime import date, datetime, timedelta, timezone
 from zoneinfo import ZoneInfo
 
 import pytest
-from ansible_collections.opentalk.maintenance.plugins.module_utils.jobs.recurrence import (
+from ansible_collections.opentalk.maintenance.plugins.module_utils.jobs.parts.recurrence import (
     UnsupportedRecurrence,
     finished,
 )

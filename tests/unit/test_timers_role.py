@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible_collections.opentalk.maintenance.plugins.module_utils.engine import parameters
+from ansible_collections.opentalk.maintenance.plugins.module_utils.jobs.registry import JOB_TYPES, JOBS
 from ansible_collections.opentalk.maintenance.plugins.plugin_utils import run_metrics, timer_variables
 
 from support import ansible
@@ -56,7 +56,7 @@ def test_every_package_is_pinned() -> None:
 
 def test_every_field_of_a_job_is_a_variable_of_its_playbook() -> None:
     offered = set()
-    for job in parameters.JOB_TYPES:
+    for job in JOB_TYPES:
         playbook = (ROOT / "playbooks" / f"{job}.yml").read_text()
         schema = timer_variables.job_schema(job)["properties"]
         for name in schema["parameters"]["properties"]:
@@ -70,7 +70,7 @@ def test_every_field_of_a_job_is_a_variable_of_its_playbook() -> None:
 
 def test_the_role_knows_every_job() -> None:
     variables = yaml.safe_load((ROLE / "vars" / "main.yml").read_text())
-    assert variables["_timers_job_types"] == list(parameters.JOB_TYPES)
+    assert variables["_timers_job_types"] == list(JOB_TYPES)
 
 
 @pytest.mark.parametrize(
@@ -140,9 +140,7 @@ def test_problem_is_named_with_job_field_and_reason(jobs: dict[str, Any], proble
 
 
 def test_good_jobs_have_no_problems() -> None:
-    jobs: dict[str, Any] = {
-        job: {**DAILY, "parameters": parameters.default_parameters(job)} for job in parameters.JOB_TYPES
-    }
+    jobs: dict[str, Any] = {job: {**DAILY, "parameters": JOBS[job].parameters.defaults()} for job in JOB_TYPES}
     jobs["user_cleanup"] = {"enabled": False}
     options = {
         "max_affected": 0,

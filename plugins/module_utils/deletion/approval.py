@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ..engine.errors import PlanDiffersError
-from ..engine.plan_id import ExpectedPlan
+from ..base.errors import PlanDiffersError
+from ..record.plan_id import ExpectedPlan
+from ..systems.clouds.shared_folder import SharedFolder
 from ..systems.database import Database
-from ..systems.shared_folders.base import SharedFolder
-from . import shared_folders
+from . import folder_records
 from .closure import Closure
-from .effects import KINDS
+from .description import KINDS
 from .folder_deletion import FolderDeletion
 from .keys import KeySet, without
 from .origins import roots_of
@@ -58,6 +58,6 @@ class Approval:
     def _new(self, expected: ExpectedPlan, closure: Closure, folders: list[SharedFolder]) -> dict[str, list[str]]:
         """Ids of rows that have no approval, by their table."""
         found = {kind: expected.new(kind, list(closure.ids(kind))) for kind in KINDS}
-        events = shared_folders.identities(self._folders.deletable(folders))
+        events = folder_records.identities(self._folders.deletable(folders))
         found["events"] += [events[folder] for folder in expected.new("shared_folders", list(events))]
         return {table: ids for table, ids in found.items() if ids}

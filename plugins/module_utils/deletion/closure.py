@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from ..systems.database import Database, sql
+from .catalogue import Table
 from .graph import Change, DeletionGraph, Edge
 from .keys import KeySet, Sql, any_of, key_set
-from .references import Table
 
 
 class Closure:

@@ -11,9 +11,9 @@ from typing import Any
 
 from ..systems.database import Database, sql
 from . import permissions, policy
+from .catalogue import Table
 from .closure import Closure
 from .keys import Sql
-from .references import Table
 
 
 def deleted(database: Database, closure: Closure, *, known: Collection[str] = ()) -> dict[str, int]:

@@ -9,8 +9,8 @@ import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 
-from ..engine.errors import PauseError, SharedFolderError
-from ..systems.shared_folders.base import SharedFolder, SharedFolderProvider
+from ..base.errors import PauseError, SharedFolderError
+from ..systems.clouds.shared_folder import SharedFolder, SharedFolderProvider
 
 # Why folders cannot be deleted, by the ids of their events.
 Refusals = dict[str, str]

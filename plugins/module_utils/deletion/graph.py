@@ -9,9 +9,9 @@ import copy
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from ..engine.errors import SchemaError
+from ..base.errors import SchemaError
 from . import policy
-from .references import CASCADE, SET_NULL, Catalogue, Reference, Table
+from .catalogue import CASCADE, SET_NULL, Catalogue, Reference, Table
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..systems.database import Database
-from .references import Reference, Table
+from .catalogue import Reference, Table
 
 # Names of indexes that a run builds and drops begin so.
 PREFIX = "opentalk_maintenance_tmp_"

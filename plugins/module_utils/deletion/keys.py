@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ..systems.database import sql
-from .references import Catalogue, Table
+from .catalogue import Catalogue, Table
 
 # Characters of an array literal that are taken apart at once.
 _PIECE = 100_000

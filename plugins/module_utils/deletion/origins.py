@@ -8,9 +8,9 @@ from __future__ import annotations
 from typing import Any
 
 from ..systems.database import Database, sql
+from .catalogue import Table
 from .closure import Closure
 from .keys import KeySet, Sql, any_of, key_set
-from .references import Table
 
 
 def roots_of(database: Database, closure: Closure, table_name: str, ids: list[str]) -> KeySet:

@@ -9,10 +9,10 @@ from typing import Any
 
 from ..systems.database import Database, sql
 from . import permissions, policy
+from .catalogue import Table
 from .closure import Closure
 from .graph import Change
 from .keys import Sql
-from .references import Table
 
 
 def delete_rows(database: Database, closure: Closure) -> tuple[dict[str, int], dict[str, int]]:

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from ..engine.errors import ConnectionLostError, DatabaseError, DeadlineExceeded, TransientDatabaseError
+from ..base.errors import ConnectionLostError, DatabaseError, DeadlineExceeded, TransientDatabaseError
 from ..systems.database import Database, sql
 from .index_advice import PREFIX, ForeignKeyIndex, by_table
 

@@ -10,12 +10,9 @@ from __future__ import annotations
 
 import contextlib
 import zlib
-from typing import TYPE_CHECKING
 
-from .errors import MaintenanceError
-
-if TYPE_CHECKING:
-    from ..systems.database import Database
+from ..base.errors import MaintenanceError
+from ..systems.database import Database
 
 _NAMESPACE = "opentalk.maintenance"
 

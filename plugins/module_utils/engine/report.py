@@ -9,8 +9,8 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from .job import Run
-from .plan import Effects, Listing, SizedListing
+from ..jobs.bases.job import Run
+from ..record.effects import Effects, Listing, SizedListing
 
 # The most things of one kind that a diff shows.
 SHOWN = 20

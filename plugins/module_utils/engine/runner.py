@@ -10,31 +10,27 @@ from typing import Any
 
 from ansible.module_utils.basic import missing_required_lib
 
+from ..base import options
+from ..base.deadline import Deadline
+from ..base.errors import AuditLogError, IncompleteError, MaintenanceError, MissingLibraryError, ParameterError
+from ..base.log import JobLog
+from ..base.progress import Progress
+from ..jobs import registry
+from ..jobs.bases.job import Job, Run
+from ..record import safety
+from ..record.audit import AuditLog
+from ..record.effects import Effects
+from ..record.plan_id import ExpectedPlan, PlanIdentity, parse
 from ..systems.database import Database
 from ..systems.settings import Settings
 from ..systems.write_gate import WriteGate
-from . import lock, options, parameters, report, safety
-from .audit import AuditLog
-from .deadline import Deadline
-from .errors import AuditLogError, IncompleteError, MaintenanceError, MissingLibraryError, ParameterError
-from .job import Job, Run
-from .job_module import JobModule, job_module
-from .log import JobLog
-from .plan import Effects
-from .plan_id import ExpectedPlan, PlanIdentity, parse
-from .progress import Progress
-
-
-def argument_spec(job_class: type[Job]) -> dict[str, Any]:
-    """The options of a job's module."""
-    return options.merge(
-        options.SETTINGS_FILE, options.RUN, *job_class.options, parameters.argument_spec(job_class.job_type)
-    )
+from . import lock, report
+from .module import JobModule, job_module
 
 
 def main(job_class: type[Job]) -> None:
     """Run a job as an Ansible module: ends the process with its result."""
-    module, refusal = job_module(argument_spec(job_class))
+    module, refusal = job_module(registry.JOBS[job_class.job_type].argument_spec())
     log = JobLog()
     log.info("Starting job execution")
     try:
@@ -77,7 +73,7 @@ def _prepare(job_class: type[Job], module: JobModule, log: JobLog) -> Run:
     options.check(module.params)
     log.info("Loading parameters")
     return Run(
-        parameters=parameters.parameters(job_class.job_type, module.params),
+        parameters=registry.JOBS[job_class.job_type].parameters.values(module.params),
         options=module.params,
         settings=Settings(module.params["controller_config"], module.params, os.environ),
         deadline=deadline,

@@ -5,10 +5,10 @@
 
 from __future__ import annotations
 
+from ..base import moments
 from ..deletion.keys import KeySet
 from ..systems.database import Database, sql
-from . import cutoff
-from .deletion_job import DeletionJob
+from .bases.deletion_job import DeletionJob
 
 
 class AdhocEventCleanup(DeletionJob):
@@ -18,5 +18,5 @@ class AdhocEventCleanup(DeletionJob):
 
     def select(self, database: Database, within: KeySet | None) -> KeySet:
         name = "seconds_since_creation"
-        limit = cutoff.ago(self.run.now, name, seconds=self.run.parameters[name])
+        limit = moments.ago(self.run.now, name, seconds=self.run.parameters[name])
         return self.select_where(database, sql.SQL("is_adhoc AND created_at <= {}").format(sql.Literal(limit)), within)

@@ -9,13 +9,14 @@ import traceback
 from datetime import datetime, timedelta
 from typing import Any
 
+from ..base import moments
+from ..base.errors import MissingLibraryError
 from ..deletion.keys import KeySet, Sql
 from ..deletion.selection import select_keys
-from ..engine.errors import MissingLibraryError
 from ..systems.database import Database, sql
-from . import cutoff, recurrence
-from .deletion_job import DeletionJob
-from .event_columns import DATES, RECURRENCES, EventColumns
+from .bases.deletion_job import DeletionJob
+from .parts import recurrence
+from .parts.event_columns import DATES, RECURRENCES, EventColumns
 
 
 class EventCleanup(DeletionJob):
@@ -44,7 +45,7 @@ class EventCleanup(DeletionJob):
 
     def _cutoff(self) -> datetime:
         name = "days_since_last_occurrence"
-        return cutoff.ago(self.run.now, name, days=self.run.parameters[name])
+        return moments.ago(self.run.now, name, days=self.run.parameters[name])
 
     def _within(self, within: KeySet | None) -> list[Any]:
         if within is None:

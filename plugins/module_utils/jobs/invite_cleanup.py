@@ -7,18 +7,18 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..base import moments
+from ..base.errors import SchemaError
 from ..deletion import counting, policy
-from ..deletion.apply import BatchOutcome
+from ..deletion.batch_deletion import BatchOutcome
 from ..deletion.closure import Closure
 from ..deletion.graph import DeletionGraph
 from ..deletion.keys import KeySet, Sql, without
 from ..deletion.statements import delete_permissions, delete_rows
-from ..engine.audit import AuditBatch
-from ..engine.errors import SchemaError
-from ..engine.plan import ChangeListing, Effects, Listing
+from ..record.audit import AuditBatch
+from ..record.effects import ChangeListing, Effects, Listing
 from ..systems.database import Database, sql
-from . import moment
-from .batched_job import BatchedJob
+from .bases.batched_job import BatchedJob
 
 
 class InviteCleanup(BatchedJob):
@@ -35,7 +35,7 @@ class InviteCleanup(BatchedJob):
 
     def prepare(self) -> None:
         text = self.run.parameters["expired_before"]
-        self._expired_before = None if text is None else moment.parse("expired_before", text)
+        self._expired_before = None if text is None else moments.parse("expired_before", text)
 
     def select(self, database: Database, within: KeySet | None) -> KeySet:
         ended = sql.SQL("(NOT active OR expiration < {})").format(sql.Literal(self._expired_before))

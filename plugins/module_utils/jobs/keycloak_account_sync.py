@@ -7,33 +7,23 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..base.errors import KeycloakError
+from ..deletion.batches import Batches
+from ..deletion.catalogue import Catalogue
 from ..deletion.keys import Sql
-from ..deletion.references import Catalogue
-from ..engine import options
-from ..engine.errors import KeycloakError
-from ..engine.job import Job
-from ..engine.plan import ChangeListing, Effects, Listing
-from ..engine.safety import DefaultLimit
+from ..record.effects import ChangeListing, Effects, Listing
+from ..record.safety import DefaultLimit
 from ..systems.database import array_literal, sql
 from ..systems.keycloak import Keycloak
 from ..systems.keycloak_errors import no_accounts
 from ..systems.settings import KeycloakSettings
-from . import keycloak_accounts
-from .batches import Batches
-from .keycloak_accounts import Accounts
+from .bases.job import Job
+from .parts import keycloak_accounts
+from .parts.keycloak_accounts import Accounts
 
 
 class KeycloakAccountSync(Job):
     job_type = "keycloak_account_sync"
-    options = (
-        options.DATABASE,
-        options.KEYCLOAK,
-        options.TLS,
-        options.REPORT,
-        options.BATCHES,
-        options.AUDIT,
-        options.SAFETY,
-    )
     default_limit = DefaultLimit(percent=20, always=10)
 
     _settings: KeycloakSettings

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from ..deletion.keys import KeySet, Sql
 from ..systems.database import Database, sql
-from .deletion_job import DeletionJob
+from .bases.deletion_job import DeletionJob
 
 
 class RoomCleanup(DeletionJob):

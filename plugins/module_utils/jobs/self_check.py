@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from ..engine.job import Job
+from .bases.job import Job
 
 
 class SelfCheck(Job):

@@ -10,35 +10,24 @@ import itertools
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+from ..base.errors import MaintenanceError, SafetyLimitExceeded
+from ..deletion.batches import Batches
+from ..deletion.catalogue import Catalogue
 from ..deletion.closure import Closure
 from ..deletion.graph import DeletionGraph
 from ..deletion.keys import KeySet
-from ..deletion.references import Catalogue
 from ..deletion.statements import delete_rows
-from ..engine import options
-from ..engine.audit import AuditBatch
-from ..engine.errors import MaintenanceError, SafetyLimitExceeded
-from ..engine.job import Job
-from ..engine.plan import ChangeListing, Effects, Listing, ResizeListing, SizedListing, Tally
+from ..record.audit import AuditBatch
+from ..record.effects import ChangeListing, Effects, Listing, ResizeListing, SizedListing, Tally
 from ..systems.object_storage import ObjectStorage, asset_key
 from ..systems.object_storage_client import StorageClient
-from . import asset_effects, asset_rows
-from .asset_comparison import Comparison, Records
-from .batches import Batches
+from .bases.job import Job
+from .parts import asset_effects, asset_rows
+from .parts.asset_comparison import Comparison, Records
 
 
 class SyncStorageFiles(Job):
     job_type = "sync_storage_files"
-    options = (
-        options.DATABASE,
-        options.OBJECT_STORAGE,
-        options.TLS,
-        options.REPORT,
-        options.BATCHES,
-        options.AUDIT,
-        options.APPROVAL,
-        options.SAFETY,
-    )
 
     _storage: ObjectStorage
     _graph: DeletionGraph

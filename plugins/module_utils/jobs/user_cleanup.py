@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from ..base import moments
 from ..deletion.keys import KeySet
 from ..systems.database import Database, sql
-from . import cutoff
-from .deletion_job import DeletionJob
+from .bases.deletion_job import DeletionJob
 
 
 class UserCleanup(DeletionJob):
@@ -20,5 +20,5 @@ class UserCleanup(DeletionJob):
 
     def select(self, database: Database, within: KeySet | None) -> KeySet:
         name = "days_since_user_has_been_disabled"
-        limit = cutoff.ago(self.run.now, name, days=self.run.parameters[name])
+        limit = moments.ago(self.run.now, name, days=self.run.parameters[name])
         return self.select_where(database, sql.SQL("disabled_since <= {}").format(sql.Literal(limit)), within)

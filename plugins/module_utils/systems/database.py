@@ -11,8 +11,8 @@ import traceback
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from ..engine.deadline import Deadline
-from ..engine.errors import ConnectionLostError, DatabaseError, DeadlineExceeded, MaintenanceError, MissingLibraryError
+from ..base.deadline import Deadline
+from ..base.errors import ConnectionLostError, DatabaseError, DeadlineExceeded, MaintenanceError, MissingLibraryError
 from .database_errors import connection_failure, not_writable, statement_failure
 
 PSYCOPG2_TRACEBACK = ""

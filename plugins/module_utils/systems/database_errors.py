@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from ..engine.errors import (
+from ..base.errors import (
     ConnectionLostError,
     DatabaseError,
     LockTimeoutError,

@@ -18,8 +18,8 @@ from email.utils import parsedate_to_datetime
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any
 
-from ..engine.deadline import Deadline
-from ..engine.errors import MissingLibraryError, PauseError
+from ..base.deadline import Deadline
+from ..base.errors import MissingLibraryError, PauseError
 from .write_gate import WriteGate
 
 CONNECT_TIMEOUT = 5.0

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-from ..engine.deadline import Deadline
+from ..base.deadline import Deadline
 from .http_session import HttpSession, NoAnswer, UnusableAddress
 from .keycloak_answers import presentable
 from .keycloak_connection import UNEXPECTED, admin

@@ -9,7 +9,7 @@ import traceback
 from typing import Any, Protocol
 from urllib.parse import urljoin
 
-from ..engine.errors import MissingLibraryError
+from ..base.errors import MissingLibraryError
 from .keycloak_errors import no_token, not_understood
 from .settings import KeycloakSettings
 

@@ -9,7 +9,7 @@ import json
 from typing import Any
 from urllib.parse import urlsplit
 
-from ..engine.errors import KeycloakError
+from ..base.errors import KeycloakError
 from .settings import KeycloakSettings
 
 # The client of a realm whose roles open its admin API; in the realm "master" there is one for each other realm.

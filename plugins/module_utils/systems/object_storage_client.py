@@ -10,8 +10,8 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
-from ..engine.deadline import Deadline
-from ..engine.errors import MissingLibraryError, ObjectStorageError
+from ..base.deadline import Deadline
+from ..base.errors import MissingLibraryError, ObjectStorageError
 from .object_storage_errors import failure, not_understood, unusable_address
 from .settings import ObjectStorageSettings
 from .write_gate import WriteGate

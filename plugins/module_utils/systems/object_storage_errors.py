@@ -12,7 +12,7 @@ import re
 from typing import Any
 from urllib.parse import urlsplit
 
-from ..engine.errors import ObjectStorageError
+from ..base.errors import ObjectStorageError
 from .settings import ObjectStorageSettings
 
 _ADVICE = "check section [minio] of the controller's settings or the option object_storage"

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ...engine.errors import ConfigurationError
+from ...base.errors import ConfigurationError
 from . import file, keycloak, object_storage, shared_folder
 from .keycloak import KeycloakSettings
 from .lookup import Lookup

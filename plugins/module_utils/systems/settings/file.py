@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ...engine.errors import ConfigurationError, MissingLibraryError
+from ...base.errors import ConfigurationError, MissingLibraryError
 
 ENVIRONMENT_PREFIX = "OPENTALK_CTRL_"
 ENVIRONMENT_SEPARATOR = "__"

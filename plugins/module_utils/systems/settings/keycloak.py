@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass, field
 from urllib.parse import quote
 
-from ...engine.errors import ConfigurationError
+from ...base.errors import ConfigurationError
 from .lookup import Lookup
 
 BACKEND = "keycloak_webapi"

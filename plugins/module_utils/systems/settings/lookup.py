@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ...engine.errors import ConfigurationError
+from ...base.errors import ConfigurationError
 
 
 class Lookup:

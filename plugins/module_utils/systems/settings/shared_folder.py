@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ...engine.errors import ConfigurationError
+from ...base.errors import ConfigurationError
 from .lookup import Lookup
 
 # The section and the option have the same name.

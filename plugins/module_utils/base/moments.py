@@ -1,0 +1,50 @@
+# SPDX-FileCopyrightText: The opentalk.maintenance authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Moments that an option names, or that lie a duration before now."""
+
+from __future__ import annotations
+
+import re
+import traceback
+from datetime import datetime, timedelta, timezone
+
+from .errors import MissingLibraryError, ParameterError
+
+
+def parse(option: str, text: str) -> datetime:
+    """A moment in ISO 8601, at least a date; without an offset in UTC.
+
+    :param option: the option that the text comes from
+    :raises ParameterError: it is not one
+    """
+    try:
+        from dateutil.parser import isoparse
+    except ImportError:
+        raise MissingLibraryError("python-dateutil", traceback.format_exc()) from None
+    try:
+        if not re.match(r"\d{4}(-\d\d-\d\d|\d{4})(?!\d)", text):
+            raise ValueError
+        moment = isoparse(text)
+    except (ValueError, OverflowError):
+        raise ParameterError(
+            f"The option {option} must be a date or a timestamp in ISO 8601, such as 2026-01-31 or"
+            " 2026-01-31T12:00:00+01:00; correct its value."
+        ) from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
+
+
+def ago(now: datetime, option: str, **duration: int) -> datetime:
+    """The moment that lies a duration before now.
+
+    :param option: the option that the duration comes from
+    :param duration: as for timedelta, such as ``days=30``
+    :raises ParameterError: that is before the year 1
+    """
+    try:
+        return now - timedelta(**duration)
+    except OverflowError:
+        unit, number = next(iter(duration.items()))
+        raise ParameterError(
+            f"The option {option} is {number}, but so many {unit} ago is before the calendar begins; set a smaller value."
+        ) from None

@@ -1,0 +1,168 @@
+# SPDX-FileCopyrightText: The opentalk.maintenance authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Working on many rows a batch at a time, however long that takes and whatever is locked."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from ..base.deadline import Deadline
+from ..base.errors import LockTimeoutError, PauseError, TransientDatabaseError
+
+# Seconds that the locks of one batch are held, about.
+TARGET = 1.0
+FIRST = 100
+ATTEMPTS = 3
+# Batches of one row that may fail for a lock before the job gives up: by then the whole table is locked.
+MOST_LOCKED = 10
+
+# Does a batch, and gives the seconds of it that went into waiting for another server, or None where there is no such.
+Worker = Callable[[list[Any]], "float | None"]
+
+
+class BatchSizer:
+    """Grows and shrinks batches so that each takes about a second.
+
+    :param largest: the most rows of a batch
+    :param worthwhile: the fewest with which another server's time is spent well, unless largest is less
+    """
+
+    def __init__(self, largest: int, worthwhile: int = 1) -> None:
+        self._largest = largest
+        self._worthwhile = min(worthwhile, largest)
+        self.size = max(self._worthwhile, min(FIRST, largest))
+
+    def took(self, size: int, seconds: float, waited: float) -> None:
+        """Learn how long a batch of that size took, and how much of it went into waiting for another server."""
+        by_database = _fitting(size, seconds - waited)
+        altogether = max(self._worthwhile, _fitting(size, seconds))
+        self.size = max(1, min(self._largest, by_database, altogether))
+
+
+class Batches:
+    """Works on rows in batches, each in a transaction of its own.
+
+    :param workers: each does a batch of ids, all at the same time in threads of their own; one may be called again with
+        the same ids when it raised TransientDatabaseError or PauseError
+    :param leave: is told the id of a row that is left as it is, and why
+    :param largest: the most rows of a batch
+    :param worthwhile: the fewest with which another server's time is spent well, unless largest is less
+    :param progress: is told the number of rows after each batch
+    """
+
+    def __init__(
+        self,
+        workers: Sequence[Worker],
+        leave: Callable[[Any, str], None],
+        deadline: Deadline,
+        *,
+        largest: int,
+        worthwhile: int = 1,
+        progress: Callable[[int], None],
+    ) -> None:
+        self._workers = workers
+        self._leave = leave
+        self._deadline = deadline
+        self._progress = progress
+        self._sizer = BatchSizer(largest, worthwhile)
+        self._lock = threading.Lock()
+        self._failed = threading.Event()
+
+    def run(self, things: Iterable[Any]) -> None:
+        """Work on all of them: rows by their ids, or records that begin with an id.
+
+        :raises MaintenanceError: a batch failed for another reason than a lock on one of its rows; what other workers
+            had begun was finished
+        """
+        remaining = iter(things)
+        if len(self._workers) == 1:
+            while batch := self._take(remaining):
+                self._timed(self._run, batch)
+            return
+        with ThreadPoolExecutor(len(self._workers)) as executor:
+            shares = [executor.submit(self._share, worker, remaining) for worker in self._workers]
+        # What stood in each other's way does not when one is done after the other.
+        for batch in [batch for share in shares for batch in share.result()]:
+            self._run(batch)
+            self._progress(len(batch))
+
+    def _share(self, worker: Worker, remaining: Iterator[Any]) -> list[list[Any]]:
+        """One worker's share; gives the batches for which a lock stood in the way."""
+        postponed = []
+        try:
+            while not self._failed.is_set() and (batch := self._take(remaining)):
+                try:
+                    self._timed(functools.partial(self._patiently, worker), batch)
+                except TransientDatabaseError:
+                    postponed.append(batch)
+        except BaseException:
+            self._failed.set()
+            raise
+        return postponed
+
+    def _take(self, remaining: Iterator[Any]) -> list[Any]:
+        with self._lock:
+            return list(itertools.islice(remaining, self._sizer.size))
+
+    def _timed(self, work: Callable[[list[Any]], float], batch: list[Any]) -> None:
+        started = time.monotonic()
+        waited = work(batch)
+        with self._lock:
+            self._sizer.took(len(batch), time.monotonic() - started, waited)
+            self._progress(len(batch))
+
+    def _run(self, batch: list[Any]) -> float:
+        """Do a batch; where a lock stands in the way, in ever smaller parts, so that only what is locked stays.
+
+        :returns: the seconds that it waited for another server
+        """
+        parts, locked, waited = deque([batch]), 0, 0.0
+        while parts:
+            part = parts.popleft()
+            try:
+                waited += self._attempt(part)
+            except TransientDatabaseError as error:
+                if len(part) > 1:
+                    parts.extendleft([part[len(part) // 2 :], part[: len(part) // 2]])
+                    continue
+                locked += 1
+                if locked > MOST_LOCKED:
+                    raise
+                self._leave(part[0], error.cause)
+        return waited
+
+    def _attempt(self, part: list[Any]) -> float:
+        for attempt in range(1, ATTEMPTS):
+            try:
+                return self._patiently(self._workers[0], part)
+            except LockTimeoutError:
+                raise
+            except TransientDatabaseError:
+                self._deadline.sleep(0.1 * attempt)
+        return self._patiently(self._workers[0], part)
+
+    def _patiently(self, worker: Worker, part: list[Any]) -> float:
+        """Do a part, again after each pause that another server asks for: its transaction was rolled back before.
+
+        How many pauses there may be is for the worker to say.
+        """
+        waited = 0.0
+        while True:
+            try:
+                return waited + (worker(part) or 0.0)
+            except PauseError as error:
+                self._deadline.sleep(error.seconds)
+                waited += error.seconds
+
+
+def _fitting(size: int, seconds: float) -> int:
+    """The number of rows that take as long as they may, if so many took so many seconds."""
+    return int(size * min(4.0, max(0.25, TARGET / max(seconds, 0.001))))

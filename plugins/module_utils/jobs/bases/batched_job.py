@@ -1,0 +1,209 @@
+# SPDX-FileCopyrightText: The opentalk.maintenance authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What the jobs that delete have in common: they plan once, then delete a batch at a time."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import threading
+from abc import abstractmethod
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+from ...base.errors import DatabaseError, MaintenanceError
+from ...deletion.batch_deletion import BatchOutcome
+from ...deletion.batches import Batches
+from ...deletion.catalogue import Catalogue
+from ...deletion.index_advice import ForeignKeyIndex, by_table, worthwhile
+from ...deletion.keys import KeySet, Sql
+from ...deletion.selection import select_keys
+from ...deletion.temporary_indexes import TemporaryIndexes
+from ...record.audit import AuditBatch
+from ...record.effects import Effects, Listing
+from ...systems.database import Database, sql
+from .job import Job
+
+# So many roots that a further session for deleting them is worth its connection.
+MANY_ROOTS = 5000
+# So many sessions build indexes at once: what they read and sort is as much as a server can do beside its own work.
+MOST_BUILDING = 2
+
+
+class BatchedJob(Job):
+    """Chooses rows of one table, the roots, and deletes what goes with them.
+
+    :cvar root: the table
+    :cvar smallest_batch: the fewest roots of a batch, however long other servers take for it
+    :cvar sessions: how many database sessions may delete at once; more than one only where no two roots share rows
+    """
+
+    root: ClassVar[str]
+    smallest_batch = 1
+    sessions: ClassVar[int] = 1
+
+    catalogue: Catalogue
+    roots: KeySet
+    _total: int
+    _indexes: list[ForeignKeyIndex]
+    _bookkeeping: threading.Lock
+
+    @abstractmethod
+    def select(self, database: Database, within: KeySet | None) -> KeySet:
+        """The rows to delete, by ``columns``, in the order of their ids.
+
+        :param within: where given, only these rows are asked about
+        """
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns of the chosen rows that are worth reading with their ids."""
+        return ("id",)
+
+    def read_schema(self) -> None:  # noqa: B027 - optional
+        """Learn from the catalogue what the job needs before it plans.
+
+        :raises SchemaError: the schema is one that the job cannot work with
+        """
+
+    @abstractmethod
+    def describe(self) -> Effects:
+        """What deleting the roots means; called in the snapshot in which they were chosen."""
+
+    @abstractmethod
+    def kinds(self) -> dict[str, Listing]:
+        """The kinds of things that the job deletes, empty."""
+
+    @abstractmethod
+    def delete_batch(self, database: Database, batch: KeySet, audit: AuditBatch) -> BatchOutcome:
+        """Delete some of the roots in one transaction.
+
+        :param audit: must be told what is about to be deleted
+        :raises MaintenanceError: the batch's rows all stay
+        """
+
+    def select_where(self, database: Database, condition: Any, within: KeySet | None) -> KeySet:
+        """The rows of the job's table that meet a condition, in which the table is called ``chosen_from``.
+
+        :param within: as for :meth:`select`
+        """
+        table = self.catalogue.table(self.root)
+        conditions = [condition]
+        if within is not None:
+            conditions.append(Sql(self.catalogue).within(table, ("id",), within, ("id",)))
+        query = sql.SQL("SELECT {} FROM {} chosen_from WHERE {} ORDER BY id").format(
+            sql.SQL(", ").join(map(sql.Identifier, self.columns)), Sql.name(table), sql.SQL(" AND ").join(conditions)
+        )
+        return select_keys(database, self.columns, query)
+
+    def listings(self) -> dict[str, Listing]:
+        return {
+            **self.kinds(),
+            "temporary_indexes": Listing(self.run.options["report_limit"], "items", informative=True),
+        }
+
+    def plan(self) -> None:
+        self._indexes, self._total = [], 0
+        self._bookkeeping = threading.Lock()
+        self.catalogue = Catalogue(self.run.database)
+        self.read_schema()
+        with self.run.database.transaction(snapshot=True):
+            self.roots = self.select(self.run.database, None)
+            if self.roots:
+                # In the same snapshot: another job may delete some of them at the same time.
+                if self.run.options["max_affected_percent"] is not None:
+                    self._total = self._count_all()
+                self.run.plan.add(self.describe())
+                self._plan_indexes()
+        self.run.affected = self.roots.count
+
+    def total(self) -> int:
+        return self._total
+
+    def apply(self) -> None:
+        warnings: list[str] = []
+        if self._indexes:
+            self.run.progress.stage("building indexes")
+        try:
+            with (
+                self._open_sessions() as sessions,
+                TemporaryIndexes(sessions, self.job_type).during(self._indexes) as (built, warnings),
+            ):
+                self.run.done["temporary_indexes"].add(index.as_item() for index in built)
+                Batches(
+                    [functools.partial(self._delete, session) for session in sessions[: self._deleting]],
+                    lambda identifier, reason: self.fail(self.root, identifier, reason),
+                    self.run.deadline,
+                    largest=self.run.options["batch_size"],
+                    worthwhile=self.smallest_batch,
+                    progress=self.run.progress.stage(f"{self.root} done", self.roots.count),
+                ).run(self.roots.ids())
+        finally:
+            for warning in warnings:
+                self.run.warn(warning)
+
+    def account(self, outcome: BatchOutcome) -> None:
+        """Add what became of a batch to the run's record."""
+        self.run.done.add(outcome.effects)
+        if outcome.unselected:
+            limit = self.run.options["report_limit"]
+            self.run.log.info(
+                f"{self.root.capitalize()} of the plan that no longer match or are gone already: {len(outcome.unselected)}: "
+                + ", ".join(outcome.unselected[:limit])
+            )
+
+    @contextlib.contextmanager
+    def second_reader(self, rows: int) -> Iterator[Database | None]:
+        """A session that sees the snapshot of the plan, where there is enough to read for it and the server has room.
+
+        :param rows: how many rows the plan is about
+        """
+        with contextlib.ExitStack() as stack:
+            second = None
+            if rows >= MANY_ROOTS and (snapshot := self.run.database.snapshot()):
+                with contextlib.suppress(DatabaseError):
+                    second = stack.enter_context(contextlib.closing(self.run.database.another()))
+                    stack.enter_context(second.transaction(snapshot=snapshot))
+            yield second
+
+    @property
+    def _deleting(self) -> int:
+        """The number of sessions that delete."""
+        return self.sessions if self.roots.count >= MANY_ROOTS else 1
+
+    @contextlib.contextmanager
+    def _open_sessions(self) -> Iterator[list[Database]]:
+        """The job's own session, and further ones where there is enough to do for them and the server has room."""
+        with contextlib.ExitStack() as stack:
+            sessions = [self.run.database]
+            building = min(MOST_BUILDING, len(by_table(self._indexes)))
+            with contextlib.suppress(DatabaseError):
+                while len(sessions) < max(self._deleting, building):
+                    sessions.append(stack.enter_context(contextlib.closing(self.run.database.another())))
+            yield sessions
+
+    def _delete(self, database: Database, ids: list[str]) -> float:
+        with self._bookkeeping:
+            audit = self.run.audit.batch()
+        try:
+            outcome = self.delete_batch(database, KeySet.of_ids(ids), audit)
+        except MaintenanceError as error:
+            audit.not_deleted(certain=not error.in_commit)
+            raise
+        with self._bookkeeping:
+            self.account(outcome)
+            audit.deleted(outcome.effects.rows_deleted, outcome.announced_and_kept)
+        return outcome.waited
+
+    def _count_all(self) -> int:
+        query = sql.SQL("SELECT count(*) FROM {}").format(Sql.name(self.catalogue.table(self.root)))
+        return self.run.database.row(query)[0]
+
+    def _plan_indexes(self) -> None:
+        if not self.run.options["temporary_indexes"]:
+            return
+        deleted = self.run.plan.rows_deleted
+        references = [reference for reference in self.catalogue.references if deleted[reference.target.label]]
+        self._indexes = worthwhile(self.run.database, references, deleted)
+        self.run.plan["temporary_indexes"].add(index.as_item() for index in self._indexes)

@@ -1,0 +1,121 @@
+# SPDX-FileCopyrightText: The opentalk.maintenance authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Assets in the database and objects in the bucket, compared as two streams in the order of their ids."""
+
+from __future__ import annotations
+
+import re
+import struct
+import uuid
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from ...base.errors import ObjectStorageError
+from ...systems.object_storage import StoredObject
+
+# The key of an asset, as the controller writes it.
+_KEY = re.compile(r"assets/([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})")
+# After every id.
+_END = "~"
+
+
+class Records:
+    """Many UUIDs, each with the same number of integers, in a few bytes each and in the order in which they were added.
+
+    :param numbers: how many integers
+    """
+
+    def __init__(self, numbers: int = 0) -> None:
+        self._format = struct.Struct("=16s" + numbers * "q")
+        self._data = bytearray()
+
+    def __len__(self) -> int:
+        return len(self._data) // self._format.size
+
+    def __iter__(self) -> Iterator[tuple[Any, ...]]:
+        for identifier, *numbers in self._format.iter_unpack(self._data):
+            yield (str(uuid.UUID(bytes=identifier)), *numbers)
+
+    def add(self, identifier: str, *numbers: int) -> None:
+        self._data += self._format.pack(bytes.fromhex(identifier.replace("-", "")), *numbers)
+
+    def ids(self) -> Iterator[str]:
+        return (record[0] for record in self)
+
+
+class Comparison:
+    """How assets and objects differ.
+
+    :param empty: whether assets without an object matter although their recorded size is zero
+    :ivar assets: the number of rows
+    :ivar objects: the number of objects that have the key of an asset
+    :ivar matched: the number of rows that have an object
+    :ivar resized: assets whose recorded size is not the object's, with both sizes in bytes
+    :ivar missing: assets without an object that matter, with their recorded size in bytes
+    :ivar unknown: the number of objects that have another key
+    :ivar unknown_bytes: their size
+    """
+
+    def __init__(self, *, empty: bool) -> None:
+        self._empty = empty
+        self.assets = 0
+        self.objects = 0
+        self.matched = 0
+        self.resized = Records(2)
+        self.missing = Records(1)
+        self.unknown = 0
+        self.unknown_bytes = 0
+
+    def orphans(
+        self, rows: Iterable[tuple[str, int]], objects: Iterable[StoredObject]
+    ) -> Iterator[tuple[str, StoredObject]]:
+        """Compare, and give each object that no row knows, with the id in its key, when it is met.
+
+        :param rows: id and size of every asset, in the order of the ids
+        :param objects: every object of the bucket, in the order of the keys
+        :raises ObjectStorageError: the objects come in another order
+        """
+        numbered = iter(rows)
+        asset_id, size = self._next(numbered)
+        for object_id, stored in self._of_assets(objects):
+            while asset_id < object_id:
+                self._miss(asset_id, size)
+                asset_id, size = self._next(numbered)
+            if asset_id == object_id:
+                self.matched += 1
+                if size != stored.size:
+                    self.resized.add(asset_id, size, stored.size)
+                asset_id, size = self._next(numbered)
+            else:
+                yield object_id, stored
+        while asset_id != _END:
+            self._miss(asset_id, size)
+            asset_id, size = self._next(numbered)
+
+    def _next(self, rows: Iterator[tuple[str, int]]) -> tuple[str, int]:
+        for row in rows:
+            self.assets += 1
+            return row
+        return _END, 0
+
+    def _of_assets(self, objects: Iterable[StoredObject]) -> Iterator[tuple[str, StoredObject]]:
+        last = ""
+        for stored in objects:
+            match = _KEY.fullmatch(stored.key)
+            if match is None:
+                self.unknown += 1
+                self.unknown_bytes += stored.size
+                continue
+            self.objects += 1
+            if match[1] <= last:
+                raise ObjectStorageError(
+                    "The object storage does not list its objects in the order of their keys, each of them once, so they"
+                    " cannot be compared with the database; nothing was changed: use a server that keeps to the S3 API."
+                )
+            last = match[1]
+            yield last, stored
+
+    def _miss(self, asset_id: str, size: int) -> None:
+        if size or self._empty:
+            self.missing.add(asset_id, size)

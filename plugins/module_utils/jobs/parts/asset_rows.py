@@ -1,0 +1,53 @@
+# SPDX-FileCopyrightText: The opentalk.maintenance authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The statements on rows of ``assets``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from ...deletion.catalogue import Table
+from ...deletion.keys import Sql
+from ...systems.database import Database, sql
+
+
+def stream(database: Database, table: Table) -> Iterator[tuple[str, int]]:
+    """Id and size in bytes of every asset, in the order of the ids; only inside a transaction."""
+    return database.stream(sql.SQL("SELECT id::text, size FROM {} ORDER BY id").format(Sql.name(table)))
+
+
+def present(database: Database, table: Table, ids: list[str]) -> set[str]:
+    """Those of the assets that have a row."""
+    query = sql.SQL("SELECT id::text FROM {} WHERE id = ANY (%(ids)s::uuid[])").format(Sql.name(table))
+    return {row[0] for row in database.rows(query, {"ids": ids})}
+
+
+def lock(database: Database, table: Table, ids: list[str]) -> dict[str, int]:
+    """Lock the rows, and give the sizes in bytes of those that are still there, by id."""
+    query = sql.SQL("SELECT id::text, size FROM {} WHERE id = ANY (%(ids)s::uuid[]) ORDER BY id FOR UPDATE")
+    return dict(database.rows(query.format(Sql.name(table)), {"ids": ids}))
+
+
+def resize(database: Database, table: Table, assets: Sequence[tuple[str, int, int]]) -> set[str]:
+    """Set the sizes of assets whose size is still the recorded one.
+
+    :param assets: id, recorded size and stored size of each, in bytes
+    :returns: the ids of those that were changed
+    """
+    query = sql.SQL(
+        "UPDATE {} SET size = found.stored"
+        " FROM unnest(%(ids)s::uuid[], %(recorded)s::bigint[], %(stored)s::bigint[]) found (id, recorded, stored)"
+        " WHERE {}.id = found.id AND size = found.recorded RETURNING found.id::text"
+    ).format(Sql.name(table), sql.Identifier(table.name))
+    ids, recorded, stored = map(list, zip(*assets, strict=True))
+    return {row[0] for row in database.rows(query, {"ids": ids, "recorded": recorded, "stored": stored})}
+
+
+def zero(database: Database, table: Table, ids: list[str]) -> int:
+    """Set the sizes of assets to zero.
+
+    :returns: the number of rows changed
+    """
+    query = sql.SQL("UPDATE {} SET size = 0 WHERE id = ANY (%(ids)s::uuid[]) AND size <> 0").format(Sql.name(table))
+    return database.execute(query, {"ids": ids})

@@ -1,0 +1,54 @@
+# SPDX-FileCopyrightText: The opentalk.maintenance authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Where an event's dates and recurrence are: in ``events``, or from migrations 61 and 62 on in tables of their own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ...deletion.catalogue import Catalogue
+from ...systems.database import sql
+
+DATES = "event_dates"
+RECURRENCES = "event_recurrences"
+
+
+class EventColumns:
+    """SQL for the events that have a date.
+
+    :ivar source: the FROM clause; ``events`` is ``e``
+    """
+
+    def __init__(self, catalogue: Catalogue) -> None:
+        self._catalogue = catalogue
+        joins = []
+        if catalogue.has(DATES):
+            joins.append(sql.SQL(" JOIN {} d ON d.event_id = e.id").format(self._name(DATES)))
+        if catalogue.has(RECURRENCES):
+            joins.append(sql.SQL(" LEFT JOIN {} r ON r.event_id = e.id").format(self._name(RECURRENCES)))
+        self.source = sql.SQL("{} e").format(self._name("events")) + sql.SQL("").join(joins)
+
+    def column(self, name: str) -> Any:
+        """A column of the event's date or recurrence, from the table that has it in this schema."""
+        for table, alias in ((RECURRENCES, "r"), (DATES, "d"), ("events", "e")):
+            if self._catalogue.has(table, name):
+                return sql.Identifier(alias, name)
+        raise KeyError(name)
+
+    def dated(self) -> Any:
+        """The condition that the event has a date."""
+        if self._catalogue.has("events", "is_time_independent"):
+            return sql.SQL("(e.is_time_independent IS NOT TRUE AND {} IS NOT NULL)").format(self.column("ends_at"))
+        return sql.SQL("{} IS NOT NULL").format(self.column("ends_at"))
+
+    def recurs(self) -> Any:
+        """The condition that the event recurs."""
+        has_pattern = sql.SQL("{} IS NOT NULL").format(self.column("recurrence_pattern"))
+        if self._catalogue.has("events", "is_recurring"):
+            return sql.SQL("(e.is_recurring IS TRUE OR {})").format(has_pattern)
+        return has_pattern
+
+    def _name(self, table: str) -> Any:
+        found = self._catalogue.table(table)
+        return sql.Identifier(found.schema, found.name)

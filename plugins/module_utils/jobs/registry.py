@@ -1,0 +1,164 @@
+# SPDX-FileCopyrightText: The opentalk.maintenance authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The jobs: what each is called, what it does, and which options and parameters it takes.
+
+The names, types, defaults and meanings of parameters are those of the OpenTalk controller's ``jobs execute`` command.
+The class of a job is in the file of its name.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from ..base import options
+from ..base.parameters import Parameters
+
+
+@dataclass(frozen=True)
+class Registration:
+    """One job.
+
+    :ivar options: the option groups that it takes besides its parameters, the settings file and those of the run
+    """
+
+    parameters: Parameters
+    options: tuple[dict[str, Any], ...]
+
+    def argument_spec(self) -> dict[str, Any]:
+        """The options of the job's module."""
+        return options.merge(options.SETTINGS_FILE, options.RUN, *self.options, self.parameters.argument_spec())
+
+
+def _job(job_type: str, description: str, *groups: dict[str, Any], **parameters: dict[str, Any]) -> Registration:
+    return Registration(Parameters(job_type, description, parameters), groups)
+
+
+_ROWS = (options.DATABASE, options.REPORT, options.BATCHES, options.AUDIT, options.SAFETY)
+_DELETED_ROWS = (*_ROWS, options.APPROVAL, options.INDEXES)
+_DELETED_EVERYWHERE = (*_DELETED_ROWS, options.OBJECT_STORAGE, options.SHARED_FOLDER, options.TLS)
+
+_FAIL_ON_SHARED_FOLDER_DELETION_ERROR = {
+    "type": "boolean",
+    "default": False,
+    "description": "Whether a shared folder that cannot be deleted stops the job instead of being a warning.",
+}
+
+_REGISTRATIONS = (
+    _job("self_check", "A simple self-check of the job execution system."),
+    _job(
+        "event_cleanup",
+        "Deletes events that ended at minimum a defined duration ago, with everything that belongs to them.",
+        *_DELETED_EVERYWHERE,
+        days_since_last_occurrence={
+            "type": "integer",
+            "minimum": 1,
+            "default": 30,
+            "description": "The number of days that must have passed since the end of an event.",
+        },
+        fail_on_shared_folder_deletion_error=_FAIL_ON_SHARED_FOLDER_DELETION_ERROR,
+        include_finished_series={
+            "type": "boolean",
+            "default": False,
+            "description": "Whether recurring events whose last occurrence ended that long ago are deleted too.",
+            "x-extension": True,
+        },
+    ),
+    _job(
+        "user_cleanup",
+        "Deletes users that were disabled at minimum a defined duration ago, with everything that belongs to them.",
+        *_DELETED_EVERYWHERE,
+        days_since_user_has_been_disabled={
+            "type": "integer",
+            "minimum": 0,
+            "default": 30,
+            "description": "The number of days that must have passed since the user was disabled.",
+        },
+        fail_on_shared_folder_deletion_error=_FAIL_ON_SHARED_FOLDER_DELETION_ERROR,
+    ),
+    _job(
+        "adhoc_event_cleanup",
+        "Deletes ad-hoc events a defined duration after they were created, with everything that belongs to them.",
+        *_DELETED_EVERYWHERE,
+        seconds_since_creation={
+            "type": "integer",
+            "minimum": 0,
+            "default": 86400,
+            "description": "The number of seconds that must have passed since the event was created.",
+        },
+        fail_on_shared_folder_deletion_error=_FAIL_ON_SHARED_FOLDER_DELETION_ERROR,
+    ),
+    _job(
+        "invite_cleanup",
+        "Clears the permissions of inactive or expired invites.",
+        *_DELETED_ROWS,
+        expired_before={
+            "type": ["string", "null"],
+            "default": None,
+            "description": "ISO 8601 timestamp before which an invite must have expired; null is now.",
+        },
+        delete_invites={
+            "type": "boolean",
+            "default": False,
+            "description": "Whether the invites themselves are deleted too.",
+            "x-extension": True,
+        },
+    ),
+    _job(
+        "sync_storage_files",
+        "Synchronizes the sizes of assets in the database with the objects in the storage.",
+        *_ROWS,
+        options.APPROVAL,
+        options.OBJECT_STORAGE,
+        options.TLS,
+        missing_storage_file_handling={
+            "type": "string",
+            "enum": ["set_file_size_to_zero", "delete_asset_entry"],
+            "default": "set_file_size_to_zero",
+            "description": "What happens to an asset whose object is missing.",
+        },
+        orphaned_objects={
+            "type": "string",
+            "enum": ["report", "delete"],
+            "default": "report",
+            "description": "What happens to an object that no asset knows.",
+            "x-extension": True,
+        },
+        orphan_min_age={
+            "type": "integer",
+            "minimum": 0,
+            "default": 86400,
+            "description": "The age in seconds below which an object that no asset knows is never deleted.",
+            "x-extension": True,
+        },
+    ),
+    _job(
+        "room_cleanup",
+        "Deletes rooms that no event is associated with, with everything that belongs to them.",
+        *_DELETED_EVERYWHERE,
+        fail_on_shared_folder_deletion_error=_FAIL_ON_SHARED_FOLDER_DELETION_ERROR,
+    ),
+    _job(
+        "keycloak_account_sync",
+        "Synchronizes which users are disabled with the accounts in Keycloak.",
+        *_ROWS,
+        options.KEYCLOAK,
+        options.TLS,
+        keycloak_api_page_size={
+            "type": "integer",
+            "minimum": 1,
+            "maximum": 10000,
+            "default": 100,
+            "description": "The number of accounts that are requested at once.",
+        },
+        dump_failed_responses={
+            "type": "boolean",
+            "default": False,
+            "description": "Whether status and body of a failed answer are logged, without secrets.",
+        },
+    ),
+)
+
+JOBS = {job.parameters.job_type: job for job in _REGISTRATIONS}
+JOB_TYPES = tuple(JOBS)

@@ -1,0 +1,112 @@
+# SPDX-FileCopyrightText: The opentalk.maintenance authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Requests to a cloud server: authenticated, bounded in time, and repeated where that may help."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ...base.deadline import Deadline
+from ...base.errors import SharedFolderError
+from ..http_session import HttpSession, NoAnswer, UnusableAddress
+from ..settings import SharedFolderSettings
+from ..write_gate import WriteGate
+
+# RFC 4918, 11.3, and RFC 6585, 4
+_LOCKED, _TOO_MANY_REQUESTS = 423, 429
+
+# Seconds that a pause may last which the server asks for while the locks of a batch are held.
+LONGEST_PAUSE = 10.0
+
+_ADVICE = "check section [shared_folder] of the controller's settings or the option shared_folder"
+
+
+class UnansweredError(SharedFolderError):
+    """One request was tried as often as may be: the server may not work at all, or only not for this."""
+
+
+class RefusedAccountError(SharedFolderError):
+    """No request can succeed with these settings."""
+
+
+class CloudClient:
+    """Sends requests to one server; may be used by several threads.
+
+    :param gate: asked before every request
+    :param ca_path: a file of CA certificates, or None for those of the system
+    :param parallel: the number of threads that will use it
+    """
+
+    def __init__(
+        self,
+        settings: SharedFolderSettings,
+        *,
+        deadline: Deadline,
+        gate: WriteGate,
+        validate_certs: bool,
+        ca_path: str | None,
+        parallel: int,
+    ) -> None:
+        self._url = settings.url.rstrip("/")
+        self._session = HttpSession(
+            "the shared folders",
+            deadline=deadline,
+            gate=gate,
+            validate_certs=validate_certs,
+            ca_path=ca_path,
+            auth=(settings.username.encode(), settings.password.encode()),
+            parallel=parallel,
+            longest_pause=LONGEST_PAUSE,
+        )
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        status_of: Callable[[Any], int] = lambda answer: answer.status_code,
+        attempts: int | None = None,
+    ) -> int:
+        """Send a request, again where the server is busy or did not answer.
+
+        :param path: of the URL, percent-encoded, beginning with a slash
+        :param status_of: finds the status in an answer, where that is not the one of HTTP
+        :param attempts: how often it is sent at most, where that is not the usual number
+        :returns: the status of the last answer
+        :raises UnansweredError: the server cannot be reached, does not answer, or goes on failing
+        :raises RefusedAccountError: the server refuses the credentials, or its address cannot be used
+        :raises SharedFolderError: what the path names stays locked
+        :raises PauseError: the server asks for a pause that is too long to be waited for here
+        :raises DeadlineExceeded: the deadline passed, or would pass before the server wants to be asked again
+        :raises MissingLibraryError: the package requests is not installed
+        """
+        try:
+            answer = self._session.request(
+                method,
+                self._url + path,
+                headers=dict(headers or {}),
+                try_again=lambda answer: _may_pass(status_of(answer)),
+                attempts=attempts,
+            )
+        except NoAnswer as error:
+            raise UnansweredError(str(error)) from None
+        except UnusableAddress:
+            raise RefusedAccountError(f"the address of the server cannot be used; {_ADVICE}") from None
+        status = status_of(answer)
+        if status == 401:
+            raise RefusedAccountError(f"the server refused the user name or the password; {_ADVICE}")
+        if _may_pass(status):
+            kind = SharedFolderError if status == _LOCKED else UnansweredError
+            raise kind(f"the server answered every time with status {status}")
+        return status
+
+    def find(self, path: str, *, attempts: int | None = None) -> int:
+        """Look for a folder (RFC 4918, 9.1); parameters, result and errors are those of :meth:`request`."""
+        return self.request("PROPFIND", path, headers={"Depth": "0"}, attempts=attempts)
+
+
+def _may_pass(status: int) -> bool:
+    return status in (_LOCKED, _TOO_MANY_REQUESTS) or 500 <= status < 600

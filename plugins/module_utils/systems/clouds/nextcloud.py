@@ -1,0 +1,58 @@
+# SPDX-FileCopyrightText: The opentalk.maintenance authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Shared folders on Nextcloud.
+
+Shares: https://docs.nextcloud.com/server/latest/developer_manual/client_apis/OCS/ocs-share-api.html;
+folders: https://docs.nextcloud.com/server/latest/developer_manual/client_apis/WebDAV/basic.html
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ...base.errors import SharedFolderError
+from .client import CloudClient
+from .paths import identifier, url_path
+from .shared_folder import SharedFolder, SharedFolderProvider
+
+_SHARES = "/ocs/v2.php/apps/files_sharing/api/v1/shares"
+# Status codes of OCS that are not those of HTTP, as HTTP has them. 998 is none of them: the server has no such API.
+_OCS = {100: 200, 996: 500, 997: 401}
+
+
+class Nextcloud(SharedFolderProvider):
+    """A user's folders on a Nextcloud server.
+
+    :param username: the user's id, which is part of the path
+    """
+
+    name = "nextcloud"
+
+    def __init__(self, client: CloudClient, directory: str, username: str) -> None:
+        super().__init__(client, directory)
+        self._root = "/remote.php/dav/files" + url_path(username)
+
+    def root(self, folder: SharedFolder) -> str:
+        return self._root
+
+    def share_paths(self, folder: SharedFolder) -> list[str]:
+        return [_SHARES + url_path(identifier(share)) for share in folder.shares.values() if share is not None]
+
+    def delete_share(self, path: str) -> None:
+        status = self.client.request(
+            "DELETE", f"{path}?format=json", headers={"OCS-APIRequest": "true"}, status_of=_status
+        )
+        if status not in (200, 404):
+            raise SharedFolderError(f"the server answered the deletion of a share link with status {status}")
+
+
+def _status(answer: Any) -> int:
+    # The status in the body counts, whatever that of HTTP is; without one the answer is not from the share API.
+    try:
+        status = int(answer.json()["ocs"]["meta"]["statuscode"])
+    except (ValueError, LookupError, TypeError, OverflowError, RecursionError):
+        if 200 <= answer.status_code < 300 or answer.status_code == 404:
+            raise SharedFolderError("the server's answer to the deletion of a share link is not one of OCS") from None
+        return answer.status_code
+    return _OCS.get(status, status)

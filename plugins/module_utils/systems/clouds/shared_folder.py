@@ -1,0 +1,167 @@
+# SPDX-FileCopyrightText: The opentalk.maintenance authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a shared folder is, and what any provider of shared folders can do."""
+
+from __future__ import annotations
+
+import functools
+import json
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from ...base.errors import SharedFolderError
+from .availability import Availability
+from .client import CloudClient
+from .paths import guarded, url_path
+
+GONE = 404
+MULTI_STATUS = 207
+
+
+@dataclass(frozen=True, slots=True)
+class SharedFolder:
+    """A folder that an event shares with its participants.
+
+    :ivar provider: ``nextcloud`` or ``opencloud``
+    :ivar path: below the provider's root
+    :ivar shares: the ids of the share links, by access: a string, or a mapping of ids
+    :ivar is_needed: whether an event that stays has the same folder, or one inside it
+    """
+
+    event_id: str
+    provider: str
+    path: str
+    shares: dict[str, Any]
+    is_needed: bool = False
+
+    @classmethod
+    def from_record(cls, event_id: str, path: str, data: Any) -> SharedFolder:
+        """A folder as the controller records it.
+
+        :param data: the value of ``event_shared_folders.provider_data``
+        """
+        data = data if isinstance(data, dict) else {}
+        if data.get("type") == "nextcloud":
+            shares = {"write": data.get("write_share_id"), "read": data.get("read_share_id")}
+        else:
+            shares = {"write": data.get("write"), "read": data.get("read")}
+        return cls(event_id, str(data.get("type", "unknown")).partition("_")[0], path, shares)
+
+    def as_item(self) -> dict[str, Any]:
+        """The folder in a plan."""
+        return {"event_id": self.event_id, "provider": self.provider, "path": self.path}
+
+    def as_left_behind(self, reason: str) -> dict[str, Any]:
+        """The folder in the list of what somebody must remove by hand."""
+        return {**self.as_item(), "shares": self.shares, "reason": reason}
+
+    def as_warning(self, reason: str) -> str:
+        """The same for people who read a log."""
+        path, shares = (json.dumps(value, ensure_ascii=False) for value in (self.path, self.shares))
+        return f"Shared folder of event {self.event_id} left behind: {self.provider}, {path}, shares {shares}: {reason}"
+
+
+class SharedFolderProvider(ABC):
+    """Deletes shared folders on one server; may be used by several threads.
+
+    :cvar name: as in the settings and in the database
+    :param directory: the directory that holds all shared folders
+    """
+
+    name: ClassVar[str]
+
+    def __init__(self, client: CloudClient, directory: str) -> None:
+        self.client = client
+        self._directory = directory
+        self._availability = Availability(client)
+        self._confirmed: set[str] = set()
+
+    def check(self, folder: SharedFolder) -> None:
+        """:raises SharedFolderError: the folder can never be deleted here; no request is sent to find out"""
+        if folder.provider != self.name:
+            raise SharedFolderError(f"it is on {folder.provider}, but the settings name {self.name}")
+        guarded(folder.path, self._directory)
+        self.root(folder)
+        self.share_paths(folder)
+
+    def delete(self, folder: SharedFolder) -> None:
+        """Delete the share links, then the folder; what is already gone counts as deleted.
+
+        :raises SharedFolderError: something of it may still be there
+        :raises PauseError: the server wants to be left alone first
+        """
+        self.check(folder)
+        self._availability.ask(self._outer(folder), functools.partial(self._delete, folder))
+
+    def exists(self, folder: SharedFolder) -> bool:
+        """Whether the folder is there.
+
+        :raises SharedFolderError: the server does not tell
+        :raises PauseError: the server wants to be left alone first
+        """
+        self.check(folder)
+        return self._availability.ask(self._outer(folder), functools.partial(self._exists, folder))
+
+    def _delete(self, folder: SharedFolder) -> None:
+        for path in self.share_paths(folder):
+            self.delete_share(path)
+        root = self.root(folder)
+        status = self.client.request("DELETE", root + url_path(*guarded(folder.path, self._directory)))
+        if status == GONE:
+            self._confirm(root)
+        elif status == 204:
+            self._confirmed.add(root)
+        else:
+            partly = "deleted only a part of it" if status == MULTI_STATUS else f"answered with HTTP status {status}"
+            raise SharedFolderError(f"the server {partly}")
+
+    def _exists(self, folder: SharedFolder) -> bool:
+        root = self.root(folder)
+        status = self.client.find(root + url_path(*guarded(folder.path, self._directory)))
+        if status == GONE:
+            self._confirm(root)
+        elif status != MULTI_STATUS:
+            raise SharedFolderError(f"the server answered with HTTP status {status}")
+        return status != GONE
+
+    @abstractmethod
+    def root(self, folder: SharedFolder) -> str:
+        """The URL path below which the folder's path lies.
+
+        :raises SharedFolderError: the folder's record lacks what it takes
+        """
+
+    @abstractmethod
+    def share_paths(self, folder: SharedFolder) -> list[str]:
+        """The URL paths of the folder's share links.
+
+        :raises SharedFolderError: the folder's record holds an id that cannot be used
+        """
+
+    @abstractmethod
+    def delete_share(self, path: str) -> None:
+        """Delete a share link; one that is already gone counts as deleted.
+
+        :raises SharedFolderError: it may still be there
+        """
+
+    def _confirm(self, root: str) -> None:
+        # "Not found" is what a wrong address answers as well: believed only where the root itself is found.
+        if root in self._confirmed:
+            return
+        for path in (root + "/", root + self._outer_path()):
+            if self.client.find(path) == MULTI_STATUS:
+                self._confirmed.add(root)
+                return
+        raise SharedFolderError(
+            "the server finds neither the folder nor the directory that should hold it;"
+            " check url, username and directory in section [shared_folder] of the controller's settings"
+        )
+
+    def _outer(self, folder: SharedFolder) -> str:
+        return self.root(folder) + (self._outer_path() or "/")
+
+    def _outer_path(self) -> str:
+        return url_path(*filter(None, self._directory.split("/")))
