@@ -8,9 +8,8 @@ from __future__ import annotations
 import itertools
 from collections import defaultdict
 from collections.abc import Iterator
-from typing import Any
 
-from ..systems.database import Database, sql
+from ..systems.database import Composable, Database, sql
 from .catalogue import Table
 from .graph import Change, DeletionGraph, Edge
 from .keys import KeySet, Sql, any_of, key_set
@@ -47,7 +46,7 @@ class Closure:
         """The keys of the rows of one of the controller's tables; none where the table takes no part."""
         return self.sets.get(self.graph.catalogue.table(table_name)) or KeySet(("id",))
 
-    def condition(self, table: Table) -> Any:
+    def condition(self, table: Table) -> Composable:
         """The condition that a row of the table goes."""
         if table in self.sets:
             columns = self.graph.catalogue.primary_key(table) or self.sets[table].columns
@@ -119,14 +118,14 @@ class Closure:
                 found[change.reference.table].append(change)
         return found
 
-    def change_condition(self, table: Table, changes: list[Change]) -> Any:
+    def change_condition(self, table: Table, changes: list[Change]) -> Composable:
         """The condition that a row of the table stays and loses one of these references."""
         refers = any_of([self.refers(change) for change in changes])
         if table not in self.graph.tables:
             return refers
         return sql.SQL("{} AND ({}) IS NOT TRUE").format(refers, self.condition(table))
 
-    def refers(self, change: Change) -> Any:
+    def refers(self, change: Change) -> Composable:
         """The condition that a row's reference points at a row that goes."""
         reference = change.reference
         return self._among(reference.table, reference.columns, self.sets[reference.target], reference.target_columns)
@@ -184,7 +183,7 @@ class Closure:
         condition = any_of([self._among(table, edge.target_columns, keys, edge.source_columns) for edge, keys in leads])
         return self._find(table, condition, new=all(self._leads_to_one(edge) for edge, _unused in leads))
 
-    def _find(self, table: Table, condition: Any, *, new: bool = False) -> KeySet:
+    def _find(self, table: Table, condition: Composable, *, new: bool = False) -> KeySet:
         """Add the rows that meet the condition, and give those that were not known before.
 
         :param new: whether no known row meets the condition
@@ -201,10 +200,10 @@ class Closure:
         self.sets[table] = known + found
         return found
 
-    def _edge_conditions(self, edges: list[Edge]) -> list[Any]:
+    def _edge_conditions(self, edges: list[Edge]) -> list[Composable]:
         return [
             self._among(edge.target, edge.target_columns, self.sets[edge.source], edge.source_columns) for edge in edges
         ]
 
-    def _among(self, table: Table, columns: tuple[str, ...], keys: KeySet, key_columns: tuple[str, ...]) -> Any:
+    def _among(self, table: Table, columns: tuple[str, ...], keys: KeySet, key_columns: tuple[str, ...]) -> Composable:
         return self._sql.within(table, columns, keys, key_columns)

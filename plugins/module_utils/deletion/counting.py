@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection
-from typing import Any
 
-from ..systems.database import Database, sql
+from ..systems.database import Composable, Database, sql
 from . import permissions, policy
 from .catalogue import Table
 from .closure import Closure
@@ -53,7 +52,7 @@ def updated(database: Database, closure: Closure) -> dict[str, int]:
     }
 
 
-def _count(database: Database, table: Table, condition: Any) -> int:
+def _count(database: Database, table: Table, condition: Composable) -> int:
     query = sql.SQL("SELECT count(*) FROM {} WHERE {}").format(Sql.name(table), condition)
     return database.row(query)[0]
 

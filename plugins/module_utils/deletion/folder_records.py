@@ -8,11 +8,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import Any
 
 from ..systems.clouds.paths import normal
 from ..systems.clouds.shared_folder import SharedFolder
-from ..systems.database import Database, sql
+from ..systems.database import Composable, Database, sql
 from .catalogue import Catalogue, Table
 from .keys import KeySet, Sql
 
@@ -68,7 +67,7 @@ def read(
     return _marked(folders, _needed(database, table, data, KeySet.of_ids([*{*planned, *events.ids()}])))
 
 
-def _needed(database: Database, table: Table, data: Any, going: KeySet) -> set[tuple[str, str]]:
+def _needed(database: Database, table: Table, data: Composable, going: KeySet) -> set[tuple[str, str]]:
     """Provider and path of the folders of these events that an event that stays has as well, or has one inside of."""
     query = sql.SQL(_NEEDED).format(
         provider=sql.SQL("split_part(coalesce(({}) ->> 'type', 'unknown'), '_', 1)").format(data),

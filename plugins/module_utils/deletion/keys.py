@@ -5,10 +5,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from ..systems.database import sql
+from ..systems.database import Composable, sql
 from .catalogue import Catalogue, Table
 
 # Characters of an array literal that are taken apart at once.
@@ -82,7 +82,7 @@ class Sql:
         key_columns: tuple[str, ...],
         *,
         alias: str | None = None,
-    ) -> Any:
+    ) -> Composable:
         """The condition that the row's columns are among the keys.
 
         :param alias: the name that the query gives the table
@@ -99,7 +99,7 @@ class Sql:
             sql.SQL(", ").join(names), sql.SQL(", ").join(arrays)
         )
 
-    def keys(self, table: Table, columns: tuple[str, ...], condition: Any, *, lock: bool) -> Any:
+    def keys(self, table: Table, columns: tuple[str, ...], condition: Composable, *, lock: bool) -> Composable:
         """The query for the keys of the rows that meet a condition: their number, then a literal for each column."""
         names = sql.SQL(", ").join(map(sql.Identifier, columns))
         order = sql.SQL(", ").join(map(sql.Identifier, self._catalogue.primary_key(table) or columns))
@@ -119,7 +119,7 @@ def key_set(columns: tuple[str, ...], row: tuple[Any, ...]) -> KeySet:
     return KeySet(columns, tuple(literals), count) if count else KeySet(columns)
 
 
-def any_of(conditions: list[Any]) -> Any:
+def any_of(conditions: Sequence[Composable]) -> Composable:
     """The condition that one of the conditions holds."""
     if not conditions:
         return sql.SQL("false")

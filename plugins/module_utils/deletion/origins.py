@@ -5,9 +5,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from ..systems.database import Database, sql
+from ..systems.database import Composable, Database, sql
 from .catalogue import Table
 from .closure import Closure
 from .keys import KeySet, Sql, any_of, key_set
@@ -48,7 +46,7 @@ def _keys(
     builder: Sql,
     closure: Closure,
     table: Table,
-    condition: Any,
+    condition: Composable,
     found: dict[Table, KeySet],
 ) -> KeySet:
     """Rows of the closure's table that meet the condition and were not found before; adds them to those found."""

@@ -8,16 +8,16 @@ The controller writes one row for each subject (v0) and path of its REST API (v1
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from ..systems.database import sql
+from ..systems.database import Composable, sql
 from .keys import KeySet, any_of
 
 if TYPE_CHECKING:
     from .closure import Closure
 
 
-def condition(closure: Closure) -> Any:
+def condition(closure: Closure) -> Composable:
     """The condition that a row of casbin_rule is about a resource that goes."""
     rooms, events = closure.keys("rooms"), closure.keys("events")
     resources, invites, users = closure.keys("module_resources"), closure.keys("invites"), closure.keys("users")
@@ -37,7 +37,7 @@ def condition(closure: Closure) -> Any:
     return any_of(conditions)
 
 
-def _path(kind: str, keys: KeySet) -> list[Any]:
+def _path(kind: str, keys: KeySet) -> list[Composable]:
     # The resource itself, and everything below it.
     if not keys:
         return []
@@ -48,7 +48,7 @@ def _path(kind: str, keys: KeySet) -> list[Any]:
     ]
 
 
-def _equal(column: str, prefix: str, keys: KeySet) -> list[Any]:
+def _equal(column: str, prefix: str, keys: KeySet) -> list[Composable]:
     if not keys:
         return []
     literal = "{" + ",".join(f"{prefix}{key}" for key in keys.ids()) + "}"

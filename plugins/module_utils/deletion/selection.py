@@ -5,9 +5,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Protocol
 
-from ..systems.database import Database, sql
+from ..systems.database import Composable, Database, sql
 from .keys import KeySet, key_set
 
 
@@ -17,7 +17,7 @@ class Select(Protocol):
     def __call__(self, database: Database, within: KeySet | None) -> KeySet: ...
 
 
-def select_keys(database: Database, columns: tuple[str, ...], query: Any) -> KeySet:
+def select_keys(database: Database, columns: tuple[str, ...], query: Composable) -> KeySet:
     """The keys that a query gives, in its order.
 
     :param columns: the names of the query's columns

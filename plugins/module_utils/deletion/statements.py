@@ -5,9 +5,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from ..systems.database import Database, sql
+from ..systems.database import Composable, Database, sql
 from . import permissions, policy
 from .catalogue import Table
 from .closure import Closure
@@ -48,7 +46,7 @@ def delete_permissions(database: Database, closure: Closure) -> int:
     return database.execute(_delete(closure.graph.catalogue.table(policy.PERMISSIONS), permissions.condition(closure)))
 
 
-def _run(database: Database, statements: list[Any]) -> tuple[int, ...]:
+def _run(database: Database, statements: list[Composable]) -> tuple[int, ...]:
     names = [sql.Identifier(f"step_{number}") for number in range(len(statements))]
     return database.row(
         sql.SQL("WITH {} SELECT {}").format(
@@ -61,12 +59,12 @@ def _run(database: Database, statements: list[Any]) -> tuple[int, ...]:
     )
 
 
-def _delete(table: Table, condition: Any) -> Any:
+def _delete(table: Table, condition: Composable) -> Composable:
     return sql.SQL("DELETE FROM {} WHERE {}").format(Sql.name(table), condition)
 
 
-def _update(table: Table, closure: Closure, changes: list[Change]) -> Any:
-    values: dict[str, list[Any]] = {}
+def _update(table: Table, closure: Closure, changes: list[Change]) -> Composable:
+    values: dict[str, list[Composable]] = {}
     for change in changes:
         replacement = sql.SQL("NULL") if change.replacement is None else sql.Identifier(change.replacement)
         for column in change.reference.reset_columns:

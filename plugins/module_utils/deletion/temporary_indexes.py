@@ -11,10 +11,9 @@ import threading
 import zlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 from ..base.errors import ConnectionLostError, DatabaseError, DeadlineExceeded, TransientDatabaseError
-from ..systems.database import Database, sql
+from ..systems.database import Composable, Database, sql
 from .index_advice import PREFIX, ForeignKeyIndex, by_table
 
 # Milliseconds that building or dropping an index waits for each session that is in its way.
@@ -136,7 +135,7 @@ class TemporaryIndexes:
                     f" (the reason: {str(error).rstrip('.')})."
                 )
 
-    def _define_at_last(self, statement: Any) -> None:
+    def _define_at_last(self, statement: Composable) -> None:
         """Run a statement again where it was chosen to end a deadlock with another job, or waited for one too long."""
         for _unused in range(ATTEMPTS - 1):
             with contextlib.suppress(TransientDatabaseError):

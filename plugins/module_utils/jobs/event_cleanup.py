@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import traceback
 from datetime import datetime, timedelta
-from typing import Any
 
 from ..base import moments
 from ..base.errors import MissingLibraryError
 from ..deletion.keys import KeySet, Sql
 from ..deletion.selection import select_keys
-from ..systems.database import Database, sql
+from ..systems.database import Composable, Database, sql
 from .bases.deletion_job import DeletionJob
 from .parts import recurrence
 from .parts.event_columns import DATES, RECURRENCES, EventColumns
@@ -47,7 +46,7 @@ class EventCleanup(DeletionJob):
         name = "days_since_last_occurrence"
         return moments.ago(self.run.now, name, days=self.run.parameters[name])
 
-    def _within(self, within: KeySet | None) -> list[Any]:
+    def _within(self, within: KeySet | None) -> list[Composable]:
         if within is None:
             return []
         return [Sql(self.catalogue).within(self.catalogue.table("events"), ("id",), within, ("id",), alias="e")]

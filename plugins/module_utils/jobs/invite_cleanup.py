@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from datetime import datetime
 
 from ..base import moments
 from ..base.errors import SchemaError
@@ -25,7 +25,7 @@ class InviteCleanup(BatchedJob):
     job_type = "invite_cleanup"
     root = "invites"
 
-    _expired_before: Any
+    _expired_before: datetime | None
 
     def kinds(self) -> dict[str, Listing]:
         limit = self.run.options["report_limit"]

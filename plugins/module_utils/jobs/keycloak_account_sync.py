@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from datetime import datetime
 from typing import Any
 
 from ..base.errors import KeycloakError
@@ -13,7 +15,7 @@ from ..deletion.catalogue import Catalogue
 from ..deletion.keys import Sql
 from ..record.effects import ChangeListing, Effects, Listing
 from ..record.safety import DefaultLimit
-from ..systems.database import array_literal, sql
+from ..systems.database import Composable, array_literal, sql
 from ..systems.keycloak import Keycloak
 from ..systems.keycloak_errors import no_accounts
 from ..systems.settings import KeycloakSettings
@@ -28,7 +30,7 @@ class KeycloakAccountSync(Job):
 
     _settings: KeycloakSettings
     _keycloak: Keycloak
-    _users: Any
+    _users: Composable
     _disable: dict[str, str]
     _enable: dict[str, str]
     _unknown_attribute: str
@@ -145,7 +147,7 @@ class KeycloakAccountSync(Job):
             {"enabled": array_literal(accounts.enabled), "newest": newest},
         )
 
-    def _set(self, kind: str, users: dict[str, str], value: Any, condition: str) -> None:
+    def _set(self, kind: str, users: dict[str, str], value: datetime | None, condition: str) -> None:
         """Set ``disabled_since`` of those users who still are what was decided about."""
         statement = sql.SQL(
             "WITH locked AS (SELECT chosen.id FROM {} chosen"
@@ -185,7 +187,7 @@ class KeycloakAccountSync(Job):
         return self.run.database.row(query)[0]
 
     @staticmethod
-    def _describe(effects: Effects, kind: str, users: Any) -> None:
+    def _describe(effects: Effects, kind: str, users: Collection[str]) -> None:
         effects[kind].add(sorted(users))
         effects.rows_updated["users"] += len(users)
 

@@ -19,8 +19,9 @@ PSYCOPG2_TRACEBACK = ""
 try:
     import psycopg2
     from psycopg2 import extensions, sql
+    from psycopg2.sql import Composable
 except ImportError:
-    psycopg2 = extensions = sql = None
+    psycopg2 = extensions = sql = Composable = None  # type: ignore[assignment, misc]
     PSYCOPG2_TRACEBACK = traceback.format_exc()
 
 # Seconds that the server has to cancel a statement at the deadline before the connection is given up.
@@ -70,7 +71,7 @@ class Database:
             self._url, deadline=self._deadline, read_only=self._read_only, application_name=self._application_name
         )
 
-    def execute(self, statement: Any, parameters: dict[str, Any] | None = None) -> int:
+    def execute(self, statement: str | Composable, parameters: dict[str, Any] | None = None) -> int:
         """Run a statement and give the number of rows it touched.
 
         :raises DatabaseError: PostgreSQL refused it
@@ -80,25 +81,25 @@ class Database:
             cursor.execute(statement, parameters)
             return cursor.rowcount
 
-    def rows(self, query: Any, parameters: dict[str, Any] | None = None) -> list[tuple[Any, ...]]:
+    def rows(self, query: str | Composable, parameters: dict[str, Any] | None = None) -> list[tuple[Any, ...]]:
         """All rows of a query; the errors are those of :meth:`execute`."""
         with self._errors(), self._connection.cursor() as cursor:
             cursor.execute(query, parameters)
             return cursor.fetchall()
 
-    def row(self, query: Any, parameters: dict[str, Any] | None = None) -> tuple[Any, ...]:
+    def row(self, query: str | Composable, parameters: dict[str, Any] | None = None) -> tuple[Any, ...]:
         """The only row of a query; the errors are those of :meth:`execute`."""
         (row,) = self.rows(query, parameters)
         return row
 
-    def stream(self, query: Any, parameters: dict[str, Any] | None = None) -> Iterator[tuple[Any, ...]]:
+    def stream(self, query: Composable, parameters: dict[str, Any] | None = None) -> Iterator[tuple[Any, ...]]:
         """The rows of a query one after the other, in constant memory; only inside :meth:`transaction`."""
         self.execute(sql.SQL("DECLARE stream NO SCROLL CURSOR FOR {}").format(query), parameters)
         while rows := self.rows(f"FETCH {STREAM_ROWS} FROM stream"):
             yield from rows
         self.execute("CLOSE stream")
 
-    def define(self, statement: Any, *, lock_timeout: int) -> None:
+    def define(self, statement: str | Composable, *, lock_timeout: int) -> None:
         """Run a statement that changes the schema and cannot be part of a transaction.
 
         The errors are those of :meth:`execute`.
@@ -151,7 +152,7 @@ class Database:
         with contextlib.suppress(psycopg2.Error):
             self._connection.close()
 
-    def _connect(self, application_name: str) -> Any:
+    def _connect(self, application_name: str) -> psycopg2.extensions.connection:
         extensions.set_wait_callback(_wait)
         deadline = self._deadline
 
@@ -233,7 +234,7 @@ class _Expired(Exception):
     """A wait for the server has reached its limit."""
 
 
-def _wait(connection: Any) -> None:
+def _wait(connection: psycopg2.extensions.connection) -> None:
     # psycopg2's wait callback: https://www.psycopg.org/docs/advanced.html#support-for-coroutine-libraries
     while True:
         state = connection.poll()
@@ -245,7 +246,7 @@ def _wait(connection: Any) -> None:
             raise _Expired
 
 
-def _wait_limit(connection: Any) -> float | None:
+def _wait_limit(connection: psycopg2.extensions.connection) -> float | None:
     deadline = getattr(connection, "deadline", None)
     if deadline is None:
         return None

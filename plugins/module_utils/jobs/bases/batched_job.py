@@ -10,7 +10,7 @@ import functools
 import threading
 from abc import abstractmethod
 from collections.abc import Iterator
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from ...base.errors import DatabaseError, MaintenanceError
 from ...deletion.batch_deletion import BatchOutcome
@@ -22,7 +22,7 @@ from ...deletion.selection import select_keys
 from ...deletion.temporary_indexes import TemporaryIndexes
 from ...record.audit import AuditBatch
 from ...record.effects import Effects, Listing
-from ...systems.database import Database, sql
+from ...systems.database import Composable, Database, sql
 from .job import Job
 
 # So many roots that a further session for deleting them is worth its connection.
@@ -83,7 +83,7 @@ class BatchedJob(Job):
         :raises MaintenanceError: the batch's rows all stay
         """
 
-    def select_where(self, database: Database, condition: Any, within: KeySet | None) -> KeySet:
+    def select_where(self, database: Database, condition: Composable, within: KeySet | None) -> KeySet:
         """The rows of the job's table that meet a condition, in which the table is called ``chosen_from``.
 
         :param within: as for :meth:`select`

@@ -5,10 +5,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from ...deletion.catalogue import Catalogue
-from ...systems.database import sql
+from ...systems.database import Composable, sql
 
 DATES = "event_dates"
 RECURRENCES = "event_recurrences"
@@ -29,26 +27,26 @@ class EventColumns:
             joins.append(sql.SQL(" LEFT JOIN {} r ON r.event_id = e.id").format(self._name(RECURRENCES)))
         self.source = sql.SQL("{} e").format(self._name("events")) + sql.SQL("").join(joins)
 
-    def column(self, name: str) -> Any:
+    def column(self, name: str) -> Composable:
         """A column of the event's date or recurrence, from the table that has it in this schema."""
         for table, alias in ((RECURRENCES, "r"), (DATES, "d"), ("events", "e")):
             if self._catalogue.has(table, name):
                 return sql.Identifier(alias, name)
         raise KeyError(name)
 
-    def dated(self) -> Any:
+    def dated(self) -> Composable:
         """The condition that the event has a date."""
         if self._catalogue.has("events", "is_time_independent"):
             return sql.SQL("(e.is_time_independent IS NOT TRUE AND {} IS NOT NULL)").format(self.column("ends_at"))
         return sql.SQL("{} IS NOT NULL").format(self.column("ends_at"))
 
-    def recurs(self) -> Any:
+    def recurs(self) -> Composable:
         """The condition that the event recurs."""
         has_pattern = sql.SQL("{} IS NOT NULL").format(self.column("recurrence_pattern"))
         if self._catalogue.has("events", "is_recurring"):
             return sql.SQL("(e.is_recurring IS TRUE OR {})").format(has_pattern)
         return has_pattern
 
-    def _name(self, table: str) -> Any:
+    def _name(self, table: str) -> Composable:
         found = self._catalogue.table(table)
         return sql.Identifier(found.schema, found.name)
