@@ -244,11 +244,7 @@ def _sync(world: World, cloud: CloudServer, tangle: Tangle, job: str) -> Scene |
 
 
 @pytest.mark.parametrize(("job", "version"), JOBS)
-def test_killed_at_any_point(
-    open_scene: Callable[[str, int], Scene], monkeypatch: pytest.MonkeyPatch, job: str, version: int
-) -> None:
-    # With as many sessions as the job may have, and with one.
-    monkeypatch.setattr(batched_job, "MANY_ROOTS", 1 if version == 67 else 10**9)
+def test_killed_at_any_point(open_scene: Callable[[str, int], Scene], job: str, version: int) -> None:
     scene = open_scene(job, version)
     scene.set()
     points = scene.points()

@@ -14,7 +14,6 @@ from typing import Any
 
 import pytest
 from ansible_collections.opentalk.maintenance.plugins.module_utils.deletion import index_advice
-from ansible_collections.opentalk.maintenance.plugins.module_utils.jobs.bases import batched_job
 
 from support import selection
 from support.children import Child
@@ -43,10 +42,9 @@ ATTRIBUTE = "externalId"
 
 @pytest.fixture(autouse=True)
 def worth_while(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Temporary indexes and further sessions although the databases are small."""
+    """Temporary indexes although the databases are small."""
     monkeypatch.setattr(index_advice, "_BUILD", 0)
     monkeypatch.setattr(index_advice, "_BUILD_ANY", 0)
-    monkeypatch.setattr(batched_job, "MANY_ROOTS", 1)
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,6 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
-from ansible_collections.opentalk.maintenance.plugins.module_utils.jobs.bases import batched_job
 
 from support import selection
 from support.keycloak import KeycloakServer, Realm
@@ -41,12 +40,8 @@ ROOTS = {"room_cleanup": "rooms", "user_cleanup": "users", "invite_cleanup": "in
 
 
 @pytest.mark.parametrize("version", [52, 67])
-def test_nothing_goes_that_is_not_due(
-    open_world: Callable[..., World], monkeypatch: pytest.MonkeyPatch, version: int
-) -> None:
+def test_nothing_goes_that_is_not_due(open_world: Callable[..., World], version: int) -> None:
     print(f"{SEED_VARIABLE}={SEED}")
-    # With two sessions, and with one.
-    monkeypatch.setattr(batched_job, "MANY_ROOTS", 1 if version == 67 else 10**9)
     world = open_world(version)
     world.fill(events=220, users=60, folders=False)
     # What has lost its other half long ago, among much that people upload and delete meanwhile.

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.opentalk.maintenance.plugins.module_utils.jobs.bases import batched_job
 from ansible_collections.opentalk.maintenance.plugins.module_utils.systems import http_session
 from ansible_collections.opentalk.maintenance.plugins.module_utils.systems.clouds import availability, client
 from ansible_collections.opentalk.maintenance.plugins.module_utils.systems.database import Database
@@ -610,13 +609,9 @@ def test_folders_left_behind_are_written_down_before_nobody_knows_them(
     assert good not in str(said)
 
 
-@pytest.mark.parametrize("sessions", [1, 2])
 @pytest.mark.parametrize("parallel", [1, 4, 16])
-def test_a_few_requests_at_a_time(
-    open_installation: Callable[..., Cloud], monkeypatch: pytest.MonkeyPatch, parallel: int, sessions: int
-) -> None:
-    """As many as may be, and never more, however many sessions delete."""
-    monkeypatch.setattr(batched_job, "MANY_ROOTS", 1 if sessions == 2 else 10**9)
+def test_a_few_requests_at_a_time(open_installation: Callable[..., Cloud], parallel: int) -> None:
+    """As many as may be, and never more."""
     cloud = open_installation()
     events = {cloud.folder(f"folder {number}") for number in range(96)}
 

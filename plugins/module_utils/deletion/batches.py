@@ -5,13 +5,10 @@
 
 from __future__ import annotations
 
-import functools
 import itertools
-import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from ..base.deadline import Deadline
@@ -50,17 +47,16 @@ class BatchSizer:
 class Batches:
     """Works on rows in batches, each in a transaction of its own.
 
-    :param workers: each does a batch of ids, all at the same time in threads of their own; one may be called again with
-        the same ids when it raised TransientDatabaseError or PauseError
-    :param leave: is told the id of a row that is left as it is, and why
+    :param worker: does a batch of ids; is called again with the same ids after TransientDatabaseError or PauseError
+    :param leave: gets the id of a row that stays as it is, and why
     :param largest: the most rows of a batch
     :param worthwhile: the fewest with which another server's time is spent well, unless largest is less
-    :param progress: is told the number of rows after each batch
+    :param progress: gets the number of rows after each batch
     """
 
     def __init__(
         self,
-        workers: Sequence[Worker],
+        worker: Worker,
         leave: Callable[[Any, str], None],
         deadline: Deadline,
         *,
@@ -68,54 +64,21 @@ class Batches:
         worthwhile: int = 1,
         progress: Callable[[int], None],
     ) -> None:
-        self._workers = workers
+        self._worker = worker
         self._leave = leave
         self._deadline = deadline
         self._progress = progress
         self._sizer = BatchSizer(largest, worthwhile)
-        self._lock = threading.Lock()
-        self._failed = threading.Event()
 
     def run(self, things: Iterable[Any]) -> None:
         """Work on all of them: rows by their ids, or records that begin with an id.
 
-        :raises MaintenanceError: a batch failed for another reason than a lock on one of its rows; what other workers
-            had begun was finished
+        :raises MaintenanceError: a batch failed for another reason than a lock on one of its rows
         """
         remaining = iter(things)
-        if len(self._workers) == 1:
-            while batch := self._take(remaining):
-                self._timed(self._run, batch)
-            return
-        with ThreadPoolExecutor(len(self._workers)) as executor:
-            shares = [executor.submit(self._share, worker, remaining) for worker in self._workers]
-        # What stood in each other's way does not when one is done after the other.
-        for batch in [batch for share in shares for batch in share.result()]:
-            self._run(batch)
-            self._progress(len(batch))
-
-    def _share(self, worker: Worker, remaining: Iterator[Any]) -> list[list[Any]]:
-        """One worker's share; gives the batches for which a lock stood in the way."""
-        postponed = []
-        try:
-            while not self._failed.is_set() and (batch := self._take(remaining)):
-                try:
-                    self._timed(functools.partial(self._patiently, worker), batch)
-                except TransientDatabaseError:
-                    postponed.append(batch)
-        except BaseException:
-            self._failed.set()
-            raise
-        return postponed
-
-    def _take(self, remaining: Iterator[Any]) -> list[Any]:
-        with self._lock:
-            return list(itertools.islice(remaining, self._sizer.size))
-
-    def _timed(self, work: Callable[[list[Any]], float], batch: list[Any]) -> None:
-        started = time.monotonic()
-        waited = work(batch)
-        with self._lock:
+        while batch := list(itertools.islice(remaining, self._sizer.size)):
+            started = time.monotonic()
+            waited = self._run(batch)
             self._sizer.took(len(batch), time.monotonic() - started, waited)
             self._progress(len(batch))
 
@@ -142,14 +105,14 @@ class Batches:
     def _attempt(self, part: list[Any]) -> float:
         for attempt in range(1, ATTEMPTS):
             try:
-                return self._patiently(self._workers[0], part)
+                return self._patiently(part)
             except LockTimeoutError:
                 raise
             except TransientDatabaseError:
                 self._deadline.sleep(0.1 * attempt)
-        return self._patiently(self._workers[0], part)
+        return self._patiently(part)
 
-    def _patiently(self, worker: Worker, part: list[Any]) -> float:
+    def _patiently(self, part: list[Any]) -> float:
         """Do a part, again after each pause that another server asks for: its transaction was rolled back before.
 
         How many pauses there may be is for the worker to say.
@@ -157,7 +120,7 @@ class Batches:
         waited = 0.0
         while True:
             try:
-                return waited + (worker(part) or 0.0)
+                return waited + (self._worker(part) or 0.0)
             except PauseError as error:
                 self._deadline.sleep(error.seconds)
                 waited += error.seconds

@@ -37,11 +37,6 @@ class Closure:
         }
         self._grow(roots)
 
-    @property
-    def size(self) -> int:
-        """The number of rows that are held by their keys."""
-        return sum(keys.count for keys in self.sets.values())
-
     def keys(self, table_name: str) -> KeySet:
         """The keys of the rows of one of the controller's tables; none where the table takes no part."""
         return self.sets.get(self.graph.catalogue.table(table_name)) or KeySet(("id",))

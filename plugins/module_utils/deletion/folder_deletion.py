@@ -17,10 +17,10 @@ Refusals = dict[str, str]
 
 
 class FolderDeletion:
-    """Deletes shared folders, or says why they cannot be deleted; may be used by several sessions at the same time.
+    """Deletes shared folders, or says why they cannot be deleted.
 
     :param provider: where the folders are, or None where the settings name no provider
-    :param parallel: how many folders are worked on at once, whoever asks for it
+    :param parallel: how many folders are worked on at once
     :param fail: whether a folder that cannot be deleted is an error
     """
 
@@ -28,7 +28,6 @@ class FolderDeletion:
         self._provider = provider
         self._parallel = parallel
         self._fail = fail
-        self._working = threading.BoundedSemaphore(parallel)
         self._lock = threading.Lock()
         self._deleted: dict[str, SharedFolder] = {}
         self._unreported: list[SharedFolder] = []
@@ -112,13 +111,12 @@ class FolderDeletion:
             return refused
 
         def attempt(folder: SharedFolder) -> None:
-            with self._working:
-                if stop and refused:
-                    return
-                try:
-                    action(folder, provider)
-                except SharedFolderError as error:
-                    refused[folder.event_id] = str(error)
+            if stop and refused:
+                return
+            try:
+                action(folder, provider)
+            except SharedFolderError as error:
+                refused[folder.event_id] = str(error)
 
         executor = ThreadPoolExecutor(min(self._parallel, len(folders)))
         try:

@@ -67,14 +67,6 @@ def worthwhile(
     ]
 
 
-def by_table(indexes: Iterable[ForeignKeyIndex]) -> list[list[ForeignKeyIndex]]:
-    """The indexes of each table together: PostgreSQL builds one CONCURRENTLY only while no other is built on its table."""
-    tables: dict[Table, list[ForeignKeyIndex]] = {}
-    for index in indexes:
-        tables.setdefault(index.table, []).append(index)
-    return list(tables.values())
-
-
 def _covered(reference: Reference, indexed: set[tuple[str, str, str]]) -> bool:
     return any((reference.table.schema, reference.table.name, column) in indexed for column in reference.columns)
 

@@ -6,22 +6,18 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
-import threading
 import zlib
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 
 from ..base.errors import ConnectionLostError, DatabaseError, DeadlineExceeded, TransientDatabaseError
 from ..systems.database import Composable, Database, sql
-from .index_advice import PREFIX, ForeignKeyIndex, by_table
+from .index_advice import PREFIX, ForeignKeyIndex
 
 # Milliseconds that building or dropping an index waits for each session that is in its way.
 LOCK_TIMEOUT = 5000
 # How often dropping an index is tried.
 ATTEMPTS = 3
-# What the server may take to sort the keys of an index, of which each session builds one at a time; its default of 64 MB
-# makes it sort them in pieces on the disk.
+# What the server may take to sort the keys of an index. With its default of 64 MB it sorts them in pieces on the disk.
 MEMORY = "128MB"
 
 
@@ -31,14 +27,12 @@ class TemporaryIndexes:
     The job's lock must be held: every index with the job's prefix is then one of this run, or left over by a run that
     died. Indexes of other jobs are not touched.
 
-    :param sessions: outside of a transaction, as CREATE INDEX CONCURRENTLY demands; the first of them is the job's own, and
-        all build indexes at once
+    :param database: outside of a transaction, as CREATE INDEX CONCURRENTLY demands
     :param job_type: the job
     """
 
-    def __init__(self, sessions: Sequence[Database], job_type: str) -> None:
-        self._sessions = sessions
-        self._database = sessions[0]
+    def __init__(self, database: Database, job_type: str) -> None:
+        self._database = database
         self._prefix = f"{PREFIX}{job_type}_"
 
     @contextlib.contextmanager
@@ -67,60 +61,32 @@ class TemporaryIndexes:
         )
 
     def _build(self, indexes: list[ForeignKeyIndex], warnings: list[str]) -> list[ForeignKeyIndex]:
-        failed: dict[ForeignKeyIndex, DatabaseError] = {}
-        remaining = iter(by_table(indexes))
-        stopped = threading.Event()
-        with ThreadPoolExecutor(len(self._sessions)) as executor:
-            shares = [executor.submit(self._share, session, remaining, failed, stopped) for session in self._sessions]
-        for share in shares:
-            share.result()
-        if failed:
-            first, *_others = missing = [index for index in indexes if index in failed]
-            names = ", ".join(f"{index.table.label} ({', '.join(index.columns)})" for index in missing)
-            warnings.append(
-                f"Temporary indexes that could not be built: {names}; the job goes on without them and takes longer"
-                f" (the reason for the first: {str(failed[first]).rstrip('.')})."
-            )
-        return [index for index in indexes if index not in failed]
-
-    def _share(
-        self,
-        database: Database,
-        remaining: Iterator[list[ForeignKeyIndex]],
-        failed: dict[ForeignKeyIndex, DatabaseError],
-        stopped: threading.Event,
-    ) -> None:
-        """One session's share of the indexes; stops when that of another one did."""
-        try:
-            # A list's iterator gives each of its items once, to whichever thread asks.
-            for index in itertools.chain.from_iterable(remaining):
-                if stopped.is_set():
-                    return
-                try:
-                    self._create(database, index)
-                except ConnectionLostError:
-                    raise
-                except DatabaseError as error:
-                    failed[index] = error
-        except BaseException:
-            stopped.set()
-            raise
-
-    def _create(self, database: Database, index: ForeignKeyIndex) -> None:
-        statement = sql.SQL("CREATE INDEX CONCURRENTLY {} ON {} ({})").format(
-            sql.Identifier(self._name(index)),
-            sql.Identifier(*index.place),
-            sql.SQL(", ").join(map(sql.Identifier, index.columns)),
-        )
-        if len(self._sessions) > 1:
-            # The sessions are at work at the same time; workers of one would only take processors from the other.
-            database.execute("SET max_parallel_maintenance_workers = 0")
-        database.rows(
+        self._database.rows(
             "SELECT set_config('maintenance_work_mem', %(memory)s, false)"
             " WHERE pg_size_bytes(current_setting('maintenance_work_mem')) < pg_size_bytes(%(memory)s)",
             {"memory": MEMORY},
         )
-        database.define(statement, lock_timeout=LOCK_TIMEOUT)
+        failed: dict[ForeignKeyIndex, DatabaseError] = {}
+        for index in indexes:
+            statement = sql.SQL("CREATE INDEX CONCURRENTLY {} ON {} ({})").format(
+                sql.Identifier(self._name(index)),
+                sql.Identifier(*index.place),
+                sql.SQL(", ").join(map(sql.Identifier, index.columns)),
+            )
+            try:
+                self._database.define(statement, lock_timeout=LOCK_TIMEOUT)
+            except ConnectionLostError:
+                raise
+            except DatabaseError as error:
+                failed[index] = error
+        if failed:
+            names = ", ".join(f"{index.table.label} ({', '.join(index.columns)})" for index in failed)
+            first = next(iter(failed.values()))
+            warnings.append(
+                f"Temporary indexes that could not be built: {names}; the job goes on without them and takes longer"
+                f" (the reason for the first: {str(first).rstrip('.')})."
+            )
+        return [index for index in indexes if index not in failed]
 
     def _drop(self, warnings: list[str]) -> None:
         for schema, name in self.leftovers():

@@ -14,7 +14,6 @@ from .bases.deletion_job import DeletionJob
 class AdhocEventCleanup(DeletionJob):
     job_type = "adhoc_event_cleanup"
     root = "events"
-    sessions = 2
 
     def select(self, database: Database, within: KeySet | None) -> KeySet:
         name = "seconds_since_creation"

@@ -21,7 +21,6 @@ from .parts.event_columns import DATES, RECURRENCES, EventColumns
 class EventCleanup(DeletionJob):
     job_type = "event_cleanup"
     root = "events"
-    sessions = 2
     deciding = (DATES, RECURRENCES, "event_exceptions")
 
     def select(self, database: Database, within: KeySet | None) -> KeySet:

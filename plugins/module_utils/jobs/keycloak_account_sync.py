@@ -175,7 +175,7 @@ class KeycloakAccountSync(Job):
                 )
 
         Batches(
-            [work],
+            work,
             lambda identifier, reason: self.fail("users", identifier, reason),
             self.run.deadline,
             largest=self.run.options["batch_size"],

@@ -13,7 +13,6 @@ from .bases.deletion_job import DeletionJob
 class RoomCleanup(DeletionJob):
     job_type = "room_cleanup"
     root = "rooms"
-    sessions = 2
 
     def select(self, database: Database, within: KeySet | None) -> KeySet:
         events = Sql.name(self.catalogue.table("events"))

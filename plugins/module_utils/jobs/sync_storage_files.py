@@ -181,7 +181,7 @@ class SyncStorageFiles(Job):
 
     def _each(self, kind: str, records: Records, work: Callable[[list[Any]], None]) -> None:
         Batches(
-            [work],
+            work,
             lambda record, reason: self.fail(kind, record[0], reason),
             self.run.deadline,
             largest=self.run.options["batch_size"],

@@ -12,7 +12,6 @@ from __future__ import annotations
 import json
 import os
 import socket
-import threading
 import uuid
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -37,7 +36,6 @@ class AuditLog:
         self._common = {"job": job, "run": self.run_id, "host": socket.gethostname()}
         self._batches = 0
         self._file: int | None = None
-        self._lock = threading.Lock()
         if path is not None:
             self._open(path)
             self._write([{"event": "run_started"}], sync=True)
@@ -99,9 +97,8 @@ class AuditLog:
         text = "".join(json.dumps({"time": time, **line, **self._common}) + "\n" for line in lines)
         data = memoryview(text.encode())
         try:
-            with self._lock:
-                while data:
-                    data = data[os.write(self._file, data) :]
+            while data:
+                data = data[os.write(self._file, data) :]
             if sync:
                 os.fsync(self._file)
         except OSError as error:

@@ -44,11 +44,8 @@ class Database:
     def __init__(self, url: str, *, deadline: Deadline, read_only: bool, application_name: str) -> None:
         if psycopg2 is None:
             raise MissingLibraryError("psycopg2", PSYCOPG2_TRACEBACK)
-        self._url = url
         self._deadline = deadline
-        self._read_only = read_only
-        self._application_name = application_name
-        self._connection = self._connect(application_name)
+        self._connection = self._connect(url, application_name)
         # Limits that are set for the role or the database are meant for requests of the controller, not for jobs.
         self.execute(
             "SET TIME ZONE 'UTC'; SET DateStyle = 'ISO'; SET client_min_messages = error;"
@@ -61,15 +58,6 @@ class Database:
         elif self.row("SHOW transaction_read_only") == ("on",):
             # Found out before anything outside the database is deleted after what a standby still has.
             raise not_writable()
-
-    def another(self) -> Database:
-        """Another session of the same kind; the errors are those of this one.
-
-        Each session is for one thread at a time.
-        """
-        return Database(
-            self._url, deadline=self._deadline, read_only=self._read_only, application_name=self._application_name
-        )
 
     def execute(self, statement: str | Composable, parameters: dict[str, Any] | None = None) -> int:
         """Run a statement and give the number of rows it touched.
@@ -114,24 +102,17 @@ class Database:
             with contextlib.suppress(MaintenanceError):
                 self.execute("SET lock_timeout = 0")
 
-    def snapshot(self) -> str | None:
-        """The snapshot of the transaction, for another session; None where the server does not share it."""
-        return self.row("SELECT CASE WHEN pg_is_in_recovery() THEN NULL ELSE pg_export_snapshot() END")[0]
-
     @contextlib.contextmanager
-    def transaction(self, *, snapshot: bool | str = False) -> Iterator[None]:
+    def transaction(self, *, snapshot: bool = False) -> Iterator[None]:
         """A transaction that is committed at the end of the block, or rolled back when it raises.
 
-        :param snapshot: one snapshot for all statements, read-only, a new one or that of another session whose
-            transaction goes on; else each statement sees what is committed
+        :param snapshot: one snapshot for all statements, read-only; else each statement sees what is committed
         """
         mode = "ISOLATION LEVEL REPEATABLE READ READ ONLY" if snapshot else "ISOLATION LEVEL READ COMMITTED"
         if not snapshot:
             # What a batch reads was read by the plan. With the default, made for disks that turn, PostgreSQL scans whole
             # tables for a batch of keys that an index would find.
             mode += "; SET LOCAL random_page_cost = 1.1"
-        if isinstance(snapshot, str):
-            mode += f"; SET TRANSACTION SNAPSHOT '{snapshot}'"
         milliseconds = self._milliseconds()
         self.execute(
             f"BEGIN {mode}; SET LOCAL statement_timeout = {milliseconds};"
@@ -152,7 +133,7 @@ class Database:
         with contextlib.suppress(psycopg2.Error):
             self._connection.close()
 
-    def _connect(self, application_name: str) -> psycopg2.extensions.connection:
+    def _connect(self, url: str, application_name: str) -> psycopg2.extensions.connection:
         extensions.set_wait_callback(_wait)
         deadline = self._deadline
 
@@ -165,7 +146,7 @@ class Database:
         try:
             self._deadline.check()
             connection = psycopg2.connect(
-                self._url,
+                url,
                 connection_factory=Connection,
                 application_name=application_name,
                 client_encoding="UTF8",
@@ -176,7 +157,7 @@ class Database:
         except (psycopg2.Error, _Expired, ValueError) as error:
             # A ValueError is about characters that no URL can have.
             self._deadline.check()
-            raise connection_failure(error, self._url) from None
+            raise connection_failure(error, url) from None
         connection.wait_limit = None
         connection.autocommit = True
         return connection

@@ -5,18 +5,14 @@
 
 from __future__ import annotations
 
-import contextlib
-import functools
-import threading
 from abc import abstractmethod
-from collections.abc import Iterator
 from typing import ClassVar
 
-from ...base.errors import DatabaseError, MaintenanceError
+from ...base.errors import MaintenanceError
 from ...deletion.batch_deletion import BatchOutcome
 from ...deletion.batches import Batches
 from ...deletion.catalogue import Catalogue
-from ...deletion.index_advice import ForeignKeyIndex, by_table, worthwhile
+from ...deletion.index_advice import ForeignKeyIndex, worthwhile
 from ...deletion.keys import KeySet, Sql
 from ...deletion.selection import select_keys
 from ...deletion.temporary_indexes import TemporaryIndexes
@@ -25,29 +21,21 @@ from ...record.effects import Effects, Listing
 from ...systems.database import Composable, Database, sql
 from .job import Job
 
-# So many roots that a further session for deleting them is worth its connection.
-MANY_ROOTS = 5000
-# So many sessions build indexes at once: what they read and sort is as much as a server can do beside its own work.
-MOST_BUILDING = 2
-
 
 class BatchedJob(Job):
     """Chooses rows of one table, the roots, and deletes what goes with them.
 
     :cvar root: the table
     :cvar smallest_batch: the fewest roots of a batch, however long other servers take for it
-    :cvar sessions: how many database sessions may delete at once; more than one only where no two roots share rows
     """
 
     root: ClassVar[str]
     smallest_batch = 1
-    sessions: ClassVar[int] = 1
 
     catalogue: Catalogue
     roots: KeySet
     _total: int
     _indexes: list[ForeignKeyIndex]
-    _bookkeeping: threading.Lock
 
     @abstractmethod
     def select(self, database: Database, within: KeySet | None) -> KeySet:
@@ -105,7 +93,6 @@ class BatchedJob(Job):
 
     def plan(self) -> None:
         self._indexes, self._total = [], 0
-        self._bookkeeping = threading.Lock()
         self.catalogue = Catalogue(self.run.database)
         self.read_schema()
         with self.run.database.transaction(snapshot=True):
@@ -126,13 +113,10 @@ class BatchedJob(Job):
         if self._indexes:
             self.run.progress.stage("building indexes")
         try:
-            with (
-                self._open_sessions() as sessions,
-                TemporaryIndexes(sessions, self.job_type).during(self._indexes) as (built, warnings),
-            ):
+            with TemporaryIndexes(self.run.database, self.job_type).during(self._indexes) as (built, warnings):
                 self.run.done["temporary_indexes"].add(index.as_item() for index in built)
                 Batches(
-                    [functools.partial(self._delete, session) for session in sessions[: self._deleting]],
+                    self._delete,
                     lambda identifier, reason: self.fail(self.root, identifier, reason),
                     self.run.deadline,
                     largest=self.run.options["batch_size"],
@@ -153,47 +137,15 @@ class BatchedJob(Job):
                 + ", ".join(outcome.unselected[:limit])
             )
 
-    @contextlib.contextmanager
-    def second_reader(self, rows: int) -> Iterator[Database | None]:
-        """A session that sees the snapshot of the plan, where there is enough to read for it and the server has room.
-
-        :param rows: how many rows the plan is about
-        """
-        with contextlib.ExitStack() as stack:
-            second = None
-            if rows >= MANY_ROOTS and (snapshot := self.run.database.snapshot()):
-                with contextlib.suppress(DatabaseError):
-                    second = stack.enter_context(contextlib.closing(self.run.database.another()))
-                    stack.enter_context(second.transaction(snapshot=snapshot))
-            yield second
-
-    @property
-    def _deleting(self) -> int:
-        """The number of sessions that delete."""
-        return self.sessions if self.roots.count >= MANY_ROOTS else 1
-
-    @contextlib.contextmanager
-    def _open_sessions(self) -> Iterator[list[Database]]:
-        """The job's own session, and further ones where there is enough to do for them and the server has room."""
-        with contextlib.ExitStack() as stack:
-            sessions = [self.run.database]
-            building = min(MOST_BUILDING, len(by_table(self._indexes)))
-            with contextlib.suppress(DatabaseError):
-                while len(sessions) < max(self._deleting, building):
-                    sessions.append(stack.enter_context(contextlib.closing(self.run.database.another())))
-            yield sessions
-
-    def _delete(self, database: Database, ids: list[str]) -> float:
-        with self._bookkeeping:
-            audit = self.run.audit.batch()
+    def _delete(self, ids: list[str]) -> float:
+        audit = self.run.audit.batch()
         try:
-            outcome = self.delete_batch(database, KeySet.of_ids(ids), audit)
+            outcome = self.delete_batch(self.run.database, KeySet.of_ids(ids), audit)
         except MaintenanceError as error:
             audit.not_deleted(certain=not error.in_commit)
             raise
-        with self._bookkeeping:
-            self.account(outcome)
-            audit.deleted(outcome.effects.rows_deleted, outcome.announced_and_kept)
+        self.account(outcome)
+        audit.deleted(outcome.effects.rows_deleted, outcome.announced_and_kept)
         return outcome.waited
 
     def _count_all(self) -> int:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
 from typing import ClassVar
 
 from ...base import journal
@@ -45,7 +44,7 @@ class DeletionJob(BatchedJob):
     _storage: ObjectStorage
     _folders: FolderDeletion
     _planned_folders: list[SharedFolder]
-    _checking: Future[None] | None
+    _needs_storage: bool
 
     def kinds(self) -> dict[str, Listing]:
         return listings(self.run.options["report_limit"])
@@ -73,13 +72,14 @@ class DeletionJob(BatchedJob):
         self._graph = DeletionGraph(self.catalogue, self.catalogue.table(self.root), self.deciding, self.reading)
 
     def describe(self) -> Effects:
-        closure = Closure(self.run.database, self._graph, self.roots)
-        with self.second_reader(closure.size) as second, ThreadPoolExecutor(2) as executor:
-            self._checking = executor.submit(self._storage.check) if closure.keys("assets") else None
-            count = functools.partial(self._count, second or self.run.database, closure)
-            counted = executor.submit(count) if second else None
-            description = Description(closure, self.run.options["report_limit"], self.roots, identity=self.run.identity)
-            deleted, updated, self._planned_folders = counted.result() if counted else count()
+        database = self.run.database
+        closure = Closure(database, self._graph, self.roots)
+        self._needs_storage = bool(closure.keys("assets"))
+        description = Description(closure, self.run.options["report_limit"], self.roots, identity=self.run.identity)
+        # What is read one by one is counted on the way.
+        deleted = counting.deleted(database, closure, known=KINDS if self.run.identity else ())
+        updated = counting.updated(database, closure)
+        self._planned_folders = folder_records.read(database, self.catalogue, closure.keys("events"))
         counts = {**deleted, **description.counts}
         folders = self._folders.deletable(self._planned_folders)
         if self.run.identity:
@@ -87,14 +87,8 @@ class DeletionJob(BatchedJob):
             self.run.identity.add("shared_folders", sorted(names), names)
         return description.effects(counts, updated, folders)
 
-    def _count(self, database: Database, closure: Closure) -> tuple[dict[str, int], dict[str, int], list[SharedFolder]]:
-        # What is read one by one is counted on the way.
-        deleted = counting.deleted(database, closure, known=KINDS if self.run.identity else ())
-        updated = counting.updated(database, closure)
-        return deleted, updated, folder_records.read(database, self.catalogue, closure.keys("events"))
-
     def plan(self) -> None:
-        self._planned_folders, self._checking = [], None
+        self._planned_folders, self._needs_storage = [], False
         super().plan()
         if folders := len(self._planned_folders):
             # So that as many folders as may be are worked on at once, however slow their server is.
@@ -103,8 +97,8 @@ class DeletionJob(BatchedJob):
         self.run.log.info(f"{self.root.capitalize()} to be deleted: {self.roots.count}")
         if self._planned_folders and not self.run.gate.is_open:
             self._preview_folders()
-        if self._checking:
-            self._checking.result()
+        if self._needs_storage:
+            self._storage.check()
         self._tell_of_storage()
 
     def apply(self) -> None:

@@ -1,14 +1,12 @@
 # SPDX-FileCopyrightText: The opentalk.maintenance authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Deleting with two database sessions at once, as jobs do where there is much to delete."""
+"""Deleting in many batches."""
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 
 import pytest
-from ansible_collections.opentalk.maintenance.plugins.module_utils.jobs.bases import batched_job
 
 from support.oracle import survivors
 from support.recording_server import Request
@@ -16,30 +14,13 @@ from support.snapshot import deleted
 from support.world import World
 
 Open = Callable[..., World]
-APPLICATION = "opentalk.maintenance "
 
 
 @pytest.fixture
-def world(open_world: Open, monkeypatch: pytest.MonkeyPatch) -> World:
-    monkeypatch.setattr(batched_job, "MANY_ROOTS", 100)
+def world(open_world: Open) -> World:
     world = open_world(67)
     world.fill(events=600)
     return world
-
-
-class Sessions:
-    """How many sessions of the job are in a transaction whenever the storage is asked."""
-
-    def __init__(self, world: World) -> None:
-        self._world = world
-        self.most = 0
-        world.proxy.on_request(self._look)
-
-    def _look(self, _request: Request) -> None:
-        query = "SELECT count(*) FROM pg_stat_activity WHERE starts_with(application_name, %s) AND datname = %s"
-        with self._world.server.connect(self._world.database) as connection, connection.cursor() as cursor:
-            cursor.execute(query, (APPLICATION, self._world.database))
-            self.most = max(self.most, cursor.fetchone()[0])
 
 
 @pytest.mark.parametrize(
@@ -52,11 +33,9 @@ def test_plan_is_effect(world: World, job: str, root: str) -> None:
         world.query(
             "INSERT INTO rooms (created_by, waiting_room, tenant_id) SELECT created_by, false, tenant_id FROM rooms"
         )
-    sessions = Sessions(world)
     before, objects = world.rows(), world.objects()
     preview = world.run(job, check_mode=True, report_limit=5000)
     run = world.run(job, batch_size=20, report_limit=5000)
-    assert sessions.most == 2
     assert run["plan"] == preview["plan"] and run["plan"][root]["count"] > 100
     after = world.rows()
     assert after == survivors(before, root, set(preview["plan"][root]["ids"]))
@@ -66,17 +45,15 @@ def test_plan_is_effect(world: World, job: str, root: str) -> None:
     assert not world.run(job)["changed"]
 
 
-def test_failure_of_one_stops_both_and_the_next_run_completes_it(world: World) -> None:
+def test_failure_between_batches_and_the_next_run_completes_it(world: World) -> None:
     before = world.rows()
     expired = set(world.run("event_cleanup", check_mode=True, report_limit=5000)["plan"]["events"]["ids"])
-    lock = threading.Lock()
     asked = 0
 
     def third(request: Request) -> bool:
         nonlocal asked
-        with lock:
-            asked += request.operation == "DeleteObjects"
-            return request.operation == "DeleteObjects" and asked == 3
+        asked += request.operation == "DeleteObjects"
+        return request.operation == "DeleteObjects" and asked == 3
 
     world.proxy.fail(403, third)
     run = world.run("event_cleanup", batch_size=10, report_limit=5000)
@@ -89,7 +66,7 @@ def test_failure_of_one_stops_both_and_the_next_run_completes_it(world: World) -
     assert world.rows() == survivors(before, "events", expired)
 
 
-def test_rows_that_two_batches_share_are_done_one_after_the_other(world: World) -> None:
+def test_rows_that_two_batches_share_go_once(world: World) -> None:
     """In a schema of the future, events may go with other events."""
     world.query(
         "ALTER TABLE events ADD parent uuid REFERENCES events ON DELETE CASCADE;"
@@ -103,16 +80,15 @@ def test_rows_that_two_batches_share_are_done_one_after_the_other(world: World) 
     assert not world.run("event_cleanup")["changed"]
 
 
-def test_no_room_for_a_second_session(world: World) -> None:
+def test_one_session_is_enough(world: World) -> None:
     role = f"alone_{world.database}"
     world.query(
         f"CREATE ROLE {role} LOGIN PASSWORD 'secret' CONNECTION LIMIT 1;"
         f" GRANT ALL ON ALL TABLES IN SCHEMA public TO {role}"
     )
-    sessions, before = Sessions(world), world.rows()
+    before = world.rows()
     try:
         run = world.run("event_cleanup", database_url=world.server.url(world.database, user=role, password="secret"))
-        assert sessions.most == 1
         assert deleted(before, world.rows()) == run["plan"]["rows_deleted"] == run["done"]["rows_deleted"]
     finally:
         world.query(f"DROP OWNED BY {role}; DROP ROLE {role}")
