@@ -16,7 +16,7 @@ from support.world import World
 
 Open = Callable[..., World]
 PREFIX = "opentalk_maintenance_tmp_"
-BUILDING = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND state = 'active' AND query LIKE 'CREATE INDEX%'"
+BUILDING = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'CREATE INDEX%'"
 NEEDED = {("invites", "room"), ("event_favorites", "event_id")}
 
 
