@@ -11,7 +11,7 @@ options:
   expected_plan_id:
     description:
       - The RV(plan_id) of a preview (check mode) of the same job. The job then decides by the moment of that preview. It
-        fails before it touches anything if its plan has other effects than the preview. It may have fewer effects.
+        fails before it touches anything if its plan has effects that the preview did not have. It may have fewer effects.
       - If something is added to an approved row during the run, that row stays with all that goes with it, and RV(failures)
         lists it.
       - With more than 200000 effects only exactly the same plan is accepted, and rows that are added during the run go, too.
