@@ -10,12 +10,12 @@ type: stdout
 short_description: Print the log of a maintenance job and one summary line
 version_added: 1.0.0
 description:
-  - Prints the log lines of the jobs of this collection as the controller's own jobs print them, then one line that sums up
-    the run, and nothing of Ansible's own output. The systemd units of the role C(opentalk.maintenance.timers) use it.
-  - Where standard output is the journal of systemd, the lines carry their severity.
+  - Prints the log lines of the jobs of this collection as the controller's own jobs print them, and then a summary line. It
+    prints nothing of Ansible's own output. The systemd units of the role C(opentalk.maintenance.timers) use it.
+  - The lines carry their severity if standard output is the journal of systemd.
 options:
   result_file:
-    description: A file for the outcome of the run in JSON, from which metrics are made. Without it none is written.
+    description: A file for the outcome of the run in JSON, the source of the metrics. By default no file is written.
     type: path
     env:
       - name: OPENTALK_MAINTENANCE_RESULT_FILE

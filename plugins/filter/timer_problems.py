@@ -10,7 +10,7 @@ short_description: Check the variables of the role opentalk.maintenance.timers
 version_added: 1.0.0
 description:
   - Checks jobs against their JSON Schema, as the role C(opentalk.maintenance.timers) does before it touches a host.
-  - Needs the Python package jsonschema, version 4 or newer, on the control node, and python-dateutil where
+  - Needs the Python package jsonschema, version 4 or newer, on the control node. It also needs python-dateutil if
     C(expired_before) of C(invite_cleanup) is set.
 positional: _input
 options:
@@ -36,7 +36,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 _value:
-  description: What is wrong, one sentence each with job, field and reason. Empty where nothing is.
+  description: The problems, one sentence each with job, field and reason. Empty if there are none.
   type: list
   elements: str
 """
