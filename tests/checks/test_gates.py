@@ -83,6 +83,7 @@ def test_documentation_is_built_without_a_warning(tools: Path, tree: Path, tmp_p
         ["yamllint", "-s", "."],
         ["antsibull-changelog", "lint"],
         ["reuse", "lint"],
+        ["pre-commit", "validate-config"],
     ],
     ids=" ".join,
 )
