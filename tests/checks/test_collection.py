@@ -21,6 +21,7 @@ from ansible_collections.opentalk.maintenance.plugins.module_utils.engine.report
 
 from support import ansible, checkout, readme
 from support.collection import ROOT
+from support.limits import HANGS
 from support.snapshot import counts, removed
 from support.world import World
 
@@ -37,7 +38,7 @@ def run(*command: str | Path, collections: Path | str, cwd: Path | None = None) 
         cwd=cwd,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=HANGS,
         check=False,
     )
     assert played.returncode == 0, played.stdout + played.stderr
@@ -242,7 +243,7 @@ def test_demo() -> None:
         env=ansible.environment(TMPDIR=str(scratch)),
         capture_output=True,
         text=True,
-        timeout=600,
+        timeout=HANGS,
         check=False,
     )
     assert played.returncode == 0, played.stdout + played.stderr
