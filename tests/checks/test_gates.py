@@ -14,6 +14,7 @@ import pytest
 
 from support import ansible, checkout, environments
 from support.collection import ROOT
+from support.limits import HANGS
 
 
 @pytest.fixture(scope="session")
@@ -38,7 +39,7 @@ def run(tools: Path, tree: Path, *command: str, **variables: str) -> str:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=550,
+        timeout=HANGS,
         check=False,
     )
     assert played.returncode == 0, played.stdout
@@ -83,6 +84,7 @@ def test_documentation_is_built_without_a_warning(tools: Path, tree: Path, tmp_p
         ["yamllint", "-s", "."],
         ["antsibull-changelog", "lint"],
         ["reuse", "lint"],
+        ["pre-commit", "validate-config"],
     ],
     ids=" ".join,
 )

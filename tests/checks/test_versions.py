@@ -16,6 +16,7 @@ import pytest
 from conftest import COMPONENTS
 from support import ansible, environments
 from support.collection import ROOT
+from support.limits import HANGS
 
 # The ansible-core for each Python: from the oldest that the collection takes to the newest that there is.
 ANSIBLE = {"3.10": "==2.17.*", "3.11": "==2.19.*", "3.12": "==2.18.*", "3.13": ""}
@@ -46,8 +47,10 @@ def _check(version: str, python: Path) -> str:
         [programs / "python", "-m", "pytest", "-p", "no:cacheprovider", "-q", *UNIT, PLAYBOOKS],
         cwd=ROOT,
         env=ansible.environment(PATH=f"{programs}{os.pathsep}{os.environ['PATH']}", PYTHONDONTWRITEBYTECODE="1"),
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=550, check=False,
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=HANGS, check=False,
     )  # fmt: skip
     assert played.returncode == 0, played.stdout
-    shown = subprocess.run([programs / "python", "-c", _SHOW], capture_output=True, text=True, timeout=30, check=True)
+    shown = subprocess.run(
+        [programs / "python", "-c", _SHOW], capture_output=True, text=True, timeout=HANGS, check=True
+    )
     return shown.stdout.strip()

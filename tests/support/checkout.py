@@ -13,6 +13,7 @@ from pathlib import Path
 
 from support import cache
 from support.collection import ROOT
+from support.limits import HANGS
 
 _GET_PIP = '''\
 """Stands in for the script of that name which ansible-test would download: installs pip with another Python's pip."""
@@ -51,7 +52,7 @@ def ansible_test_home(programs: Path) -> Path:
         script.write_text(_GET_PIP.format(python=sys.executable))
     settings = {name[4:].lower().replace("_", "-"): value for name, value in os.environ.items() if name[:4] == "PIP_"}
     found = subprocess.run(
-        [sys.executable, "-m", "pip", "cache", "dir"], capture_output=True, text=True, timeout=60, check=True
+        [sys.executable, "-m", "pip", "cache", "dir"], capture_output=True, text=True, timeout=HANGS, check=True
     )
     settings.setdefault("cache-dir", found.stdout.strip())
     (home / ".config" / "pip").mkdir(parents=True, exist_ok=True)
@@ -62,5 +63,5 @@ def ansible_test_home(programs: Path) -> Path:
 
 def _git(folder: Path, *arguments: str) -> str:
     return subprocess.run(
-        ["git", *arguments], cwd=folder, capture_output=True, text=True, check=True, timeout=60
+        ["git", *arguments], cwd=folder, capture_output=True, text=True, check=True, timeout=HANGS
     ).stdout

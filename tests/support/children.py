@@ -11,6 +11,8 @@ from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import Any
 
+from support.limits import HANGS
+
 _FORK = multiprocessing.get_context("fork")
 
 
@@ -30,21 +32,21 @@ class Child:
     def running(self) -> bool:
         return self._process.is_alive()
 
-    def result(self, timeout: float = 60) -> Any:
+    def result(self) -> Any:
         """What the work gave; its failure is raised here."""
-        assert self._answers.poll(timeout), "the process neither answers nor ends"
+        assert self._answers.poll(HANGS), "the process neither answers nor ends"
         succeeded, value = self._answers.recv()
-        self._end(timeout)
+        self._end()
         assert succeeded, value
         return value
 
-    def was_killed(self, timeout: float = 60) -> bool:
+    def was_killed(self) -> bool:
         """Wait for the end, and tell whether it was SIGKILL."""
-        self._end(timeout)
+        self._end()
         return self._process.exitcode == -signal.SIGKILL
 
-    def _end(self, timeout: float) -> None:
-        self._process.join(timeout)
+    def _end(self) -> None:
+        self._process.join(HANGS)
         assert not self.running, "the process does not end"
         self._answers.close()
 

@@ -123,9 +123,7 @@ def play(job: str, title: str, options: list[str], config: Path, environment: di
     command = [ansible.program(), *arguments]
     print(f"\n=== {title}\n$ ansible-playbook {' '.join(arguments)}\n", flush=True)
     # With -v Ansible prints the job's result, which is read here and not shown.
-    played = subprocess.run(
-        [*command, "-v"], env=environment, stdout=subprocess.PIPE, text=True, timeout=100, check=False
-    )
+    played = subprocess.run([*command, "-v"], env=environment, stdout=subprocess.PIPE, text=True, check=False)
     match = re.search(r"^(?:ok|changed): \[localhost\] => (\{.*\})$", played.stdout, re.MULTILINE)
     if played.returncode or not match:
         print(played.stdout)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from support import cache
 from support.collection import ROOT
+from support.limits import HANGS
 
 VERSIONS = ("3.10", "3.11", "3.12", "3.13")
 _MAKE = '. "$1"; make_environment "$2" >&2; echo "$python"'
@@ -32,12 +33,12 @@ def environment(wanted: str, python: Path | None = None) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     variables = {name: value for name, value in os.environ.items() if name not in ("VIRTUAL_ENV", "PYTHONPATH")}
     variables["OPENTALK_TEST_PYTHON"] = str(python or getattr(sys, "_base_executable", sys.executable))
-    with cache.lock(folder / "environments.lock", time.monotonic() + 900):
+    with cache.lock(folder / "environments.lock", time.monotonic() + HANGS):
         file = folder / "environment-requirements.txt"
         file.write_text(wanted)
         made = subprocess.run(
             ["bash", "-ec", _MAKE, "bash", str(ROOT / "tests" / "support" / "environment.sh"), str(file)],
-            env=variables, capture_output=True, text=True, timeout=900, check=False,
+            env=variables, capture_output=True, text=True, timeout=HANGS, check=False,
         )  # fmt: skip
     assert made.returncode == 0, made.stdout + made.stderr
     return Path(made.stdout.splitlines()[-1]).parent
@@ -55,7 +56,7 @@ def pythons() -> dict[str, Path]:
         ]
         on_path = shutil.which(name)
         for candidate in ([Path(on_path)] if on_path else []) + sorted(candidates):
-            asked = subprocess.run([candidate, "-c", "import venv"], capture_output=True, timeout=30, check=False)
+            asked = subprocess.run([candidate, "-c", "import venv"], capture_output=True, timeout=HANGS, check=False)
             if asked.returncode == 0:
                 found[version] = candidate
                 break

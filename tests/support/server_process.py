@@ -23,7 +23,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 
+# A server that does not end by then is killed.
 STOP_SECONDS = 10.0
+# What has not happened by then hangs. The same number as in limits.py, which this file cannot import as a program.
+HANGS = 3600.0
 # Said to the supervisor before its standard input closes.
 _KEEP = b"keep"
 
@@ -80,7 +83,7 @@ class ServerProcess:
         size = os.fstat(descriptor).st_size
         return os.pread(descriptor, limit, max(0, size - limit)).decode(errors="replace")
 
-    def wait_until(self, ready: Callable[[], bool], timeout: float = 60.0) -> None:
+    def wait_until(self, ready: Callable[[], bool], timeout: float = HANGS) -> None:
         """Return once `ready()` is true; stop the server and raise `ServerFailed` if it ends or `timeout` s pass."""
         deadline = time.monotonic() + timeout
         while self.running:
@@ -103,7 +106,7 @@ class ServerProcess:
                 self._supervisor.stdin.write(_KEEP)
             self._supervisor.stdin.close()
             try:
-                self._supervisor.wait(timeout=STOP_SECONDS + 5)
+                self._supervisor.wait(timeout=HANGS)
             except subprocess.TimeoutExpired:
                 self._supervisor.kill()
                 self._supervisor.wait()
