@@ -18,7 +18,7 @@ from .audit import AuditLog
 from .deadline import Deadline
 from .errors import AuditLogError, IncompleteError, MaintenanceError, MissingLibraryError, ParameterError
 from .job import Job, Run
-from .job_module import JobModule, job_module
+from .job_module import JobModule
 from .log import JobLog
 from .plan import Effects
 from .plan_id import ExpectedPlan, PlanIdentity, parse
@@ -34,12 +34,10 @@ def argument_spec(job_class: type[Job]) -> dict[str, Any]:
 
 def main(job_class: type[Job]) -> None:
     """Run a job as an Ansible module: ends the process with its result."""
-    module, refusal = job_module(argument_spec(job_class))
+    module = JobModule(argument_spec=argument_spec(job_class), supports_check_mode=True)
     log = JobLog()
     log.info("Starting job execution")
     try:
-        if refusal:
-            raise refusal
         run = _prepare(job_class, module, log)
     except MaintenanceError as error:
         log.error(f"Job failed: {error}")
