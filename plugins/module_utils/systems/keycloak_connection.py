@@ -3,8 +3,9 @@
 
 """python-keycloak (https://python-keycloak.readthedocs.io/), with requests that are sent by the collection's session.
 
-python-keycloak decides which requests are sent, with which token, and when a new token is needed. It does not send them
-itself, because its ConnectionManager (read and tried in versions 4.7.3 and 7.1.1) does this in another way:
+python-keycloak decides which requests are sent, with which token, and when a new token is needed (the first version that
+wants one after a refusal is 5.1.2). It does not send them itself, because its ConnectionManager, as read and tried in
+versions 5.1.2 and 7.1.1, does this in another way:
 
 - Its timeout is for each read, so a server that trickles its answer holds a job up beyond the deadline.
 - It sends a request twice at most, and waits as long as a Retry-After header says. urllib3's Retry could make more
