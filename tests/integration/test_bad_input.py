@@ -44,6 +44,8 @@ def check(result: dict[str, Any], *names: str) -> None:
         ({"days": 3}, ["days"]),
         ({"days_since_last_occurrence": "soon"}, ["days_since_last_occurrence"]),
         ({"days_since_last_occurrence": 1.5}, ["days_since_last_occurrence"]),
+        ({"days_since_last_occurrence": float("inf")}, ["days_since_last_occurrence", "int"]),
+        ({"timeout": "-Infinity"}, ["timeout", "int"]),
         ({"include_finished_series": "perhaps"}, ["include_finished_series"]),
         ({"object_storage": {"buckets": "x"}}, ["buckets"]),
     ],

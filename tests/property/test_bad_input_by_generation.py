@@ -188,7 +188,7 @@ def test_parameters(open_world: Open) -> None:
     world = open_world(67)
     before = world.rows()
     said = 0
-    for disorder, job in zip(cases("parameters", 250), itertools.cycle(JOBS), strict=False):
+    for disorder, job in zip(cases("parameters", 400), itertools.cycle(JOBS), strict=False):
         own = list(REGISTERED[job].parameters.properties)
         names = [*own, *own, *options.RUN, *options.BATCHES, *options.REPORT, *options.SAFETY]
         if job not in ("sync_storage_files", "invite_cleanup"):

@@ -25,17 +25,16 @@ from ..systems.database import Database
 from ..systems.settings import Settings
 from ..systems.write_gate import WriteGate
 from . import lock, report
-from .module import JobModule, job_module
+from .module import JobModule
 
 
 def main(job_class: type[Job]) -> None:
     """Run a job as an Ansible module: ends the process with its result."""
-    module, refusal = job_module(registry.JOBS[job_class.job_type].argument_spec())
+    spec = registry.JOBS[job_class.job_type].argument_spec()
+    module = JobModule(argument_spec=spec, supports_check_mode=True)
     log = JobLog()
     log.info("Starting job execution")
     try:
-        if refusal:
-            raise refusal
         run = _prepare(job_class, module, log)
     except MaintenanceError as error:
         log.error(f"Job failed: {error}")
