@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: The opentalk.maintenance authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Ansible's module class, which shows who logs in where and takes an infinite number for a bug."""
+"""Ansible's module class, with two corrections: it shows no login names, and an infinite number is a user's error."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ Spec = dict[str, dict[str, Any]]
 class JobModule(AnsibleModule):
     """The module of a job, with check mode.
 
-    The names in :data:`.options.NAMES` are left out of ``invocation`` and of the line that Ansible writes to the journal.
-    ``no_log`` is not for them: it would take them out of everything else, too, such as the paths of folders that somebody
-    must remove by hand, which often begin with the same word.
+    The names in :data:`.options.NAMES` are neither in ``invocation`` nor in the line that Ansible writes to the journal.
+    ``no_log`` is no way to do this: it would also cut the same word out of all other output, such as the paths of folders
+    that somebody must remove by hand. These paths often begin with it.
     """
 
     params: dict[str, Any]
@@ -40,9 +40,9 @@ class JobModule(AnsibleModule):
 
 
 def job_module(spec: Spec) -> tuple[JobModule, ParameterError | None]:
-    """Read the options; ends the process with a message where Ansible refuses them.
+    """Read the options. If Ansible refuses one, it ends the process with a message.
 
-    :returns: the module, and what is wrong with a number that Ansible cannot refuse; the options are not usable then
+    :returns: the module, and an error if a number is infinite, which Ansible does not refuse; the options are unusable then
     """
     try:
         return JobModule(argument_spec=spec, supports_check_mode=True), None
@@ -56,7 +56,7 @@ def job_module(spec: Spec) -> tuple[JobModule, ParameterError | None]:
 
 
 def _loggable(options: dict[str, Any]) -> dict[str, Any]:
-    # Ansible cannot log text that cannot be encoded; what is wrong with it is said later.
+    # Ansible cannot log text that cannot be encoded. A later check refuses such text.
     return {name: one_line(value) if isinstance(value, str) else value for name, value in options.items()}
 
 
