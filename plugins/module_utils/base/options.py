@@ -117,8 +117,7 @@ def without_names(options: dict[str, Any]) -> dict[str, Any]:
     return shown
 
 
-# A path that needs no quoting in a unit, and that a service of systemd sees:
-# https://www.freedesktop.org/software/systemd/man/systemd.exec.html
+# A path that a unit takes as it is and a service sees: https://www.freedesktop.org/software/systemd/man/systemd.exec.html
 _UNIT_PATH = r"^(?!/(home|root|run/user|tmp|var/tmp|dev|proc|sys)/)(/(?!\.{1,2}(/|$))[\w.@+-]+){2,}$(?!\n)"
 _PATTERNS: dict[str, tuple[str, str]] = {
     "audit_log": (

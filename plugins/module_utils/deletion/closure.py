@@ -90,10 +90,7 @@ class Closure:
         return table in self.sets or table not in self.graph.tables
 
     def digest(self, table_name: str) -> tuple[int, str]:
-        """The number of rows that go of one of the controller's tables, and a digest of their ids.
-
-        The digest is as in :meth:`PlanIdentity.add_digest`. It is for a table whose keys the closure does not hold.
-        """
+        """The number of rows that go, of one of the controller's tables, and their digest for PlanIdentity.add_digest."""
         table = self.graph.catalogue.table(table_name)
         query = sql.SQL(
             "SELECT count(*), encode(sha256(convert_to(coalesce(string_agg(id::text, ' ' ORDER BY id), ''), 'UTF8')), 'hex')"

@@ -28,7 +28,6 @@ class Edge:
 class Change:
     """A foreign key from rows that stay to rows that go. The rows that stay lose this reference.
 
-    :ivar reference: the foreign key
     :ivar replacement: the column whose value replaces the reference, or None for NULL
     """
 

@@ -18,7 +18,6 @@ _PIECE = 100_000
 class KeySet:
     """The keys of rows of one table: the values of some columns.
 
-    :param columns: the columns
     :param literals: for each column the array literal of its values; all arrays have the same length
     :param count: the number of rows
     """
