@@ -32,7 +32,7 @@ from typing import Any
 
 from ansible.plugins.callback import CallbackBase
 
-# Prefixes by which the journal tells severities: https://www.freedesktop.org/software/systemd/man/sd-daemon.html
+# The journal's numbers for severities: https://www.freedesktop.org/software/systemd/man/sd-daemon.html
 _SEVERITIES = {"ERROR": 3, "WARN": 4, "INFO": 6, "DEBUG": 7, "TRACE": 7}
 _LEVEL = re.compile(rf"\[({'|'.join(_SEVERITIES)}) *\]")
 
@@ -55,7 +55,7 @@ class CallbackModule(CallbackBase):
         self._job_ended(result._result)
 
     def v2_runner_on_skipped(self, result: Any) -> None:
-        # A job that another run kept from working answers "skipped", which Ansible takes for a skipped task.
+        # A job returns "skipped" while another run of it is in progress. Ansible takes that for a skipped task.
         self._job_ended(result._result, skipped=True)
 
     def v2_runner_on_failed(self, result: Any, ignore_errors: bool = False) -> None:
@@ -99,7 +99,7 @@ class CallbackModule(CallbackBase):
     def _failed(self, result: Any) -> None:
         values = result._result
         job = values.get("job_type") or result._task.action.rpartition(".")[2]
-        # Further lines could be a traceback, with data that does not belong into a log.
+        # Further lines could be a traceback with data that must not be in a log.
         reason = (str(values.get("msg") or "").strip().splitlines() or ["no reason was given"])[0]
         self._summary = ("ERROR", f"{job}: failed. {reason}")
 
@@ -114,7 +114,7 @@ class CallbackModule(CallbackBase):
 
 
 def _is_journal(stream: Any) -> bool:
-    """Whether a stream goes to the journal: systemd names the device and the inode in JOURNAL_STREAM."""
+    """Whether a stream goes to the journal: JOURNAL_STREAM has the device and the inode of systemd's stream."""
     try:
         status = os.fstat(stream.fileno())
     except (OSError, ValueError):

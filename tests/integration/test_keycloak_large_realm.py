@@ -23,7 +23,7 @@ LATER = NOW + timedelta(days=1)
 
 
 def expected(accounts: list[dict[str, Any]], before: dict[str, Any], now: datetime) -> dict[str, Any]:
-    """Since when each user is disabled after the job, by oidc_sub: row by row, as the contract says it."""
+    """The moment since which each user is disabled after the job, by oidc_sub, worked out from the contract row by row."""
     state = {}
     for account in accounts:
         key = account.get("attributes", {}).get(ATTRIBUTE, [account["id"]])[0]

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The opentalk.maintenance authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a person sees of a job: how far it is, and the diff."""
+"""The output of a job for people: its progress and the diff."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_diff_shows_changes_as_changes() -> None:
 
 @pytest.fixture
 def journal(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What is said to the journal, every twentieth of a second."""
+    """The lines in the journal. The progress comes every twentieth of a second."""
     lines: list[str] = []
 
     def listen(priority: int, text: str) -> None:
@@ -74,7 +74,7 @@ def journal(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def wait_for(journal: list[str], line: str) -> None:
-    """Wait until a line is said once more."""
+    """Wait until the journal gets this line once more."""
     end, said = time.monotonic() + 30, len(journal)
     while line not in journal[said:]:
         assert time.monotonic() < end, f"{line!r} is not among {sorted(set(journal))}"
@@ -84,7 +84,7 @@ def wait_for(journal: list[str], line: str) -> None:
 def test_progress_is_told_whatever_the_job_waits_for(
     open_world: Callable[..., World], journal: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A plan, an index and a batch that take long; the result is that of a run that says nothing."""
+    """A plan, an index and a batch take long. The result is the same as that of a run without progress."""
     monkeypatch.setattr(index_advice, "_BUILD", 0)
     monkeypatch.setattr(index_advice, "_BUILD_ANY", 0)
     world = open_world()

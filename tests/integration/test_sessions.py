@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The opentalk.maintenance authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Deleting with two database sessions at once, as jobs do where there is much to delete."""
+"""Deletion with two sessions at once, as jobs do if there is much to delete."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def world(open_world: Open, monkeypatch: pytest.MonkeyPatch) -> World:
 
 
 class Sessions:
-    """How many sessions of the job are in a transaction whenever the storage is asked."""
+    """The number of the job's sessions that are in a transaction, at each request to the storage."""
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -90,7 +90,7 @@ def test_failure_of_one_stops_both_and_the_next_run_completes_it(world: World) -
 
 
 def test_rows_that_two_batches_share_are_done_one_after_the_other(world: World) -> None:
-    """In a schema of the future, events may go with other events."""
+    """In a future schema, events may go with other events."""
     world.query(
         "ALTER TABLE events ADD parent uuid REFERENCES events ON DELETE CASCADE;"
         "UPDATE events SET parent = (SELECT id FROM plan WHERE kind = 'ended' ORDER BY id LIMIT 1)"

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The opentalk.maintenance authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A copy of the tree where Ansible's tools want it, and ansible-test on machines that cannot download its pip."""
+"""A copy of the tree at a path that Ansible's tools need, and ansible-test on machines that cannot download its pip."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ sys.exit(subprocess.call([{python!r}, "-m", "pip", "--python", sys.executable, "
 
 
 def copy(directory: Path) -> Path:
-    """Copy the files that git knows or would take, as a git repository of their own, and give that folder."""
+    """Copy the files that git tracks or would add into a git repository of their own, and return its folder."""
     folder = directory / "ansible_collections" / "opentalk" / "maintenance"
     listed = _git(ROOT, "ls-files", "-z", "--cached", "--others", "--exclude-standard").split("\0")
     for name in filter(None, listed):
-        if os.path.lexists(ROOT / name):  # a file may have been removed without telling git
+        if os.path.lexists(ROOT / name):  # git may still list a removed file
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, folder / name, follow_symlinks=False)
     _git(folder, "init", "--quiet")
@@ -40,9 +40,9 @@ def copy(directory: Path) -> Path:
 
 
 def ansible_test_home(programs: Path) -> Path:
-    """A home directory for ansible-test, with a way to pip and with the settings of pip, of which it passes on nothing.
+    """A home directory for ansible-test with a pip and pip's settings, because ansible-test does not pass settings on.
 
-    :param programs: the directory of the ansible-test that is to run
+    :param programs: the directory of the ansible-test to run
     """
     home = cache.directory() / "ansible-test"
     (home / ".ansible" / "test" / "cache").mkdir(parents=True, exist_ok=True)

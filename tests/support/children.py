@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The opentalk.maintenance authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Work in forked processes: as independent as on another host, without the time that a new Python takes to start."""
+"""Work in forked processes. It is as independent as on another host, but needs no time to start a new Python."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _FORK = multiprocessing.get_context("fork")
 
 
 class Child:
-    """A forked process that does one thing.
+    """A forked process that runs one function.
 
-    :param work: runs in the process; what it gives must be picklable
+    :param work: runs in the process; its result must be picklable
     """
 
     def __init__(self, work: Callable[[], Any]) -> None:
@@ -33,7 +33,7 @@ class Child:
         return self._process.is_alive()
 
     def result(self) -> Any:
-        """What the work gave; its failure is raised here."""
+        """The result of the work. An error of the work is raised here."""
         assert self._answers.poll(HANGS), "the process neither answers nor ends"
         succeeded, value = self._answers.recv()
         self._end()
@@ -41,7 +41,7 @@ class Child:
         return value
 
     def was_killed(self) -> bool:
-        """Wait for the end, and tell whether it was SIGKILL."""
+        """Wait until the process ends, and return whether SIGKILL ended it."""
         self._end()
         return self._process.exitcode == -signal.SIGKILL
 

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The opentalk.maintenance authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Further virtual environments beside the one that the tests run in, and the Pythons of this machine to make them with."""
+"""Virtual environments besides the one of the tests, and the Pythons of this machine with which they are made."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ _MAKE = '. "$1"; make_environment "$2" >&2; echo "$python"'
 
 
 def requirements(name: str) -> str:
-    """The content of one of the tree's files with requirements."""
+    """The content of a file with requirements."""
     return (ROOT / name).read_text()
 
 
 def environment(wanted: str, python: Path | None = None) -> Path:
-    """The directory of the programs of an environment with these requirements, which is made if it is not there.
+    """The directory with the programs of an environment with these requirements. A missing environment is made.
 
-    :param python: the Python to make it with, else the one that the tests run with
+    :param python: the Python to make it with; None for the Python of the tests
     """
     folder = cache.directory()
     folder.mkdir(parents=True, exist_ok=True)
@@ -45,7 +45,7 @@ def environment(wanted: str, python: Path | None = None) -> Path:
 
 
 def pythons() -> dict[str, Path]:
-    """The Pythons of this machine by their versions, such as 3.12: on the path, or installed by pyenv or uv."""
+    """The Pythons of this machine by version, such as 3.12. They are on the path, or from pyenv or uv."""
     home = Path.home()
     found = {}
     for version in VERSIONS:

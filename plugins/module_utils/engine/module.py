@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: The opentalk.maintenance authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Ansible's module class, which would show who logs in where, and end with a traceback where a number is infinite."""
+"""Ansible's module class, with two corrections: it shows no login names, and refuses an infinite number with a sentence."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from ..base.text import one_line
 class JobModule(AnsibleModule):
     """The module of a job, with check mode.
 
-    The names in :data:`.options.NAMES` are left out of ``invocation`` and of the line that Ansible writes to the journal.
-    ``no_log`` is not for them: it would take them out of everything else, too, such as the paths of folders that somebody
-    must remove by hand, which often begin with the same word.
+    The names in :data:`.options.NAMES` are neither in ``invocation`` nor in the line that Ansible writes to the journal.
+    ``no_log`` is no way to do this: it would also cut the same word out of all other output, such as the paths of folders
+    that somebody must remove by hand. These paths often begin with it.
     """
 
     params: dict[str, Any]
@@ -48,5 +48,5 @@ class JobModule(AnsibleModule):
 
 
 def _loggable(options: dict[str, Any]) -> dict[str, Any]:
-    # Ansible cannot log text that cannot be encoded; what is wrong with it is said later.
+    # Ansible cannot log text that cannot be encoded. A later check refuses such text.
     return {name: one_line(value) if isinstance(value, str) else value for name, value in options.items()}
