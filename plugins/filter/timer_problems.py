@@ -50,7 +50,7 @@ from ansible_collections.opentalk.maintenance.plugins.plugin_utils import timer_
 try:
     import jsonschema
 except ImportError:
-    jsonschema = None
+    jsonschema = None  # type: ignore[assignment]
 
 
 def timer_problems(jobs: dict[str, Any], environment: dict[str, Any] | None = None) -> list[str]:

@@ -22,7 +22,7 @@ from ansible_collections.opentalk.maintenance.plugins.module_utils.jobs.registry
 try:
     import jsonschema
 except ImportError:  # the filter says so
-    jsonschema = None
+    jsonschema = None  # type: ignore[assignment]
 
 _MOMENTS = {"invite_cleanup": "expired_before"}
 _SECRET_NAME = re.compile(r"PASS|SECRET|TOKEN|CREDENTIAL|KEYS?(?![A-Z])|AUTH(?!ORITY)|DATABASE__URL|DSN", re.IGNORECASE)

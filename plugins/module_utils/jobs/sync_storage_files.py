@@ -12,7 +12,7 @@ from typing import Any
 
 from ..base.errors import MaintenanceError, SafetyLimitExceeded
 from ..deletion.batches import Batches
-from ..deletion.catalogue import Catalogue
+from ..deletion.catalogue import read_catalogue
 from ..deletion.closure import Closure
 from ..deletion.graph import DeletionGraph
 from ..deletion.keys import KeySet
@@ -57,7 +57,7 @@ class SyncStorageFiles(Job):
         )
 
     def plan(self) -> None:
-        catalogue = Catalogue(self.run.database)
+        catalogue = read_catalogue(self.run.database)
         self._graph = DeletionGraph(catalogue, catalogue.table("assets"))
         self._comparison, self._old_orphans = Comparison(empty=self._deletes_rows), Records(1)
         if self._storage.keeps_versions():
