@@ -10,8 +10,7 @@ import hashlib
 import os
 from typing import Any
 
-from .timer_units import unit
-from .timer_variables import JOB_TYPES
+from .timer_units import JOB_TYPES, unit
 
 _STAMPS = "/var/lib/systemd/timers"
 

@@ -10,7 +10,8 @@ import json
 import os
 from typing import Any
 
-from .timer_variables import JOB_TYPES
+# From where no job is imported: almost every task of the role imports this file anew.
+from ansible_collections.opentalk.maintenance.plugins.module_utils.engine.parameters import JOB_TYPES
 
 _LOG_DIRECTORY = "/var/log/opentalk-maintenance"
 

@@ -27,7 +27,6 @@ from ansible_collections.opentalk.maintenance.plugins.module_utils.jobs.self_che
 from ansible_collections.opentalk.maintenance.plugins.module_utils.jobs.sync_storage_files import SyncStorageFiles
 from ansible_collections.opentalk.maintenance.plugins.module_utils.jobs.user_cleanup import UserCleanup
 
-JOB_TYPES = parameters.JOB_TYPES
 _JOB_CLASSES = (
     AdhocEventCleanup,
     EventCleanup,
@@ -75,8 +74,8 @@ def job_problems(jobs: dict[str, Any]) -> Iterator[str]:
     from jsonschema import Draft202012Validator  # where it is missing, the filter says so
 
     for job_type, entry in jobs.items():
-        if job_type not in JOB_TYPES:
-            yield f"timers_jobs.{job_type}: there is no such job; the jobs are {', '.join(JOB_TYPES)}."
+        if job_type not in parameters.JOB_TYPES:
+            yield f"timers_jobs.{job_type}: there is no such job; the jobs are {', '.join(parameters.JOB_TYPES)}."
             continue
         validator = Draft202012Validator(job_schema(job_type))
         for error in sorted(validator.iter_errors(entry), key=lambda error: [str(part) for part in error.path]):

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import yaml
 from ansible_collections.opentalk.maintenance.plugins.filter.timer_decisions import timer_decisions
-from ansible_collections.opentalk.maintenance.plugins.plugin_utils.timer_units import unit
-from ansible_collections.opentalk.maintenance.plugins.plugin_utils.timer_variables import JOB_TYPES, setting_problems
+from ansible_collections.opentalk.maintenance.plugins.plugin_utils.timer_units import JOB_TYPES, unit
+from ansible_collections.opentalk.maintenance.plugins.plugin_utils.timer_variables import setting_problems
 
 from support.collection import ROOT
 
