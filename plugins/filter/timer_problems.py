@@ -48,7 +48,6 @@ from collections.abc import Callable
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.opentalk.maintenance.plugins.plugin_utils import timer_variables
 
 
 def timer_problems(
@@ -58,6 +57,9 @@ def timer_problems(
     :returns: what is wrong with the variables of the role
     :raises AnsibleFilterError: jsonschema is not installed, or too old
     """
+    # Not above: for every task that uses a filter of a collection, ansible-core loads all of its filters anew.
+    from ansible_collections.opentalk.maintenance.plugins.plugin_utils import timer_variables
+
     try:
         problems = [*timer_variables.job_problems(jobs), *timer_variables.environment_problems(environment or {})]
     except ImportError as error:

@@ -10,7 +10,7 @@ import json
 import os
 from typing import Any
 
-# From where no job is imported: almost every task of the role imports this file anew.
+# From where no job is imported: almost every task of the role loads this file anew.
 from ansible_collections.opentalk.maintenance.plugins.module_utils.engine.parameters import JOB_TYPES
 
 _LOG_DIRECTORY = "/var/log/opentalk-maintenance"
