@@ -105,7 +105,10 @@ def test_documentation_is_complete(installed: Path, module: str) -> None:
         assert set(entry.get("suboptions") or {}) == set(spec.get("options") or {}), option
 
 
-@pytest.mark.parametrize("kind, name", [("filter", "timer_problems"), ("callback", "job_log"), ("role", "timers")])
+@pytest.mark.parametrize(
+    "kind, name",
+    [("filter", "timer_decisions"), ("filter", "timer_problems"), ("callback", "job_log"), ("role", "timers")],
+)
 def test_other_plugins_and_roles_are_documented(installed: Path, kind: str, name: str) -> None:
     name = f"opentalk.maintenance.{name}"
     documented = json.loads(run("ansible-doc", "--json", "--type", kind, name, collections=installed))[name]

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from support.fleet import Fleet, Host
+from support.fleet import HANGS, Fleet, Host
 from support.world import World
 
 CONFIG = "/etc/opentalk/controller.toml"
@@ -34,6 +34,7 @@ _FOREIGN = {
     "etc/opentalk-maintenance/notes.yml": "",
     "opt/opentalk-maintenance/venv-of-somebody/notes": "",
 }
+_AT_WORK = "systemctl list-units --plain --no-legend --state=activating,deactivating 'opentalk-maintenance-*.service'"
 Files = dict[str, tuple[Any, ...]]
 _RECAP = re.compile(r"^(\w+) +: (.*)$", re.MULTILINE)
 
@@ -74,6 +75,21 @@ class Controllers:
             file.parent.mkdir(exist_ok=True, parents=True)
             file.write_text(content)
         self.hosts[-1].run(f"systemctl daemon-reload && systemctl start {FOREIGN_UNIT}")
+
+    def restore(self) -> None:
+        """Give the next test what it needs, however the last one ended: all hosts are up, and no job is at work."""
+        off = [host for host in self.hosts if not host.is_up]
+        for host in off:
+            for timer in (host.root / "etc/systemd/system/timers.target.wants").glob("opentalk-maintenance-*.timer"):
+                timer.unlink()
+            host.boot()
+        for host in off:
+            host.wait()
+        for host in self.hosts:
+            host.run(f"chown root:opentalk {CONFIG} && chmod 640 {CONFIG} && chmod 755 /etc/opentalk")
+            for name in (line.split()[0] for line in host.run(_AT_WORK).splitlines()):
+                host.try_run(f"systemctl stop {name.replace('.service', '.timer')}")
+                host.try_run(f"systemctl stop {name}; systemctl reset-failed {name}; rm -f {ALERTS}/*")
 
     def connect(self, world: World, hosts: list[Host] | None = None, **overrides: Any) -> None:
         """Write the controller's settings file. No other file may have the secrets in it."""
@@ -154,7 +170,7 @@ def changed(before: Files, after: Files) -> set[str]:
 
 def until(condition: Callable[[], Any], what: str, hosts: list[Host] | None = None) -> Any:
     """Wait for a true value and return it. If it does not come, the error has the journals of the hosts."""
-    end = time.monotonic() + 60
+    end = time.monotonic() + HANGS
     while not (value := condition()):
         if time.monotonic() > end:
             journals = "\n".join(host.run("journalctl --no-pager -n 60") for host in hosts or [])

@@ -68,11 +68,6 @@ def test_every_field_of_a_job_is_a_variable_of_its_playbook() -> None:
     assert [name for name in offered if f"`{name}`" not in readme] == []
 
 
-def test_the_role_knows_every_job() -> None:
-    variables = yaml.safe_load((ROLE / "vars" / "main.yml").read_text())
-    assert variables["_timers_job_types"] == list(JOB_TYPES)
-
-
 @pytest.mark.parametrize(
     "jobs, problem",
     [

@@ -83,7 +83,7 @@ SAFETY: dict[str, Any] = {
     "max_affected_percent": {"type": "float"},
 }
 
-_BOUNDS: dict[str, tuple[float, float | None]] = {
+BOUNDS: dict[str, tuple[float, float | None]] = {
     "timeout": (1, 10**9),
     "report_limit": (0, 10**9),
     "batch_size": (1, 100_000),
@@ -97,8 +97,6 @@ _BOUNDS: dict[str, tuple[float, float | None]] = {
 NAMES = {"object_storage": ("access_key",), "shared_folder": ("username",)}
 # Ansible shows this text in place of a secret.
 NOT_SHOWN = "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER"
-
-_SCHEMA_TYPES = {"int": "integer", "float": "number", "bool": "boolean", "str": "string", "path": "string"}
 
 
 def merge(*groups: dict[str, Any]) -> dict[str, Any]:
@@ -118,53 +116,9 @@ def without_names(options: dict[str, Any]) -> dict[str, Any]:
 
 
 # A path that a unit takes as it is and a service sees: https://www.freedesktop.org/software/systemd/man/systemd.exec.html
-_UNIT_PATH = r"^(?!/(home|root|run/user|tmp|var/tmp|dev|proc|sys)/)(/(?!\.{1,2}(/|$))[\w.@+-]+){2,}$(?!\n)"
-_PATTERNS: dict[str, tuple[str, str]] = {
-    "audit_log": (
-        _UNIT_PATH,
-        "must be an absolute path without spaces, in a directory that is not the root directory and that a service sees,"
-        " thus not below /home, /root, /run/user, /tmp, /var/tmp, /dev, /proc or /sys",
-    ),
-    "ca_path": (r"^/[^\n]+$(?!\n)", "must be an absolute path"),
-}
-
-
-def unattended_schema(*groups: dict[str, Any]) -> dict[str, Any]:
-    """The JSON Schema of the options that may be set for a job of a timer: no secrets, no parameters.
-
-    :param groups: the option groups of the job
-    """
-    unattended = merge(
-        RUN,
-        TLS,
-        REPORT,
-        AUDIT,
-        BATCHES,
-        INDEXES,
-        SAFETY,
-        {"shared_folder_requests": SHARED_FOLDER["shared_folder_requests"]},
-    )
-    del unattended["timeout"]  # timers have a field of its own for it: the time limit of the unit depends on it
-    taken = merge(RUN, *groups)
-    properties = {}
-    for name, spec in unattended.items():
-        if name in taken:
-            minimum, maximum = _BOUNDS.get(name, (None, None))
-            pattern, description = _PATTERNS.get(name, (None, None))
-            field = {
-                "type": _SCHEMA_TYPES[spec["type"]],
-                "minimum": minimum,
-                "maximum": maximum,
-                "pattern": pattern,
-                "description": description,
-            }
-            properties[name] = {key: value for key, value in field.items() if value is not None}
-    return {"type": "object", "properties": properties, "additionalProperties": False}
-
-
 def check(options: dict[str, Any]) -> None:
     """:raises ParameterError: a number is out of its bounds, or a path is not usable"""
-    for name, (minimum, maximum) in _BOUNDS.items():
+    for name, (minimum, maximum) in BOUNDS.items():
         check_bounds(name, options.get(name), minimum=minimum, maximum=maximum)
     for name in ("controller_config", "ca_path", "audit_log"):
         _check_path(name, options.get(name))
