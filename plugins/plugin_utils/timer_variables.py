@@ -53,7 +53,7 @@ def job_schema(job_type: str) -> dict[str, Any]:
             },
             "timeout": {"type": "integer", "minimum": 1, "maximum": 10**9, "default": 3600},
             "parameters": JOBS[job_type].parameters.schema(),
-            "options": _option_schema(*JOBS[job_type].options),
+            "options": option_schema(*JOBS[job_type].options),
         },
         "additionalProperties": False,
         "if": {"properties": {"enabled": {"const": True}}},
@@ -61,7 +61,7 @@ def job_schema(job_type: str) -> dict[str, Any]:
     }
 
 
-def _option_schema(*groups: dict[str, Any]) -> dict[str, Any]:
+def option_schema(*groups: dict[str, Any]) -> dict[str, Any]:
     """The JSON Schema of the options that may be set for a job of a timer: no secrets, no parameters.
 
     :param groups: the option groups of the job

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import subprocess
@@ -33,8 +34,10 @@ def environment(wanted: str, python: Path | None = None) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     variables = {name: value for name, value in os.environ.items() if name not in ("VIRTUAL_ENV", "PYTHONPATH")}
     variables["OPENTALK_TEST_PYTHON"] = str(python or getattr(sys, "_base_executable", sys.executable))
-    with cache.lock(folder / "environments.lock", time.monotonic() + HANGS):
-        file = folder / "environment-requirements.txt"
+    # Nobody waits for an environment of others.
+    digest = hashlib.sha256(f"{variables['OPENTALK_TEST_PYTHON']}\n{wanted}".encode()).hexdigest()[:12]
+    with cache.lock(folder / f"environment-{digest}.lock", time.monotonic() + HANGS):
+        file = folder / f"environment-{digest}.txt"
         file.write_text(wanted)
         made = subprocess.run(
             ["bash", "-ec", _MAKE, "bash", str(ROOT / "tests" / "support" / "environment.sh"), str(file)],

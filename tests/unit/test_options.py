@@ -7,7 +7,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import pytest
 from ansible_collections.opentalk.maintenance.plugins.module_utils.base import options
 from ansible_collections.opentalk.maintenance.plugins.module_utils.base.errors import ParameterError
@@ -20,10 +19,6 @@ BOUNDS = [
     ("max_affected", 0, None),
     ("max_affected_percent", 0, 100),
 ]
-EVERY_GROUP = (
-    options.RUN, options.TLS, options.REPORT, options.AUDIT, options.BATCHES, options.INDEXES, options.SAFETY,
-    options.SHARED_FOLDER,
-)  # fmt: skip
 
 
 @pytest.mark.parametrize(("name", "least", "most"), BOUNDS)
@@ -76,51 +71,3 @@ def test_names_by_which_jobs_log_in_are_not_shown() -> None:
     assert options.without_names({"shared_folder": None, "object_storage": {"access_key": ""}}) == {
         "shared_folder": None, "object_storage": {"access_key": ""},
     }  # fmt: skip
-
-
-@pytest.fixture
-def unattended() -> jsonschema.Draft202012Validator:
-    return jsonschema.Draft202012Validator(options.unattended_schema(*EVERY_GROUP))
-
-
-@pytest.mark.parametrize(("name", "least", "most"), [bounds for bounds in BOUNDS if bounds[0] != "timeout"])
-def test_schema_for_timers_has_the_same_bounds(
-    unattended: jsonschema.Draft202012Validator, name: str, least: int, most: int | None
-) -> None:
-    assert unattended.is_valid({name: least}) and not unattended.is_valid({name: least - 1})
-    assert unattended.is_valid({name: 10**12 if most is None else most})
-    assert most is None or not unattended.is_valid({name: most + 1})
-
-
-def test_timers_take_no_secrets_and_only_what_the_job_has(unattended: jsonschema.Draft202012Validator) -> None:
-    for secret in ("database_url", "object_storage", "shared_folder", "keycloak", "expected_plan_id", "timeout"):
-        assert not unattended.is_valid({secret: "x"}) and not unattended.is_valid({secret: 5})
-    few = jsonschema.Draft202012Validator(options.unattended_schema(options.REPORT))
-    assert few.is_valid({"report_limit": 5, "hide_duration": True}) and not few.is_valid({"batch_size": 5})
-
-
-@pytest.mark.parametrize(
-    ("path", "seen"),
-    [
-        ("/var/log/opentalk/audit.jsonl", True),
-        ("/srv/audit.jsonl", True),
-        ("/srv/..a/a.b@c+d-e", True),
-        ("/homes/audit.jsonl", True),
-        ("/audit.jsonl", False),
-        ("audit.jsonl", False),
-        ("srv/audit.jsonl", False),
-        ("/srv/", False),
-        ("/srv/../etc/passwd", False),
-        ("/srv/./audit.jsonl", False),
-        ("/srv/..", False),
-        ("/srv//audit.jsonl", False),
-        ("/srv/au dit.jsonl", False),
-        ("/srv/audit.jsonl\n", False),
-        ("/srv/%n/audit.jsonl", False),
-        *[(f"{place}/x/audit.jsonl", False) for place in ("/home", "/root", "/tmp", "/var/tmp", "/run/user", "/proc")],
-    ],
-)
-def test_audit_log_of_a_timer_is_where_its_service_sees_it(
-    unattended: jsonschema.Draft202012Validator, path: str, seen: bool
-) -> None:
-    assert unattended.is_valid({"audit_log": path}) == seen
