@@ -7,5 +7,5 @@ from __future__ import annotations
 
 
 def one_line(text: str) -> str:
-    """Put a question mark for each character that breaks a line, controls a terminal or cannot be encoded."""
+    """The text with a question mark for each character that breaks a line, controls a terminal or cannot be encoded."""
     return "".join(character if character.isprintable() else "?" for character in text)

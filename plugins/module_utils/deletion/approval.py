@@ -30,14 +30,14 @@ class Approval:
         self._expected = expected if expected and expected.listed is not None else None
         self._folders = folders
 
-    def keep_new(
+    def split(
         self, database: Database, closure: Closure, folders_of: Callable[[Closure], list[SharedFolder]]
     ) -> tuple[Closure, list[str]]:
-        """Remove the roots that must stay from a closure.
+        """Split the roots of a closure into those that may go and those that must stay.
 
         :param closure: with locks
         :param folders_of: reads the shared folders that go with a closure
-        :returns: the closure of the other roots, and the ids of the roots that stay
+        :returns: the closure of the roots that may go, and the ids of the roots that must stay
         :raises PlanDiffersError: it is unclear which roots must stay
         """
         if self._expected is None:

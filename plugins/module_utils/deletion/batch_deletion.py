@@ -108,7 +108,7 @@ class BatchDeletion:
         outcome = BatchOutcome(Effects({}))
         with self._database.transaction():
             locked = self._lock(batch, outcome)
-            closure, outcome.unapproved = self._approval.keep_new(self._database, locked, self._shared_folders)
+            closure, outcome.unapproved = self._approval.split(self._database, locked, self._shared_folders)
             folders = self._shared_folders(closure)
             announced = self._announce(closure, folders, audit)
             started = time.monotonic()

@@ -19,6 +19,7 @@ class Closure:
     """All rows that go with the roots.
 
     The closure holds the keys of rows on which other rows depend. For all others it has only a condition that finds them.
+    A ``table_name`` is the name of one of the controller's own tables.
 
     :param database: inside a transaction
     :param graph: the edges to follow
@@ -43,7 +44,7 @@ class Closure:
         return sum(keys.count for keys in self.sets.values())
 
     def keys(self, table_name: str) -> KeySet:
-        """The keys of the rows of one of the controller's tables; none if its rows are not in the closure."""
+        """The keys of the table's rows that the closure holds."""
         return self.sets.get(self.graph.catalogue.table(table_name)) or KeySet(("id",))
 
     def condition(self, table: Table) -> Composable:
@@ -64,7 +65,7 @@ class Closure:
         return bool(self.edges_to(table))
 
     def ids(self, table_name: str, limit: int | None = None) -> Iterator[str]:
-        """The sorted ids of the rows that go, of one of the controller's tables; with a limit only the first of them.
+        """The sorted ids of the table's rows that go; with a limit only the first of them.
 
         A closure with locks locks these rows, too. Otherwise another session could delete and report the same rows.
 
@@ -85,12 +86,12 @@ class Closure:
         return (row[0] for row in rows)
 
     def holds(self, table_name: str) -> bool:
-        """Whether the closure holds the keys of all rows that go, of one of the controller's tables."""
+        """Whether the closure holds the keys of all rows of the table that go."""
         table = self.graph.catalogue.table(table_name)
         return table in self.sets or table not in self.graph.tables
 
     def digest(self, table_name: str) -> tuple[int, str]:
-        """The number of rows that go, of one of the controller's tables, and their digest for PlanIdentity.add_digest."""
+        """The number of the table's rows that go, and the digest of their ids for :meth:`PlanIdentity.add_digest`."""
         table = self.graph.catalogue.table(table_name)
         query = sql.SQL(
             "SELECT count(*), encode(sha256(convert_to(coalesce(string_agg(id::text, ' ' ORDER BY id), ''), 'UTF8')), 'hex')"
@@ -157,7 +158,7 @@ class Closure:
         return KeySet.of_ids(sorted({key for key in keys.ids(column) if key not in found}), column)
 
     def _leads_to_one(self, edge: Edge) -> bool:
-        """Whether each key leads to at most one row, whose key the closure holds. So it is from an event to its room."""
+        """Whether each key leads to at most one row, which has this key in the closure. An event's room is such a row."""
         catalogue, table, columns = self.graph.catalogue, edge.target, edge.target_columns
         return (
             len(columns) == 1

@@ -58,7 +58,7 @@ class Description:
         if identity:
             identity.at_least(sum(closure.keys(kind).count for kind in KINDS))
         for kind in KINDS:
-            if identity and not (identity.takes_ids or closure.holds(kind)):
+            if identity and not (identity.needs_ids or closure.holds(kind)):
                 self.counts[kind], digest = closure.digest(kind)
                 identity.add_digest(kind, self.counts[kind], digest)
                 self._ids[kind] = list(closure.ids(kind, limit))

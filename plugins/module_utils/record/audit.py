@@ -77,7 +77,7 @@ class AuditLog:
             is_new = not os.path.exists(path)
             self._file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
             size = os.fstat(self._file).st_size
-            if size and os.pread(self._file, 1, size - 1) != b"\n":  # the end of a line that a crash cut off
+            if size and os.pread(self._file, 1, size - 1) != b"\n":  # a crash cut off the last line
                 os.write(self._file, b"\n")
             if is_new:
                 self._sync_directory(path)

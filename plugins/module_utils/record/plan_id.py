@@ -4,9 +4,9 @@
 """The id of a plan. With it, an operator limits a run to the effects that a preview showed.
 
 It is text of the form ``v1:<job>:<moment>:<digest>:<counts>:<things>``. The moment is the time of the plan, in microseconds
-since 1970. The digest is one of all things. The counts are the numbers of things by kind, such as ``events=2,rooms=2``.
-The things are their fingerprints, with which a run finds out what its own plan has in addition. If there are too many
-things, there is ``-`` instead.
+since 1970. The digest is made from all things. The counts are the numbers of things by kind, such as ``events=2,rooms=2``.
+The things are fingerprints, with which a run finds the things that only its own plan has. If there are too many things,
+there is ``-`` instead.
 """
 
 from __future__ import annotations
@@ -86,8 +86,8 @@ class PlanIdentity:
             self._fingerprints = None
 
     @property
-    def takes_ids(self) -> bool:
-        """Whether ids must be given to :meth:`add`; if not, :meth:`add_digest` is enough."""
+    def needs_ids(self) -> bool:
+        """Whether :meth:`add` must get the ids. Otherwise :meth:`add_digest` is enough."""
         return self._fingerprints is not None or self._listed_by_expected is not None
 
     def add(self, kind: str, ids: Iterable[str], names: Mapping[str, str] | None = None) -> int:
@@ -95,7 +95,7 @@ class PlanIdentity:
 
         :param kind: every plan of a job must add its kinds in the same order
         :param ids: sorted
-        :param names: the names that messages use, by id, for things that they do not name by the id
+        :param names: names for messages, by id, if messages do not use the ids
         """
         ids, expected, seed = iter(ids), self._listed_by_expected, _seed(self._job_type, self._now, kind)
         digest, count = hashlib.sha256(), 0
@@ -103,7 +103,7 @@ class PlanIdentity:
             digest.update(f"{' ' if count else ''}{' '.join(chunk)}".encode())
             count += len(chunk)
             self.at_least(self.count + count)
-            if not self.takes_ids:
+            if not self.needs_ids:
                 continue
             prints = fingerprints.of(seed, chunk)
             if self._fingerprints is not None:

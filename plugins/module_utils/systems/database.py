@@ -122,8 +122,8 @@ class Database:
     def transaction(self, *, snapshot: bool | str = False) -> Iterator[None]:
         """A transaction that is committed at the end of the block, or rolled back when it raises.
 
-        :param snapshot: True or the id of a snapshot makes all statements read the same snapshot, and write nothing; the
-            other session's transaction must still be open; with False each statement sees what is committed
+        :param snapshot: True for a read-only transaction in a new snapshot; an id for the same in the snapshot of another
+            session, whose transaction must still be open; False for one in which each statement sees new commits
         """
         mode = "ISOLATION LEVEL REPEATABLE READ READ ONLY" if snapshot else "ISOLATION LEVEL READ COMMITTED"
         if not snapshot:

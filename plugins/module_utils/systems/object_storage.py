@@ -66,7 +66,7 @@ class ObjectStorage:
     def check(self) -> None:
         """Check that the bucket exists and may be read.
 
-        :raises ObjectStorageError: one of both is not so, or the server cannot be reached
+        :raises ObjectStorageError: the bucket is missing or may not be read, or the server cannot be reached
         """
         self._client.call(lambda client: client.head_bucket(Bucket=self._client.bucket))
         self.keeps_versions()

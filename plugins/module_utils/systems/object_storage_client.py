@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: The opentalk.maintenance authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Requests to an S3 server. They are bounded in time, repeated if that may help, and never write in check mode."""
+"""Requests to an S3 server. They are bounded in time, repeated if that may help, and never write in a preview."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class StorageClient:
     def call(self, request: Callable[[Any], Any]) -> Any:
         """Call a function with a boto3 client, and return its answer. Several threads may do this at the same time.
 
-        :raises ObjectStorageError: the server refused it, or cannot be reached
+        :raises ObjectStorageError: the server refused the request, or cannot be reached
         :raises DeadlineExceeded: the deadline passed meanwhile
         :raises MissingLibraryError: the package boto3 is not installed
         """

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: The opentalk.maintenance authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Decides whether a run may write to external systems. Nothing else decides it."""
+"""The one place that decides whether a run may write to external systems."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ READING_METHODS = frozenset({"GET", "HEAD", "PROPFIND", "OPTIONS"})
 
 
 class WriteGate:
-    """Closed in check mode, open otherwise.
+    """Closed in a preview, open otherwise.
 
     A closed gate makes the database session read-only. Every HTTP client asks the gate before each request.
 

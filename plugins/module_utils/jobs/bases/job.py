@@ -28,9 +28,9 @@ class Run:
 
     :ivar parameters: the job's own parameters
     :ivar options: all options of the module
-    :ivar gate: closed in check mode
+    :ivar gate: closed in a preview
     :ivar now: the database server's clock, UTC, read once; only where the job uses the database
-    :ivar audit: closed in check mode, and if the operator asks for no audit log
+    :ivar audit: closed in a preview, and if the operator asks for no audit log
     :ivar plan: the effects that the run sets out to have
     :ivar done: the effects that are confirmed
     :ivar touched: whether the run changed something that is not in ``done``

@@ -5,7 +5,7 @@
 
 The answer decides about a deletion, so every doubt counts as "later" or as UnsupportedRecurrence:
 
-- A wall time that exists twice, or not at all, counts as the later instant. Compared with UNTIL, it is the earlier one.
+- A wall time that exists twice, or not at all, counts as the later instant; in a comparison with UNTIL, as the earlier.
 - A wall time that does not exist is an occurrence, but is not counted for COUNT (RFC 5545, 3.3.5 and 3.3.10).
 - COUNT counts the occurrences of the rule. A DTSTART that the rule does not generate is one more occurrence.
 - A rule is refused if RFC 5545 forbids a part with its frequency, or if python-dateutil expands a part differently

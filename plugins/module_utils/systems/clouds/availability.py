@@ -29,9 +29,9 @@ class ServerUnavailableError(SharedFolderError):
 class Availability:
     """The verdict on one cloud, for all threads and batches of a run.
 
-    If a request fails every time, one more request asks for a directory that always exists. It shows whether the cloud
-    does not work at all, or only cannot serve that request. A cloud that does not work gets only this request, now and
-    then. A cloud that refuses the account gets no more requests.
+    If a request fails at every attempt, one more request asks for a directory that always exists. It shows whether the
+    whole cloud does not work, or only the first request fails. A cloud that does not work gets only this second request,
+    now and then. A cloud that refuses the account gets no more requests.
     """
 
     def __init__(self, client: CloudClient) -> None:

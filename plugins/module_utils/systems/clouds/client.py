@@ -24,7 +24,7 @@ _ADVICE = "check section [shared_folder] of the controller's settings or the opt
 
 
 class UnansweredError(SharedFolderError):
-    """One request failed at every attempt. The cloud may not work at all, or only cannot serve this request."""
+    """One request failed at every attempt. Either the whole cloud does not work, or only this request fails."""
 
 
 class RefusedAccountError(SharedFolderError):
