@@ -24,11 +24,9 @@ author:
 """
 
 EXAMPLES = r"""
-- name: Start timers that are not active
-  ansible.builtin.systemd_service:
-    name: "{{ item }}"
-    state: started
-  loop: "{{ (_timers_variables | opentalk.maintenance.timer_decisions(_timers_found)).inactive }}"
+- name: Name the timers that are started
+  ansible.builtin.debug:
+    var: (_timers_variables | opentalk.maintenance.timer_decisions(_timers_found)).inactive
 """
 
 RETURN = r"""
