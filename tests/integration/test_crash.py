@@ -27,6 +27,7 @@ from support import cases, storage_sync
 from support.children import Child
 from support.cloud_server import CloudServer
 from support.folder_effect import folder_effect
+from support.limits import HANGS
 from support.recording_server import Request
 from support.shared_folders import segments, stock
 from support.snapshot import Snapshot, parsed
@@ -117,7 +118,7 @@ class Scene:
 
     def settle(self) -> None:
         sessions = "SELECT 1 FROM pg_stat_activity WHERE datname = %s AND starts_with(application_name, %s)"
-        end = time.monotonic() + 30
+        end = time.monotonic() + HANGS
         while self.world.query(sessions, (self.world.database, "opentalk.maintenance")) or any(
             server.under_way for server in (self.world.proxy, self.cloud)
         ):

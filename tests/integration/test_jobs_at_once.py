@@ -20,6 +20,7 @@ from support import selection
 from support.children import Child
 from support.keycloak import KeycloakServer, Realm
 from support.keycloak_stand_in import KeycloakStandIn
+from support.limits import HANGS
 from support.oracle import survivors
 from support.snapshot import Snapshot, deleted, parsed
 from support.tangle import SEED_VARIABLE, Tangle, first_seed
@@ -104,7 +105,7 @@ def at_once(world: World, accounts: Accounts, *jobs: str) -> list[dict[str, Any]
     common = {"batch_size": 2, "report_limit": 1000, "max_affected_percent": 100}
 
     def run(job: str) -> dict[str, Any]:
-        barrier.wait(30)
+        barrier.wait(HANGS)
         if job == "keycloak_account_sync":
             return world.run_bare(job, database_url=world.options["database_url"], keycloak=accounts.options, **common)
         return world.run(job, **common, **OPTIONS[job])

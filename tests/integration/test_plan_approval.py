@@ -21,6 +21,7 @@ from ansible_collections.opentalk.maintenance.plugins.module_utils.record import
 from support import ansible, terminal
 from support.builders import Builder
 from support.cloud_server import CloudServer
+from support.limits import HANGS
 from support.recording_server import Request
 from support.snapshot import added, counts, parsed, removed
 from support.world import World
@@ -269,7 +270,7 @@ def test_playbook_that_asks_deletes_nothing_without_an_answer(
     before = world.rows()
     command, environment = approval(world)
     played = subprocess.run(
-        command, env=environment, cwd=tmp_path, stdin=subprocess.DEVNULL, capture_output=True, timeout=90, check=False
+        command, env=environment, cwd=tmp_path, stdin=subprocess.DEVNULL, capture_output=True, timeout=HANGS, check=False
     )  # fmt: skip
     assert played.returncode != 0 and b"the answer was not yes" in played.stdout, played.stdout
     assert world.rows() == before

@@ -15,6 +15,7 @@ from ansible_collections.opentalk.maintenance.plugins.module_utils.deletion impo
 
 from support.keycloak import KeycloakProxy, Realm
 from support.keycloak_world import KeycloakWorld
+from support.limits import HANGS
 from support.recording_server import Request
 from support.world import World
 
@@ -36,7 +37,7 @@ def journal(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def wait_for(journal: list[str], line: str) -> None:
     """Wait until the journal gets this line once more."""
-    end, said = time.monotonic() + 30, len(journal)
+    end, said = time.monotonic() + HANGS, len(journal)
     while line not in journal[said:]:
         assert time.monotonic() < end, f"{line!r} is not among {sorted(set(journal))}"
         time.sleep(0.01)

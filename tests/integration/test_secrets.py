@@ -25,6 +25,7 @@ from support import ansible
 from support.certificates import STRANGER, Certificates
 from support.keycloak import KeycloakProxy, KeycloakServer, Realm
 from support.keycloak_stand_in import KeycloakStandIn
+from support.limits import HANGS
 from support.nextcloud import NextcloudServer
 from support.object_storage import ObjectStorageServer
 from support.s3_proxy import S3Proxy
@@ -186,7 +187,7 @@ def play(planted: Planted, collections: str, playbook: list[dict[str, Any]], *op
         ended = subprocess.run(
             [ansible.program(), "-i", "localhost,", "-c", "local", str(path), "-vvv", "--diff", *options],
             env=environment, cwd=planted.folder, stdin=subprocess.DEVNULL, capture_output=True, text=True,
-            timeout=90, check=False,
+            timeout=HANGS, check=False,
         )  # fmt: skip
     assert any("AnsiballZ" in shown for shown in watch.seen)
     return ended.stdout + ended.stderr + log.read_text(), watch.seen

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from ansible_collections.opentalk.maintenance.plugins.module_utils.deletion import temporary_indexes
 
+from support.limits import HANGS
 from support.oracle import survivors
 from support.world import World
 
@@ -139,7 +140,7 @@ def test_two_sessions_build_them_and_one_is_lost(world: World) -> None:
     with world.server.connect(world.database) as other, other.cursor() as cursor:
         cursor.execute("LOCK TABLE invites, event_favorites IN SHARE UPDATE EXCLUSIVE MODE")
         with world.in_background("event_cleanup") as running:
-            end = time.monotonic() + 30
+            end = time.monotonic() + HANGS
             while len(building := world.query(BUILDING)) < 2:
                 assert time.monotonic() < end, "no two sessions build indexes at once"
             (further,) = (pid for pid, holds_the_jobs_lock in building if not holds_the_jobs_lock)

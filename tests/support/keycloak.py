@@ -13,6 +13,7 @@ import requests
 
 from support.keycloak_program import ADMINISTRATOR, VERSION, KeycloakProcess, KeycloakUnavailable
 from support.keycloak_stand_in import KeycloakStandIn
+from support.limits import HANGS
 from support.recording_server import Answer, RecordingProxy, Request
 from support.server_process import ServerFailed
 
@@ -83,10 +84,10 @@ class KeycloakServer:
         form = {"grant_type": "password", "client_id": "admin-cli", "username": ADMINISTRATOR}
         form["password"] = self._server.password
         for _unused in range(2):
-            answer = self.session.request(method, f"{self.url}/admin/realms{path}", json=content, timeout=120)
+            answer = self.session.request(method, f"{self.url}/admin/realms{path}", json=content, timeout=HANGS)
             if answer.status_code != 401:
                 break
-            token = self.session.post(f"{self.url}/realms/master{TOKEN_PATH}", data=form, timeout=60).json()
+            token = self.session.post(f"{self.url}/realms/master{TOKEN_PATH}", data=form, timeout=HANGS).json()
             self.session.headers["Authorization"] = f"Bearer {token['access_token']}"
         answer.raise_for_status()
         return answer.json() if answer.content else None

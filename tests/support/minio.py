@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 from support import cache
+from support.limits import HANGS
 
 MODULE = "github.com/minio/minio"
 VERSION = "v0.0.0-20260212201848-7aac2a2c5b7c"
@@ -46,7 +47,12 @@ def version(binary: Path) -> str:
     """The version that the program prints; raises `MinioUnavailable` if it does not run or is not MinIO."""
     try:
         answer = subprocess.run(
-            [str(binary), "--version"], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=True
+            [str(binary), "--version"],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=HANGS,
+            check=True,
         ).stdout
     except (OSError, subprocess.SubprocessError) as error:
         raise MinioUnavailable(f"{binary} does not run: {error}") from error

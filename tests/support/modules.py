@@ -17,6 +17,8 @@ from unittest import mock
 
 from ansible.module_utils import basic
 
+from support.limits import HANGS
+
 PACKAGE = "ansible_collections.opentalk.maintenance.plugins.modules"
 
 
@@ -37,7 +39,7 @@ def run_in_process(name: str, options: dict[str, Any]) -> dict[str, Any]:
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=HANGS,
         check=False,
     )
     return json.loads(played.stdout.splitlines()[-1])

@@ -21,6 +21,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
+from support.limits import HANGS
+
 if TYPE_CHECKING:
     from typing_extensions import Self
 
@@ -262,7 +264,7 @@ class RecordingProxy(RecordingServer):
         self._upstream = (parts.hostname or "127.0.0.1", parts.port or 80)
 
     def answer(self, request: Request) -> Answer:
-        connection = http.client.HTTPConnection(*self._upstream, timeout=60)
+        connection = http.client.HTTPConnection(*self._upstream, timeout=HANGS)
         try:
             connection.putrequest(request.method, request.path, skip_host=True, skip_accept_encoding=True)
             for name, value in request.headers.items():

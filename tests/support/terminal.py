@@ -12,6 +12,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from support.limits import HANGS
+
 # The program gets a controlling terminal. Its output and input go through the pipes of this process.
 _AT_A_TERMINAL = "import os, pty, sys; sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))"
 
@@ -25,7 +27,7 @@ def answer(
     environment: Mapping[str, str],
     cwd: Path,
     at_prompt: Callable[[], None] = lambda: None,
-    timeout: float = 90.0,
+    timeout: float = HANGS,
 ) -> tuple[int, str]:
     """Run a program at a terminal and answer its question. Return its exit code and its output.
 
@@ -50,7 +52,7 @@ def answer(
             if select.select([program.stdout], [], [], 1.0)[0]:
                 data = os.read(program.stdout.fileno(), 65536)
                 if not data:
-                    return program.wait(10), printed
+                    return program.wait(HANGS), printed
                 printed += data.decode(errors="replace").replace("\r\n", "\n")
             elif prompt in printed and until not in printed:
                 if not asked:

@@ -14,6 +14,7 @@ from typing import Any
 
 from support import installation, shared_folders
 from support.cloud_server import CloudServer
+from support.limits import HANGS
 from support.modules import run_in_process, run_module
 from support.object_storage import ObjectStorageServer
 from support.postgresql import PostgreSQLServer
@@ -100,7 +101,7 @@ class World:
     def wait_for_lock(self) -> None:
         """Wait until a session of this database waits for a lock."""
         waiting = "SELECT 1 FROM pg_stat_activity WHERE datname = %s AND wait_event_type = 'Lock'"
-        end = time.monotonic() + 30
+        end = time.monotonic() + HANGS
         while not self.query(waiting, (self.database,)):
             assert time.monotonic() < end, "no session waits for a lock"
             time.sleep(0.02)

@@ -21,6 +21,7 @@ from ansible_collections.opentalk.maintenance.plugins.plugin_utils import run_me
 
 from support import ansible
 from support.collection import ROOT
+from support.limits import HANGS
 from support.upstream import SELF_CHECK
 
 ROLE = ROOT / "roles" / "timers"
@@ -31,7 +32,7 @@ def play(playbook: str, *arguments: str, collections: str, **variables: str) -> 
     return subprocess.run(
         [ansible.program(), f"opentalk.maintenance.{playbook}", *arguments],
         env=ansible.environment(collections, **variables),
-        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=90, cwd=ROOT.anchor, check=False,
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=HANGS, cwd=ROOT.anchor, check=False,
     )  # fmt: skip
 
 
@@ -235,7 +236,7 @@ def test_journal_is_told_severities(collections_path: str, tmp_path: Path) -> No
         journal = f"{status.st_dev}:{status.st_ino}"
         environment = ansible.environment(collections_path, **LOG, JOURNAL_STREAM=journal)
         command = [ansible.program(), "opentalk.maintenance.self_check", *LOCAL]
-        subprocess.run(command, env=environment, stdout=file, check=True, timeout=90, cwd=tmp_path)
+        subprocess.run(command, env=environment, stdout=file, check=True, timeout=HANGS, cwd=tmp_path)
     severities = {"INFO": 6, "TRACE": 7, "DEBUG": 7, "WARN": 4, "ERROR": 3, "self_check: finished": 6}
     for line, shown in zip(PRINTED.splitlines(), path.read_text().splitlines(), strict=True):
         (severity,) = (number for text, number in severities.items() if line.lstrip("[").startswith(text))
@@ -248,7 +249,7 @@ def metrics(folder: Path, outcome: dict[str, Any] | str, **environment: str) -> 
     result.write_text(outcome if isinstance(outcome, str) else json.dumps(outcome))
     output.parent.mkdir(exist_ok=True)
     command = [sys.executable, run_metrics.__file__, "event_cleanup", f"--result={result}", f"--output={output}"]
-    subprocess.run(command, env={**os.environ, **environment}, check=True, timeout=30, umask=0o077)
+    subprocess.run(command, env={**os.environ, **environment}, check=True, timeout=HANGS, umask=0o077)
     assert [path.name for path in output.parent.iterdir()] == ["job.prom"]
     assert output.stat().st_mode & 0o777 == 0o644
     lines = [line for line in output.read_text().splitlines() if not line.startswith("#")]
