@@ -53,6 +53,7 @@ def test_text_is_a_moment_in_utc_unless_it_says_otherwise(text: str, moment: str
         " 2026-01-31",
         "2026-01-31 and more",
         "1769860800",
+        "2026013111200",
         "0000-01-01",
         "2026-01-31T12:00:00+99:00",
     ],
