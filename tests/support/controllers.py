@@ -86,8 +86,8 @@ class Controllers:
         for host in off:
             host.wait()
         for host in self.hosts:
-            host.run(f"chown root:opentalk {CONFIG} && chmod 640 {CONFIG} && chmod 755 /etc/opentalk")
-            for name in (line.split()[0] for line in host.run(_AT_WORK).splitlines()):
+            modes = f"chown root:opentalk {CONFIG} && chmod 640 {CONFIG} && chmod 755 /etc/opentalk"
+            for name in (line.split()[0] for line in host.run(f"{modes} && {_AT_WORK}").splitlines()):
                 host.try_run(f"systemctl stop {name.replace('.service', '.timer')}")
                 host.try_run(f"systemctl stop {name}; systemctl reset-failed {name}; rm -f {ALERTS}/*")
 

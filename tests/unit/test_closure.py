@@ -54,6 +54,20 @@ def test_batch_looks_for_every_row_and_locks_it() -> None:
     assert list(found.keys("events").ids()) == ["e2"] and not found.keys("invites")
 
 
+def test_batch_locks_the_rows_between_which_the_plan_need_not_look_at() -> None:
+    chain = {
+        "tables": {"a": "id*", "b": "a_id*", "c": "id* a_id"},
+        "references": {"b.a_id -> a.id": "c", "c.a_id -> b.a_id": "c"},
+    }
+    plan, asked = closure("a", KeySet.of_ids(["a1"]), **chain)
+    assert asked == [] and text(plan.condition(plan.graph.catalogue.table("c"))) == "(a_id = ANY ('{a1}'::uuid[]))"
+    _batch, asked = closure("a", KeySet.of_ids(["a1"]), (1, "{a1}"), (1, "{a1}"), **chain, lock=True)
+    assert asked == [
+        "id = ANY ('{a1}'::uuid[]) ORDER BY id FOR UPDATE",
+        "(a_id = ANY ('{a1}'::uuid[])) ORDER BY a_id FOR UPDATE",
+    ]
+
+
 def test_way_back_to_known_rows_is_not_asked() -> None:
     """An event of a chosen room leads back to that room, and no further."""
     found, asked = closure("rooms", KeySet.of_ids(["r1"]), (1, "{e1}", "{r1}"))

@@ -122,6 +122,7 @@ def test_diff_is_yaml_whatever_it_lists(listing: Listing, summary: Any, before: 
     total, things = report.diff(Effects({"things": listing}))
     assert (yaml.safe_load(total["before"]), yaml.safe_load(total["after"])) == summary
     assert yaml.safe_load(things["before"]) == {"things": before}
+    assert "\\u" not in things["before"]
     assert yaml.safe_load(things["after"]) == (after and {"things": after})
     assert ("# 12 bytes" in total["before"]) == isinstance(listing, SizedListing)
 

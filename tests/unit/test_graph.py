@@ -124,6 +124,13 @@ def test_nothing_is_shortened_where_rows_are_found_in_more_than_one_way() -> Non
     assert "settings.room_id > values.room_id" in edges(reading.edges)
 
 
+def test_nothing_is_shortened_where_the_row_between_has_another_key() -> None:
+    tables = {"settings": "id* room_id", "values": "id* setting_id"}
+    references = {"settings.room_id -> rooms.id": "c", "values.setting_id -> settings.id": "c"}
+    reading = graph("rooms", tables, references).for_reading()
+    assert "settings.id > values.setting_id" in edges(reading.edges)
+
+
 def test_nothing_is_shortened_over_a_carried_row() -> None:
     reading = graph("events", {}, {}).for_reading()
     assert edges(reading.edges) == edges(graph("events", {}, {}).edges)
