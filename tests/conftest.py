@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The opentalk.maintenance authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Fixtures that start the real components once, and what every test needs of them."""
+"""Fixtures that start the real components once, and fixtures that every test needs."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ _UNKNOWN = REQUIRED - {"postgresql", "minio", "keycloak", "systemd"}
 def pytest_configure(config: pytest.Config) -> None:
     if _UNKNOWN:
         raise pytest.UsageError(f"REQUIRE_REAL names unknown components: {', '.join(sorted(_UNKNOWN))}")
-    # All processes that run tests make the same ones.
+    # All processes that run tests must make the same tangled databases.
     os.environ.setdefault(SEED_VARIABLE, str(first_seed()))
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """Of tests that share what is slow to make, all go to one worker; pytest-xdist reads the marks after this."""
+    """Send tests that share a slow fixture to one worker. pytest-xdist reads the marks after this."""
     shared = next((name for name in ("fleet", "keycloak") if name in getattr(item, "fixturenames", ())), None)
     if shared or "property" not in item.path.parts:
         item.add_marker(pytest.mark.xdist_group(shared or item.path.stem))
@@ -62,7 +62,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any) -> None:
-    """Learn from the processes that ran tests what components took part."""
+    """Collect the components that took part from the processes that ran tests."""
     COMPONENTS.update(getattr(node, "workeroutput", {}).get("components", {}))
 
 
@@ -73,7 +73,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def _one_description_of_s3() -> Iterator[None]:
-    """Every run makes a client of its own, but reads botocore's description of S3, a megabyte, only once."""
+    """Let all clients share botocore's description of S3, which has a megabyte. Every run makes its own client."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(botocore.session, "create_loader", functools.cache(botocore.session.create_loader))
         yield
@@ -124,7 +124,7 @@ def fleet(collections_path: str) -> Iterator[Fleet]:
 
 @pytest.fixture
 def open_cloud() -> Iterator[Callable[..., CloudServer]]:
-    """Starts cloud servers, `open_cloud(provider)`, and ends them after the test."""
+    """Starts clouds, `open_cloud(provider)`, and ends them after the test."""
     with contextlib.ExitStack() as servers:
 
         def make(provider: str = "nextcloud", **options: str) -> CloudServer:
@@ -147,7 +147,7 @@ def keycloak() -> Iterator[KeycloakServer]:
 
 @pytest.fixture
 def realm(keycloak: KeycloakServer) -> Iterator[Realm]:
-    """An empty realm of the test's own."""
+    """An empty realm for one test."""
     realm = Realm(keycloak)
     yield realm
     realm.drop()

@@ -10,12 +10,12 @@ type: stdout
 short_description: Print the log of a maintenance job and one summary line
 version_added: 1.0.0
 description:
-  - Prints the log lines of the jobs of this collection as the controller's own jobs print them, then one line that sums up
-    the run, and nothing of Ansible's own output. The systemd units of the role C(opentalk.maintenance.timers) use it.
-  - Where standard output is the journal of systemd, the lines carry their severity.
+  - Prints the log lines of the jobs of this collection as the controller's own jobs print them, and then a summary line. It
+    prints nothing of Ansible's own output. The systemd units of the role C(opentalk.maintenance.timers) use it.
+  - The lines carry their severity if standard output is the journal of systemd.
 options:
   result_file:
-    description: A file for the outcome of the run in JSON, from which metrics are made. Without it none is written.
+    description: A file for the outcome of the run in JSON, the source of the metrics. By default no file is written.
     type: path
     env:
       - name: OPENTALK_MAINTENANCE_RESULT_FILE
@@ -32,7 +32,7 @@ from typing import Any
 
 from ansible.plugins.callback import CallbackBase
 
-# Prefixes by which the journal tells severities: https://www.freedesktop.org/software/systemd/man/sd-daemon.html
+# The journal's numbers for severities: https://www.freedesktop.org/software/systemd/man/sd-daemon.html
 _SEVERITIES = {"ERROR": 3, "WARN": 4, "INFO": 6, "DEBUG": 7, "TRACE": 7}
 _LEVEL = re.compile(rf"\[({'|'.join(_SEVERITIES)}) *\]")
 
@@ -55,7 +55,7 @@ class CallbackModule(CallbackBase):
         self._job_ended(result._result)
 
     def v2_runner_on_skipped(self, result: Any) -> None:
-        # A job that another run kept from working answers "skipped", which Ansible takes for a skipped task.
+        # A job returns "skipped" while another run of it is in progress. Ansible takes that for a skipped task.
         self._job_ended(result._result, skipped=True)
 
     def v2_runner_on_failed(self, result: Any, ignore_errors: bool = False) -> None:
@@ -99,7 +99,7 @@ class CallbackModule(CallbackBase):
     def _failed(self, result: Any) -> None:
         values = result._result
         job = values.get("job_type") or result._task.action.rpartition(".")[2]
-        # Further lines could be a traceback, with data that does not belong into a log.
+        # Further lines could be a traceback with data that must not be in a log.
         reason = (str(values.get("msg") or "").strip().splitlines() or ["no reason was given"])[0]
         self._summary = ("ERROR", f"{job}: failed. {reason}")
 
@@ -114,7 +114,7 @@ class CallbackModule(CallbackBase):
 
 
 def _is_journal(stream: Any) -> bool:
-    """Whether a stream goes to the journal: systemd names the device and the inode in JOURNAL_STREAM."""
+    """Whether a stream goes to the journal: JOURNAL_STREAM has the device and the inode of systemd's stream."""
     try:
         status = os.fstat(stream.fileno())
     except (OSError, ValueError):

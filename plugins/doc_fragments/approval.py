@@ -10,14 +10,13 @@ class ModuleDocFragment:
 options:
   expected_plan_id:
     description:
-      - The RV(plan_id) that check mode returned for the same job. The job then decides by the moment of that preview, and
-        fails before anything is touched if its plan has things that the preview did not have, or would do something else
-        with them. It may have fewer.
-      - What is added to an approved thing later, while the run goes on, keeps that thing and all that goes with it; these are
-        listed in RV(failures).
-      - Above 200000 things only exactly the same plan is accepted, and what is added while the run goes on goes, too. Sizes
-        that are corrected do not count.
-      - The id of so many things has up to 740 kB, for which a command line has no room. Register it in a playbook, or put
-        the variable into a file.
+      - The RV(plan_id) of a preview (check mode) of the same job. The job then decides by the moment of that preview. It
+        fails before it touches anything if its plan has effects that the preview did not have. It may have fewer effects.
+      - If something is added to an approved row during the run, that row stays with all that goes with it, and RV(failures)
+        lists it.
+      - With more than 200000 effects only exactly the same plan is accepted, and rows that are added during the run go, too.
+        Corrected sizes do not count.
+      - The id of such a plan has up to 740 kB, which is too much for a command line. Register it in a playbook, or put the
+        variable into a file.
     type: str
 """

@@ -33,11 +33,10 @@ attributes:
 attributes:
   check_mode:
     support: full
-    details: The plan is the one that a run would carry out. The database session is read-only, and no other system is
-      sent anything but reading requests.
+    details: The plan is that of a run. The database session is read-only, and other systems get only reading requests.
   diff_mode:
     support: full
-    details: Counts, sizes, and the first 20 ids of each kind are shown, but no names, titles, or addresses.
+    details: The diff has counts, sizes, and the first 20 ids of each kind, but no names, titles, or addresses.
   idempotent:
     support: full
     details: As time goes by, more becomes due for deletion.
@@ -47,11 +46,11 @@ attributes:
 attributes:
   check_mode:
     support: full
-    details: The plan is the one that a run would carry out. The database session is read-only, and no other system is
-      sent anything but reading requests, and the one for an access token.
+    details: The plan is that of a run. The database session is read-only, and other systems get only reading requests and
+      the one for an access token.
   diff_mode:
     support: full
-    details: Counts and the first 20 ids of each kind are shown, but no names, titles, or addresses.
+    details: The diff has counts and the first 20 ids of each kind, but no names, titles, or addresses.
   idempotent:
     support: full
     details: Accounts may change between two runs.

@@ -10,10 +10,9 @@ class ModuleDocFragment:
 options:
   audit_log:
     description:
-      - A file on the host to which a line of JSON is appended for each thing that is deleted, before it is deleted, and
-        for the start and the end of each run. It has ids, but no names, titles, or addresses.
-      - It is made with mode C(0600) if it is not there. Where it cannot be written, nothing is deleted and the module
-        fails.
+      - A file on the host. The module appends a line of JSON before each deletion, and at the start and the end of each
+        run. The lines have ids, but no names, titles, or addresses.
+      - The module makes the file with mode C(0600) if it is missing. If it cannot write it, it deletes nothing and fails.
       - Nothing is written in check mode.
     type: path
 """

@@ -10,21 +10,22 @@ class ModuleDocFragment:
 options:
   batch_size:
     description:
-      - The largest number of things that are deleted in one transaction, from 1 to 100000.
-      - Smaller batches are used where one would take longer than about a second, but for shared folders none that are too
-        small to work on several folders at the same time.
+      - The largest number of roots of one batch, which is one transaction, from 1 to 100000. A root is a row that the job
+        chooses.
+      - The job uses smaller batches if one would take longer than about a second. With shared folders it keeps them large
+        enough to work on several folders at the same time.
     type: int
     default: 1000
   report_limit:
-    description: The number of ids that each list of the result holds at most. Counts are always complete.
+    description: The largest number of ids in each list of the result. Counts are always complete.
     type: int
     default: 1000
   max_affected:
     description:
-      - The largest number of things that the job may select. If it selects more, nothing is touched and the module fails.
-      - What goes with the selected things does not count.
+      - The largest number of roots that the job may choose. If it chooses more, it touches nothing and the module fails.
+      - Rows that go with the roots do not count.
     type: int
   max_affected_percent:
-    description: The same as a percentage, from 0 to 100, of all rows of the table from which the job selects.
+    description: The same as a percentage, from 0 to 100, of all rows of the table of the roots.
     type: float
 """

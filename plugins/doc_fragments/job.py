@@ -10,11 +10,10 @@ class ModuleDocFragment:
 options:
   controller_config:
     description:
-      - The OpenTalk controller's settings file on the host. Name it with its whole path, as a module does not run in the
-        directory in which C(ansible-playbook) was called.
-      - Without it, the file is looked for where the controller itself does, which is C(controller.toml) and
-        C(config.toml) in the working directory, then C(opentalk/controller.toml) in E(XDG_CONFIG_HOME), then
-        C(/etc/opentalk/controller.toml).
+      - The OpenTalk controller's settings file on the host. Name it with its whole path, because a module does not run in
+        the directory in which C(ansible-playbook) was called.
+      - Without it, the module looks where the controller itself does. These are C(controller.toml) and C(config.toml) in the
+        working directory, then C(opentalk/controller.toml) in E(XDG_CONFIG_HOME), then C(/etc/opentalk/controller.toml).
       - Environment variables such as E(OPENTALK_CTRL_DATABASE__URL) override the file, and module options override both.
     type: path
   timeout:

@@ -11,20 +11,20 @@ options:
   keycloak:
     description:
       - Overrides the sections C([oidc]), C([oidc.controller]) and C([user_search]) of the settings, key by key.
-      - Where C([user_search]) is missing, the deprecated section C([keycloak]) is used, with a warning.
+      - If C([user_search]) is missing, the module uses the deprecated section C([keycloak]) and warns.
       - The service account of the client needs the roles C(view-users) and C(query-users) of C(realm-management).
     type: dict
     suboptions:
       authority:
         description:
           - The realm that issues the token, such as V(https://id.example.org/realms/OPENTALK), or
-            V(https://id.example.org/auth/realms/OPENTALK) where the server has C(/auth) in its path.
+            V(https://id.example.org/auth/realms/OPENTALK) if the server has C(/auth) in its path.
           - By default C(authority) in section C([oidc.controller]) or C([oidc]).
         type: str
       api_base_url:
         description:
           - The realm in Keycloak's admin API, such as V(https://id.example.org/admin/realms/OPENTALK).
-          - By default C(api_base_url) in section C([user_search]), the C(backend) of which must be C(keycloak_webapi).
+          - By default C(api_base_url) in section C([user_search]). The C(backend) there must be C(keycloak_webapi).
         type: str
       client_id:
         description: The id of the client. By default C(client_id) in section C([user_search]) or C([oidc.controller]).

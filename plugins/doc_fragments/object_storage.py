@@ -28,7 +28,7 @@ options:
         description: The region of the bucket. The controller's default is V(unknown).
         type: str
       force_path_style:
-        description: Whether the bucket's name is part of the path rather than of the host name. True unless set.
+        description: Whether the bucket's name is part of the path instead of the host name. True unless set.
         type: bool
   validate_certs:
     description: Whether the certificates of the servers are verified.

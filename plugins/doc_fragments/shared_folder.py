@@ -11,11 +11,11 @@ options:
   shared_folder:
     description:
       - Overrides the section C([shared_folder]) of the settings, key by key.
-      - Where neither is set, a folder that the database names counts as one that cannot be deleted.
+      - If neither is set, a folder that the database names counts as one that cannot be deleted.
     type: dict
     suboptions:
       provider:
-        description: What the server is.
+        description: The kind of server.
         type: str
         choices: [nextcloud, opencloud]
       url:
@@ -30,7 +30,7 @@ options:
       directory:
         description:
           - The directory that holds all shared folders. A folder outside of it is never deleted.
-          - Without it every folder of the account may be deleted that the database names.
+          - Without it the job may delete every folder of the account that the database names.
         type: str
   shared_folder_requests:
     description: The number of shared folders that are worked on at the same time, from 1 to 64.

@@ -10,12 +10,11 @@ class ModuleDocFragment:
 options:
   temporary_indexes:
     description:
-      - Whether indexes are built before rows are deleted, and dropped at the end, for foreign keys that PostgreSQL would
-        otherwise check by reading whole tables.
-      - Only where that saves more time than it costs, and without locks that stop others. Where the database user may not
-        do it, or another session is in the way for too long, the job warns and goes on without the index.
-      - Their names begin with C(opentalk_maintenance_tmp_). Those of a run that died are dropped by the next run of the
-        same job.
+      - Whether the job builds missing indexes of foreign keys before it deletes rows, and drops them at the end. Without
+        them PostgreSQL reads whole tables to check these foreign keys.
+      - The job builds an index only if it saves more time than it costs, and without locks that stop others. If the database
+        user may not build it, or if another session is in the way for too long, the job warns and goes on without it.
+      - Their names begin with C(opentalk_maintenance_tmp_). If a run dies, the next run of the same job drops its indexes.
     type: bool
     default: true
 """

@@ -10,7 +10,7 @@ short_description: Check the variables of the role opentalk.maintenance.timers
 version_added: 1.0.0
 description:
   - Checks jobs against their JSON Schema, as the role C(opentalk.maintenance.timers) does before it touches a host.
-  - Needs the Python package jsonschema, version 4 or newer, on the control node, and python-dateutil where
+  - Needs the Python package jsonschema, version 4 or newer, on the control node. It also needs python-dateutil if
     C(expired_before) of C(invite_cleanup) is set.
 positional: _input
 options:
@@ -22,6 +22,9 @@ options:
     description: Environment variables, as in the role's variable C(timers_environment).
     type: dict
     default: {}
+  variables:
+    description: Further variables of the role by their names, as in the role's C(_timers_variables).
+    type: dict
 author:
   - The opentalk.maintenance authors (@opentalk)
 seealso:
@@ -36,7 +39,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 _value:
-  description: What is wrong, one sentence each with job, field and reason. Empty where nothing is.
+  description: The problems, one sentence each with job, field and reason. Empty if there are none.
   type: list
   elements: str
 """
@@ -45,25 +48,26 @@ from collections.abc import Callable
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.opentalk.maintenance.plugins.plugin_utils import timer_variables
-
-try:
-    import jsonschema
-except ImportError:
-    jsonschema = None
 
 
-def timer_problems(jobs: dict[str, Any], environment: dict[str, Any] | None = None) -> list[str]:
+def timer_problems(
+    jobs: dict[str, Any], environment: dict[str, Any] | None = None, variables: dict[str, Any] | None = None
+) -> list[str]:
     """
     :returns: what is wrong with the variables of the role
     :raises AnsibleFilterError: jsonschema is not installed, or too old
     """
-    if not hasattr(jsonschema, "Draft202012Validator"):
+    # Not above: for every task that uses a filter of a collection, ansible-core loads all of its filters anew.
+    from ansible_collections.opentalk.maintenance.plugins.plugin_utils import timer_variables
+
+    try:
+        problems = [*timer_variables.job_problems(jobs), *timer_variables.environment_problems(environment or {})]
+    except ImportError as error:
         raise AnsibleFilterError(
             "The Python package jsonschema is missing on the control node, or older than version 4;"
             " install version 4 or newer beside ansible-core."
-        )
-    return [*timer_variables.job_problems(jobs), *timer_variables.environment_problems(environment or {})]
+        ) from error
+    return problems if variables is None else [*problems, *timer_variables.setting_problems(variables)]
 
 
 class FilterModule:

@@ -12,13 +12,12 @@ version_added: 1.0.0
 description:
   - Deletes ad-hoc events that were created at least O(seconds_since_creation) seconds ago, with everything that belongs
     to them.
-  - With an event go all rows that reference it, its room with everything that references that, the room's
-    assets with their objects in the storage, and the permissions for all of these.
-  - In check mode the module shows exactly what a run would delete, and writes to nothing.
-  - Objects are deleted before the rows that name them, a batch at a time, so that a run that was interrupted is
-    completed by the next one.
-  - The shared folder of an event is deleted from Nextcloud or OpenCloud, its share links first. What happens when that
-    is impossible is up to O(fail_on_shared_folder_deletion_error).
+  - An event goes with its room and with all rows that reference one of the two. The room's assets go with their objects
+    in the storage. The permissions for all of these go, too.
+  - In check mode the module shows exactly what a run would delete, and writes nothing.
+  - Each batch deletes objects before the rows that name them. So the next run completes a run that was interrupted.
+  - The shared folder of an event is deleted from Nextcloud or OpenCloud, its share links first.
+    O(fail_on_shared_folder_deletion_error) decides what happens if that is impossible.
 extends_documentation_fragment:
   - opentalk.maintenance.attributes
   - opentalk.maintenance.attributes.deletes
@@ -38,7 +37,7 @@ options:
   fail_on_shared_folder_deletion_error:
     description:
       - Whether a shared folder that cannot be deleted stops the job. The event then stays.
-      - Otherwise it is a warning, the event is deleted, and the folder is listed in RV(shared_folders_left_behind).
+      - Otherwise the module warns, deletes the event, and lists the folder in RV(shared_folders_left_behind).
     type: bool
     default: false
 author:
@@ -61,13 +60,13 @@ job_type:
   type: str
   sample: adhoc_event_cleanup
 log:
-  description: The log of the job, one line each, in the format of the controller's own jobs.
+  description: The lines of the job's log, in the format of the controller's own jobs.
   returned: always
   type: list
   elements: str
   sample: ["[INFO ] Starting job execution", "[INFO ] Loading parameters"]
 duration:
-  description: How long the job took, in seconds.
+  description: The duration of the job in seconds.
   returned: unless the options or settings are wrong, or O(hide_duration=true)
   type: float
   sample: 0.412
@@ -76,23 +75,23 @@ skipped:
   returned: unless the options or settings are wrong
   type: bool
 failure_count:
-  description: The number of RV(failures), of which no more than O(report_limit) are listed, but at least one.
+  description: The number of failures. RV(failures) lists at most O(report_limit) of them, but at least one.
   returned: unless the options or settings are wrong
   type: int
   sample: 0
 failures:
   description:
-    - What could not be deleted and therefore stays in the database. The module fails when there is any.
+    - The rows that could not be deleted and so stay in the database. The module fails if there are any.
   returned: unless the options or settings are wrong
   type: list
   elements: dict
   contains:
     kind:
-      description: The kind of thing, which is its table.
+      description: The table of the row.
       type: str
       sample: events
     id:
-      description: The thing's id.
+      description: The id of the row.
       type: str
       sample: 3f8b6a1e-58a5-4d0c-8f6c-5f3f0f1b2c3d
     reason:
@@ -102,9 +101,8 @@ failures:
 shared_folders_left_behind:
   description:
     - The shared folders of deleted events that could not be deleted and must be removed by hand.
-    - Where the connection to the database broke while a batch was committed, the reason says that it is not known whether
-      the event was deleted.
-    - In check mode those that can never be deleted, such as one outside the directory of the settings.
+    - If the connection to the database broke in the commit, the reason says that nobody knows whether the event was deleted.
+    - In check mode the list has the folders that can never be deleted, such as one outside the directory of the settings.
   returned: unless the options or settings are wrong
   type: list
   elements: dict
@@ -131,8 +129,8 @@ shared_folders_left_behind:
       sample: the server answered every time with status 423
 plan:
   description:
-    - What the run set out to do. In check mode this is what a run would do.
-    - Lists hold at most O(report_limit) entries, counts are always complete.
+    - The plan, which is what the run set out to do. In check mode it is what a run would do.
+    - Lists hold at most O(report_limit) entries. Counts are always complete.
   returned: unless the options or settings are wrong
   type: dict
   contains: &effects
@@ -153,23 +151,23 @@ plan:
       description: The invites to these rooms.
       type: dict
     assets:
-      description: The assets of these rooms, whose objects are deleted from the storage, with their size in C(bytes).
+      description: The assets of these rooms, with their size in C(bytes). Their objects are deleted from the storage.
       type: dict
     shared_folders:
       description: The shared folders of these events, as C(count), C(items) and C(truncated).
       type: dict
     temporary_indexes:
       description:
-        - The indexes that are built for this run because of O(temporary_indexes), as C(count), C(items) with table and
-          columns, and C(truncated). They are no change, as they are dropped at the end.
+        - The indexes that O(temporary_indexes) builds for this run, as C(count), C(items) with table and columns, and
+          C(truncated). They count as no change, because the run drops them at its end.
       type: dict
       sample: {"count": 1, "items": [{"table": "invites", "columns": ["room"]}], "truncated": false}
     rows_deleted:
-      description: The number of rows that are deleted, by table; tables without any are left out.
+      description: The number of deleted rows by table. Tables without any are left out.
       type: dict
       sample: {"events": 1, "invites": 3, "rooms": 1}
     rows_updated:
-      description: The number of rows that stay and lose a reference to something deleted, by table.
+      description: The number of rows by table that stay and lose a reference to a deleted row.
       type: dict
 plan_id:
   description: The id of the plan, for O(expected_plan_id).
@@ -178,7 +176,7 @@ plan_id:
   sample: "v1:adhoc_event_cleanup:1795489200123456:dcb59f4268db4e5db5027bf5891c8d342cc0869527a6ef2e26437079d39020f9:\
     events=1,rooms=1:eJwrW8VwxWS7VAeDOgMYAAAtVAOp"
 done:
-  description: What was confirmed done, in the same form as RV(plan). Empty in check mode.
+  description: The effects that are confirmed, in the same form as RV(plan). Empty in check mode.
   returned: unless the options or settings are wrong
   type: dict
   contains: *effects

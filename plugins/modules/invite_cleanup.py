@@ -13,8 +13,8 @@ description:
   - Deletes the permissions of invites that are not active, or that expired before O(expired_before). The invites stay,
     unless O(delete_invites=true).
   - Up to migration 65 of the controller's database, permissions are rows of the table C(casbin_rule). From 66 on they
-    follow from the invites themselves; there is nothing to clear then, and the log says so.
-  - In check mode the module shows exactly what a run would delete, and writes to nothing.
+    follow from the invites themselves. Then there is nothing to clear, and the log says so.
+  - In check mode the module shows exactly what a run would delete, and writes nothing.
 extends_documentation_fragment:
   - opentalk.maintenance.attributes
   - opentalk.maintenance.attributes.deletes
@@ -30,7 +30,7 @@ options:
       - A date or timestamp in ISO 8601, such as V(2026-01-31) or V(2026-01-31T12:00:00+01:00). An invite counts as
         expired when its expiration lies before it. Without an offset the timestamp is in UTC.
       - Without it, the clock of the database server counts.
-      - A timestamp in the future is a warning, as invites that are still valid lose their permissions.
+      - The module warns of a timestamp in the future, because invites that are still valid lose their permissions.
       - This needs the Python package C(python-dateutil) on the host.
     type: str
   delete_invites:
@@ -64,13 +64,13 @@ job_type:
   type: str
   sample: invite_cleanup
 log:
-  description: The log of the job, one line each, in the format of the controller's own jobs.
+  description: The lines of the job's log, in the format of the controller's own jobs.
   returned: always
   type: list
   elements: str
   sample: ["[INFO ] Starting job execution", "[INFO ] Loading parameters"]
 duration:
-  description: How long the job took, in seconds.
+  description: The duration of the job in seconds.
   returned: unless the options or settings are wrong, or O(hide_duration=true)
   type: float
   sample: 0.412
@@ -79,23 +79,23 @@ skipped:
   returned: unless the options or settings are wrong
   type: bool
 failure_count:
-  description: The number of RV(failures), of which no more than O(report_limit) are listed, but at least one.
+  description: The number of failures. RV(failures) lists at most O(report_limit) of them, but at least one.
   returned: unless the options or settings are wrong
   type: int
   sample: 0
 failures:
   description:
-    - What could not be deleted and therefore stays in the database. The module fails when there is any.
+    - The rows that could not be deleted and so stay in the database. The module fails if there are any.
   returned: unless the options or settings are wrong
   type: list
   elements: dict
   contains:
     kind:
-      description: The kind of thing, which is its table.
+      description: The table of the row.
       type: str
       sample: invites
     id:
-      description: The thing's id.
+      description: The id of the row.
       type: str
       sample: 3f8b6a1e-58a5-4d0c-8f6c-5f3f0f1b2c3d
     reason:
@@ -103,35 +103,35 @@ failures:
       type: str
       sample: another session holds a lock on it
 shared_folders_left_behind:
-  description: Always empty, as invites have no folders. All jobs return it.
+  description: Always empty, because invites have no folders. All jobs return it.
   returned: unless the options or settings are wrong
   type: list
   elements: dict
 plan:
   description:
-    - What the run set out to do. In check mode this is what a run would do.
-    - Lists hold at most O(report_limit) entries, counts are always complete.
+    - The plan, which is what the run set out to do. In check mode it is what a run would do.
+    - Lists hold at most O(report_limit) entries. Counts are always complete.
   returned: unless the options or settings are wrong
   type: dict
   contains: &effects
     invites:
       description:
-        - The invites that lose permissions, or that are deleted where O(delete_invites=true), as C(count), C(ids), and
-          whether the ids are C(truncated).
+        - The invites that lose permissions, as C(count), C(ids), and whether the ids are C(truncated).
+        - With O(delete_invites=true) the invites that are deleted.
       type: dict
       sample: {"count": 1, "ids": ["3f8b6a1e-58a5-4d0c-8f6c-5f3f0f1b2c3d"], "truncated": false}
     temporary_indexes:
       description:
-        - The indexes that are built for this run because of O(temporary_indexes), as C(count), C(items) with table and
-          columns, and C(truncated). They are no change, as they are dropped at the end.
+        - The indexes that O(temporary_indexes) builds for this run, as C(count), C(items) with table and columns, and
+          C(truncated). They count as no change, because the run drops them at its end.
       type: dict
       sample: {"count": 1, "items": [{"table": "invites", "columns": ["room"]}], "truncated": false}
     rows_deleted:
-      description: The number of rows that are deleted, by table; tables without any are left out.
+      description: The number of deleted rows by table. Tables without any are left out.
       type: dict
       sample: {"casbin_rule": 4}
     rows_updated:
-      description: The number of rows that stay and lose a reference to something deleted, by table.
+      description: The number of rows by table that stay and lose a reference to a deleted row.
       type: dict
 plan_id:
   description: The id of the plan, for O(expected_plan_id).
@@ -140,7 +140,7 @@ plan_id:
   sample: "v1:invite_cleanup:1795489200123456:fdaf55afd2848c288132a02f899e6f3bf438412afc7e91c8ea80cfe5bfdd2a2f:\
     invite_permissions=1:eJzzW/E2hZmBgQEADp4CSw=="
 done:
-  description: What was confirmed done, in the same form as RV(plan). Empty in check mode.
+  description: The effects that are confirmed, in the same form as RV(plan). Empty in check mode.
   returned: unless the options or settings are wrong
   type: dict
   contains: *effects

@@ -11,8 +11,8 @@ short_description: Describe the maintenance jobs and their parameters
 version_added: 1.0.0
 description:
   - Returns the description, the default parameters and the JSON Schema of one maintenance job or of all.
-  - The names and defaults are those of the OpenTalk controller's own jobs. Fields that only this collection has carry
-    C(x-extension) in the schema and are not among the default parameters.
+  - The names and defaults are those of the OpenTalk controller's own jobs. Further fields of this collection
+    carry C(x-extension) in the schema, and are not among the default parameters.
 extends_documentation_fragment:
   - opentalk.maintenance.attributes
   - opentalk.maintenance.attributes.never_changes

@@ -12,15 +12,16 @@ version_added: 1.0.0
 description:
   - Sets C(disabled_since) of every user whose account in Keycloak is missing or not enabled, and clears it for every user
     whose account is there and enabled. The job M(opentalk.maintenance.user_cleanup) deletes users some time after that.
-  - Users are matched by their C(oidc_sub) with the id of the account, or with a user attribute.
-  - All accounts of the realm are listed page by page. Keycloak's own count before and after must agree with the number of
-    different accounts in the list. If it does not, the list is read once more; if it still does not, the module fails.
-  - Where users are to be disabled, all accounts are listed once more, and only what both lists say is done.
-  - Nothing is changed when there are no accounts at all, or when a page cannot be read, or when users would be disabled
-    although no account has the attribute by which they are to be matched.
-  - Nothing is changed when more than 10 users who are more than 20 percent of the enabled ones would be disabled, unless
-    O(max_affected) or O(max_affected_percent) is set. This holds in check mode, too.
-  - In check mode the module shows exactly what a run would change, and writes to nothing.
+  - Matches the C(oidc_sub) of a user with the id of the account, or with a user attribute.
+  - Lists all accounts of the realm page by page. Keycloak's own count before and after must agree with the number of
+    different accounts in the list. If it does not, the module reads the list once more. If it still does not, the module
+    fails.
+  - Lists all accounts once more if users are to be disabled, and does only what both lists say.
+  - Changes nothing if there are no accounts at all, or if a page cannot be read. It also changes nothing if users would be
+    disabled although no account has the attribute for the match.
+  - Refuses to disable more than 10 users who are more than 20 percent of the enabled ones, unless O(max_affected) or
+    O(max_affected_percent) is set. It refuses this in check mode, too.
+  - In check mode the module shows exactly what a run would change, and writes nothing.
 extends_documentation_fragment:
   - opentalk.maintenance.attributes
   - opentalk.maintenance.attributes.changes
@@ -32,24 +33,24 @@ options:
   keycloak_api_page_size:
     description:
       - The number of accounts that are requested at once, from 1 to 10000.
-      - Large pages need fewer requests, so that less can change meanwhile.
+      - Large pages need fewer requests, so less can change meanwhile.
     type: int
     default: 100
   dump_failed_responses:
     description:
       - Whether status and body of each failed answer of Keycloak are written to the log.
-      - Of JSON only Keycloak's explanation is shown, of HTML only the text. Secrets, tokens, and mail addresses are
-        removed, and at most 2000 characters are shown.
+      - The log shows only Keycloak's explanation of JSON, and only the text of HTML. It shows at most 2000 characters,
+        without secrets, tokens, and mail addresses.
     type: bool
     default: false
   batch_size:
     description:
       - The largest number of users that are changed in one transaction, from 1 to 100000.
-      - Smaller batches are used where one would take longer than about a second.
+      - The job uses smaller batches if one would take longer than about a second.
     type: int
     default: 1000
   report_limit:
-    description: The number of ids that each list of the result holds at most. Counts are always complete.
+    description: The largest number of ids in each list of the result. Counts are always complete.
     type: int
     default: 1000
   max_affected:
@@ -96,13 +97,13 @@ job_type:
   type: str
   sample: keycloak_account_sync
 log:
-  description: The log of the job, one line each, in the format of the controller's own jobs.
+  description: The lines of the job's log, in the format of the controller's own jobs.
   returned: always
   type: list
   elements: str
   sample: ["[INFO ] Starting job execution", "[INFO ] Loading parameters"]
 duration:
-  description: How long the job took, in seconds.
+  description: The duration of the job in seconds.
   returned: unless the options or settings are wrong, or O(hide_duration=true)
   type: float
   sample: 0.412
@@ -111,19 +112,19 @@ skipped:
   returned: unless the options or settings are wrong
   type: bool
 failure_count:
-  description: The number of RV(failures), of which no more than O(report_limit) are listed, but at least one.
+  description: The number of failures. RV(failures) lists at most O(report_limit) of them, but at least one.
   returned: unless the options or settings are wrong
   type: int
   sample: 0
 failures:
   description:
-    - Users that could not be changed. The module fails when there is any.
+    - The users that could not be changed. The module fails if there are any.
   returned: unless the options or settings are wrong
   type: list
   elements: dict
   contains:
     kind:
-      description: The kind of thing, which is its table.
+      description: The table of the row.
       type: str
       sample: users
     id:
@@ -131,18 +132,18 @@ failures:
       type: str
       sample: 3f8b6a1e-58a5-4d0c-8f6c-5f3f0f1b2c3d
     reason:
-      description: Why the user stays as they are.
+      description: The reason why the user stays as they are.
       type: str
       sample: another session holds a lock on it
 shared_folders_left_behind:
-  description: Always empty, as this job touches no folders. All jobs return it.
+  description: Always empty, because this job touches no folders. All jobs return it.
   returned: unless the options or settings are wrong
   type: list
   elements: dict
 plan:
   description:
-    - What the run set out to do. In check mode this is what a run would do.
-    - Lists hold at most O(report_limit) entries, counts are always complete.
+    - The plan, which is what the run set out to do. In check mode it is what a run would do.
+    - Lists hold at most O(report_limit) entries. Counts are always complete.
   returned: unless the options or settings are wrong
   type: dict
   contains: &effects
@@ -159,11 +160,11 @@ plan:
       description: Always empty. All jobs return it.
       type: dict
     rows_updated:
-      description: The number of rows that are changed, by table.
+      description: The number of changed rows by table.
       type: dict
       sample: {"users": 1}
 done:
-  description: What was confirmed done, in the same form as RV(plan). Empty in check mode.
+  description: The effects that are confirmed, in the same form as RV(plan). Empty in check mode.
   returned: unless the options or settings are wrong
   type: dict
   contains: *effects

@@ -40,18 +40,18 @@ job_type:
   type: str
   sample: self_check
 log:
-  description: The log of the job, one line each, in the format of the controller's own jobs.
+  description: The lines of the job's log, in the format of the controller's own jobs.
   returned: always
   type: list
   elements: str
   sample: ["[INFO ] Starting job execution", "[INFO ] Loading parameters"]
 duration:
-  description: How long the job took, in seconds.
+  description: The duration of the job in seconds.
   returned: unless the options or settings are wrong, or O(hide_duration=true)
   type: float
   sample: 0.412
 skipped:
-  description: Always false, as this job needs no lock. All jobs return it.
+  description: Always false, because this job needs no lock. All jobs return it.
   returned: unless the options or settings are wrong
   type: bool
 failure_count:
@@ -70,7 +70,7 @@ shared_folders_left_behind:
   type: list
   elements: dict
 plan:
-  description: Always without effects, as nothing is changed. All jobs return it.
+  description: Always without effects, because nothing is changed. All jobs return it.
   returned: unless the options or settings are wrong
   type: dict
   contains: &effects

@@ -10,19 +10,17 @@ module: sync_storage_files
 short_description: Synchronize assets in the database with the objects in the storage
 version_added: 1.0.0
 description:
-  - Compares every asset in the database with the bucket, which is listed once. Sizes that differ are set to those of the
-    objects, and assets whose object is missing are handled as O(missing_storage_file_handling) says.
-  - Before an asset without an object is changed, its object is looked up once more, because it may have been uploaded
-    since the listing.
-  - Objects with the key of an asset that no asset knows are counted and listed. They are deleted only with
-    O(orphaned_objects=delete), and only when they are old enough. Objects with any other key are counted and left alone.
-  - When the listing fails, nothing is changed and the module fails.
-  - For O(max_affected) and O(max_affected_percent) count assets without an object and objects to be deleted. Sizes that
-    are corrected do not count. The percentage is of all assets and, with O(orphaned_objects=delete), all objects that no
-    asset knows.
-  - When not one asset has an object in the bucket, the settings may name the wrong bucket or the wrong database. The module
-    warns, and fails if something would be deleted because of it, unless O(max_affected) or O(max_affected_percent) is set.
-  - In check mode the module shows exactly what a run would change, and writes to nothing.
+  - Lists the bucket once and compares every asset in the database with it. Sizes that differ are set to those of the
+    objects. O(missing_storage_file_handling) decides about assets without an object.
+  - Looks up a missing object once more before it changes the asset, because the object may have been uploaded since.
+  - Counts and lists objects that have the key of an asset, but no asset. It deletes them only with
+    O(orphaned_objects=delete), and only if they are old enough. It counts objects with any other key and leaves them alone.
+  - Changes nothing and fails if the listing fails.
+  - O(max_affected) and O(max_affected_percent) limit assets without an object and objects to be deleted. Corrected sizes do
+    not count. The percentage is of all assets and, with O(orphaned_objects=delete), all objects without an asset.
+  - If no asset has an object in the bucket, the settings may name the wrong bucket or the wrong database. The module warns.
+    It fails if something would be deleted because of it, unless O(max_affected) or O(max_affected_percent) is set.
+  - In check mode the module shows exactly what a run would change, and writes nothing.
 extends_documentation_fragment:
   - opentalk.maintenance.attributes
   - opentalk.maintenance.attributes.deletes
@@ -41,7 +39,7 @@ options:
       delete_asset_entry: It is deleted from the database.
     default: set_file_size_to_zero
   orphaned_objects:
-    description: What happens to an object that has the key of an asset, but that no asset knows.
+    description: What happens to an object that has the key of an asset, but no asset.
     type: str
     choices:
       report: It is counted and listed.
@@ -49,8 +47,8 @@ options:
     default: report
   orphan_min_age:
     description:
-      - The age in seconds below which an object is never deleted, by the clock of the storage server. An upload that is
-        in progress has its object before its asset is in the database.
+      - The age in seconds below which an object is never deleted, by the clock of the storage server. An upload in progress
+        has its object before its asset is in the database.
     type: int
     default: 86400
 author:
@@ -64,13 +62,13 @@ EXAMPLES = r"""
   opentalk.maintenance.sync_storage_files:
     controller_config: /etc/opentalk/controller.toml
 
-- name: See which objects no asset knows
+- name: See which objects have no asset
   opentalk.maintenance.sync_storage_files:
     controller_config: /etc/opentalk/controller.toml
   check_mode: true
   register: job
 
-- name: Delete what has lost its other half, unless that is more than expected
+- name: Delete assets without an object and objects without an asset, unless there are more than expected
   opentalk.maintenance.sync_storage_files:
     controller_config: /etc/opentalk/controller.toml
     missing_storage_file_handling: delete_asset_entry
@@ -85,13 +83,13 @@ job_type:
   type: str
   sample: sync_storage_files
 log:
-  description: The log of the job, one line each, in the format of the controller's own jobs.
+  description: The lines of the job's log, in the format of the controller's own jobs.
   returned: always
   type: list
   elements: str
   sample: ["[INFO ] Starting job execution", "[INFO ] Loading parameters"]
 duration:
-  description: How long the job took, in seconds.
+  description: The duration of the job in seconds.
   returned: unless the options or settings are wrong, or O(hide_duration=true)
   type: float
   sample: 0.412
@@ -100,23 +98,23 @@ skipped:
   returned: unless the options or settings are wrong
   type: bool
 failure_count:
-  description: The number of RV(failures), of which no more than O(report_limit) are listed, but at least one.
+  description: The number of failures. RV(failures) lists at most O(report_limit) of them, but at least one.
   returned: unless the options or settings are wrong
   type: int
   sample: 0
 failures:
   description:
-    - What could not be changed or deleted. The module fails when there is any.
+    - The assets and objects that could not be changed or deleted. The module fails if there are any.
   returned: unless the options or settings are wrong
   type: list
   elements: dict
   contains:
     kind:
-      description: The kind of thing, V(assets) or V(objects).
+      description: The kind, V(assets) or V(objects).
       type: str
       sample: objects
     id:
-      description: The asset's id, which is in the key of an object.
+      description: The id of the asset, which is also in the key of its object.
       type: str
       sample: 3f8b6a1e-58a5-4d0c-8f6c-5f3f0f1b2c3d
     reason:
@@ -124,14 +122,14 @@ failures:
       type: str
       sample: the object storage refused to delete it (AccessDenied)
 shared_folders_left_behind:
-  description: Always empty, as this job touches no folders. All jobs return it.
+  description: Always empty, because this job touches no folders. All jobs return it.
   returned: unless the options or settings are wrong
   type: list
   elements: dict
 plan:
   description:
-    - What the run set out to do. In check mode this is what a run would do.
-    - Lists hold at most O(report_limit) entries, counts are always complete.
+    - The plan, which is what the run set out to do. In check mode it is what a run would do.
+    - Lists hold at most O(report_limit) entries. Counts are always complete.
   returned: unless the options or settings are wrong
   type: dict
   contains: &effects
@@ -145,25 +143,25 @@ plan:
       sample: {"count": 1, "ids": ["a3c1de55-6f6e-4a86-b5a1-0f7e2f4f8f11"], "truncated": false}
     orphaned_objects:
       description:
-        - Objects that no asset knows, by the id in their keys, as C(count), C(ids), C(truncated), and C(bytes).
-        - With O(orphaned_objects=report) all of them. They are no change.
-        - With O(orphaned_objects=delete) those that are deleted.
+        - Objects without an asset, by the id in their keys, as C(count), C(ids), C(truncated), and C(bytes).
+        - With O(orphaned_objects=report) these are all of them, and they count as no change.
+        - With O(orphaned_objects=delete) these are the ones that are deleted.
       type: dict
       sample: {"count": 1, "ids": ["77a9b2c5-0a51-4d0b-9a5e-1c8a3f5d2e10"], "truncated": false, "bytes": 16384}
     young_orphaned_objects:
-      description: With O(orphaned_objects=delete) those that stay because they are younger than O(orphan_min_age).
+      description: The objects that O(orphaned_objects=delete) leaves because they are younger than O(orphan_min_age).
       type: dict
     unknown_objects:
       description: The number and the bytes of objects that do not have the key of an asset. Their keys are not shown,
-        as they may be anything.
+        because they may be anything.
       type: dict
       sample: {"count": 3, "bytes": 4096}
     rows_deleted:
-      description: The number of rows that are deleted, by table; tables without any are left out.
+      description: The number of deleted rows by table. Tables without any are left out.
       type: dict
       sample: {"assets": 1, "room_assets": 1}
     rows_updated:
-      description: The number of rows that are changed, by table.
+      description: The number of changed rows by table.
       type: dict
       sample: {"assets": 2}
 plan_id:
@@ -173,7 +171,7 @@ plan_id:
   sample: "v1:sync_storage_files:1795489200123456:f3edee0608027ec02ca9716140d5723614480574efd32d35027659d952a9ed38:\
     assets_zeroed=1:eJz7crdkDRcDAwMAE+8C/A=="
 done:
-  description: What was confirmed done, in the same form as RV(plan). Empty in check mode.
+  description: The effects that are confirmed, in the same form as RV(plan). Empty in check mode.
   returned: unless the options or settings are wrong
   type: dict
   contains: *effects

@@ -4,7 +4,7 @@
 
 """Writes the metrics of a job's last run for Prometheus, in the text format.
 
-The systemd unit runs this file after every run, however that ended, with the environment variables of ExecStopPost=:
+The systemd unit runs this file after every run, also after a failed one, with the variables of ExecStopPost=:
 https://www.freedesktop.org/software/systemd/man/systemd.exec.html#%24EXIT_CODE
 """
 
@@ -37,10 +37,11 @@ _HELP = {
 def samples(
     outcome: Mapping[str, Any], environment: Mapping[str, str], *, now: float, last_success: float
 ) -> list[tuple[str, dict[str, str], float]]:
-    """Name without prefix, further labels and value of each sample.
+    """The name without prefix, the further labels and the value of each sample.
 
-    :param outcome: what the callback plugin job_log wrote; empty where it wrote nothing
-    :param last_success: when a run last did its work before this one, 0 for never
+    :param outcome: the outcome that the callback plugin job_log wrote; empty if it wrote none
+    :param now: seconds since 1970, in UTC, as for ``last_success``
+    :param last_success: the end of the last run that did its work before this one, 0 for never
     """
     success, skipped = environment.get("SERVICE_RESULT") == "success", bool(outcome.get("skipped"))
     known: list[tuple[str, dict[str, str], float]] = [
@@ -90,12 +91,12 @@ def _last_success(path: Path) -> float:
 def _outcome(path: Path) -> dict[str, Any]:
     try:
         return json.loads(path.read_text())
-    except (OSError, ValueError):  # the run ended before it could write, or while it did
+    except (OSError, ValueError):  # the run ended before it wrote the file, or meanwhile
         return {}
 
 
 def _replace(path: Path, content: str) -> None:
-    # The node exporter must never meet half a file.
+    # The node exporter must never read half a file.
     with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
         try:
             file.write(content)

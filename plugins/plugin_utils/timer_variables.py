@@ -7,8 +7,9 @@
 from __future__ import annotations
 
 import datetime
+import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ansible_collections.opentalk.maintenance.plugins.module_utils.base import moments, options
@@ -19,12 +20,19 @@ from ansible_collections.opentalk.maintenance.plugins.module_utils.base.errors i
 from ansible_collections.opentalk.maintenance.plugins.module_utils.base.parameters import DIALECT
 from ansible_collections.opentalk.maintenance.plugins.module_utils.jobs.registry import JOB_TYPES, JOBS
 
-try:
-    import jsonschema
-except ImportError:  # the filter says so
-    jsonschema = None
-
+_SCHEMA_TYPES = {"int": "integer", "float": "number", "bool": "boolean", "str": "string", "path": "string"}
+_UNIT_PATH = r"^(?!/(home|root|run/user|tmp|var/tmp|dev|proc|sys)/)(/(?!\.{1,2}(/|$))[\w.@+-]+){2,}$(?!\n)"
+_PATTERNS: dict[str, tuple[str, str]] = {
+    "audit_log": (
+        _UNIT_PATH,
+        "must be an absolute path without spaces, in a directory that is not the root directory and that a service sees,"
+        " thus not below /home, /root, /run/user, /tmp, /var/tmp, /dev, /proc or /sys",
+    ),
+    "ca_path": (r"^/[^\n]+$(?!\n)", "must be an absolute path"),
+}
 _MOMENTS = {"invite_cleanup": "expired_before"}
+_DIRECTORY = re.compile(r"(/(?!\.{1,2}(/|$))[\w.@+-]+)+")
+_HIDDEN = re.compile(r"/(home|root|run/user|tmp|var/tmp|dev|proc|sys)/")
 _SECRET_NAME = re.compile(r"PASS|SECRET|TOKEN|CREDENTIAL|KEYS?(?![A-Z])|AUTH(?!ORITY)|DATABASE__URL|DSN", re.IGNORECASE)
 # What comes before an @ in an address, also in one without a scheme, and settings such as those of libpq.
 _SECRET_VALUE = re.compile(r":\S*@|(pass(word|wd)?|pwd|secret|token|key)\s*=", re.IGNORECASE)
@@ -45,7 +53,7 @@ def job_schema(job_type: str) -> dict[str, Any]:
             },
             "timeout": {"type": "integer", "minimum": 1, "maximum": 10**9, "default": 3600},
             "parameters": JOBS[job_type].parameters.schema(),
-            "options": options.unattended_schema(*JOBS[job_type].options),
+            "options": option_schema(*JOBS[job_type].options),
         },
         "additionalProperties": False,
         "if": {"properties": {"enabled": {"const": True}}},
@@ -53,13 +61,48 @@ def job_schema(job_type: str) -> dict[str, Any]:
     }
 
 
+def option_schema(*groups: dict[str, Any]) -> dict[str, Any]:
+    """The JSON Schema of the options that may be set for a job of a timer: no secrets, no parameters.
+
+    :param groups: the option groups of the job
+    """
+    unattended = options.merge(
+        options.RUN,
+        options.TLS,
+        options.REPORT,
+        options.AUDIT,
+        options.BATCHES,
+        options.INDEXES,
+        options.SAFETY,
+        {"shared_folder_requests": options.SHARED_FOLDER["shared_folder_requests"]},
+    )
+    del unattended["timeout"]  # timers have a field of its own for it: the time limit of the unit depends on it
+    taken = options.merge(options.RUN, *groups)
+    properties = {}
+    for name, spec in unattended.items():
+        if name in taken:
+            minimum, maximum = options.BOUNDS.get(name, (None, None))
+            pattern, description = _PATTERNS.get(name, (None, None))
+            field = {
+                "type": _SCHEMA_TYPES[spec["type"]],
+                "minimum": minimum,
+                "maximum": maximum,
+                "pattern": pattern,
+                "description": description,
+            }
+            properties[name] = {key: value for key, value in field.items() if value is not None}
+    return {"type": "object", "properties": properties, "additionalProperties": False}
+
+
 def job_problems(jobs: dict[str, Any]) -> Iterator[str]:
     """A sentence for every mistake in ``timers_jobs``, with job, field and reason."""
+    from jsonschema import Draft202012Validator  # where it is missing, the filter says so
+
     for job_type, entry in jobs.items():
         if job_type not in JOB_TYPES:
             yield f"timers_jobs.{job_type}: there is no such job; the jobs are {', '.join(JOB_TYPES)}."
             continue
-        validator = jsonschema.Draft202012Validator(job_schema(job_type))
+        validator = Draft202012Validator(job_schema(job_type))
         for error in sorted(validator.iter_errors(entry), key=lambda error: [str(part) for part in error.path]):
             path = ".".join(["timers_jobs", job_type, *map(str, error.absolute_path)])
             yield from _sentences(path, error)
@@ -79,6 +122,30 @@ def environment_problems(environment: dict[str, Any]) -> Iterator[str]:
                 f"{where}: this looks like a secret, which anyone on the host could read in the unit;"
                 " put it into the controller's settings file."
             )
+
+
+def setting_problems(variables: Mapping[str, Any]) -> Iterator[str]:
+    """A sentence for every other variable that is wrong whatever the hosts are like."""
+    names = [f"timers_{kind}directory" for kind in ("", "config_", "unit_", "textfile_")]
+    settings_file, wheelhouse = variables["timers_controller_config"], variables["timers_wheelhouse"]
+    if int(variables["timers_randomized_delay"]) < 0:
+        yield "timers_randomized_delay must not be negative."
+    if not all(_DIRECTORY.fullmatch(variables[name]) for name in names if variables[name]):
+        yield f"{', '.join(names[:-1])} and {names[-1]} must be absolute paths without spaces, and without a slash at the end."
+    if not settings_file.startswith("/") or _HIDDEN.match(settings_file):
+        yield (
+            "timers_controller_config must be an absolute path that a service sees, thus not below /home, /root,"
+            " /run/user, /tmp, /var/tmp, /dev, /proc or /sys."
+        )
+    if not os.path.relpath(settings_file or "/", variables["timers_config_directory"]).startswith("../"):
+        yield (
+            "timers_config_directory must be a directory of the role's own, whose owner and mode it sets, but the"
+            " controller's settings file is in it."
+        )
+    if not variables["requirements"]:
+        yield "timers_requirements names no file on the control node."
+    if wheelhouse and not os.path.isdir(os.path.expanduser(wheelhouse)):
+        yield "timers_wheelhouse names no directory on the control node."
 
 
 def _moment_problems(job_type: str, entry: Any) -> Iterator[str]:

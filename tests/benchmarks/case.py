@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The opentalk.maintenance authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What every benchmark measures, and how its figures are kept."""
+"""The base of the benchmarks, and their figures."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ SAMPLE = 20
 
 @dataclass
 class Figures:
-    """Seconds of every round, and what else was measured.
+    """Seconds of every round, and further figures.
 
-    :ivar memory: the most that the job's process held, in bytes
-    :ivar others: further figures, by what they are
+    :ivar memory: the peak memory of the job's process, in bytes
+    :ivar others: further figures by name
     """
 
     row_by_row: list[float] = field(default_factory=list)
@@ -58,7 +58,7 @@ class Figures:
 class Case(ABC):
     """One benchmark.
 
-    :cvar name: what to call it on the command line
+    :cvar name: the name on the command line
     """
 
     name: ClassVar[str]
@@ -69,14 +69,14 @@ class Case(ABC):
     @property
     @abstractmethod
     def title(self) -> str:
-        """What is done, with numbers."""
+        """The title, with numbers."""
 
     @abstractmethod
     def measure(self) -> Figures:
-        """:raises AssertionError: ours and the floor do not end in the same state"""
+        """:raises AssertionError: the job and the floor do not leave the same state"""
 
     def options(self, database: str, bucket: str | None = None) -> dict[str, Any]:
-        """The options with which a job finds a database, and a bucket where it uses one."""
+        """The options with which a job finds a database, and a bucket if it uses one."""
         options: dict[str, Any] = {"database_url": self.server.url(database)}
         if bucket:
             options["object_storage"] = {

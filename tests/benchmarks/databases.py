@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The opentalk.maintenance authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The databases of the benchmarks: one as the controller's migrations leave it, and one with every index that helps."""
+"""The databases of the benchmarks: one with the indexes of the controller's migrations, and one with all that help."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Databases:
 
     @property
     def indexed(self) -> str:
-        """The same database with indexes on all foreign keys."""
+        """The name of the same database with indexes on all foreign keys."""
         if self._indexed is None:
             self._indexed = self._server.copy(self.plain)
             with contextlib.closing(self._server.connect(self._indexed)) as connection:
@@ -54,7 +54,7 @@ class Databases:
 
     @contextlib.contextmanager
     def copy(self, template: str) -> Iterator[str]:
-        """A copy, warm in memory, with nothing left to be written to the disk."""
+        """A copy that is in memory and has no unwritten pages."""
         name = self._server.copy(template)
         try:
             with self._autocommit(name) as connection:
@@ -69,7 +69,7 @@ class Databases:
             self._server.drop_database(name)
 
     def timed(self, name: str, work: Callable[[Any], None]) -> float:
-        """The seconds that work takes on a connection, until it is committed."""
+        """The seconds until the work on a connection is committed."""
         with contextlib.closing(self._server.connect(name)) as connection:
             started = time.monotonic()
             work(connection.cursor())
@@ -77,7 +77,7 @@ class Databases:
             return time.monotonic() - started
 
     def counts(self, name: str) -> dict[str, int]:
-        """The number of rows of every table."""
+        """The number of rows by table."""
         with self._autocommit(name) as connection:
             cursor = connection.cursor()
             cursor.execute("SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace")

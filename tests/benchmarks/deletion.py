@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The opentalk.maintenance authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Deleting events and users, with everything that belongs to them."""
+"""The benchmarks of deleting events and users, with everything that goes with them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,10 @@ KEYS_PER_REQUEST = 1000
 
 
 class DeletionCase(Case):
-    """:cvar module: the job"""
+    """A benchmark of a job that deletes.
+
+    :cvar module: the job
+    """
 
     module: ClassVar[str]
     parameters: ClassVar[dict[str, int]] = {}
@@ -37,7 +40,7 @@ class DeletionCase(Case):
 
     @functools.cached_property
     def sample(self) -> list[str]:
-        """Ids of rows that go, and `total`, their number."""
+        """The ids of some rows that go; `total` gets the number of all such rows."""
         with contextlib.closing(self.server.connect(self.databases.plain)) as connection:
             cursor = connection.cursor()
             cursor.execute(self.selection)
@@ -48,15 +51,15 @@ class DeletionCase(Case):
     @property
     @abstractmethod
     def selection(self) -> str:
-        """A query for the ids of what goes."""
+        """A query for the ids of the rows that go."""
 
     @abstractmethod
     def delete_set(self, cursor: Any) -> None:
-        """The floor."""
+        """Delete all rows as the floor does."""
 
     @abstractmethod
     def delete_one(self, connection: Any, delete_object: Callable[[str], None], identifier: str) -> None:
-        """Row by row."""
+        """Delete one row with everything that goes with it, for row by row."""
 
     def measure(self) -> Figures:
         figures = Figures()
@@ -83,7 +86,7 @@ class DeletionCase(Case):
             return row_by_row.extrapolate(self.sample, self.total, work)
 
     def measure_more(self, figures: Figures) -> None:
-        """Figures of one case only."""
+        """Measure figures that only this case has."""
 
     def run(self, database: str, *, check_mode: bool = False) -> JobRun:
         return run_job(self.module, {**self.options(database, BUCKET), **self.parameters}, check_mode=check_mode)
@@ -114,7 +117,7 @@ class DeletionCase(Case):
     @property
     @abstractmethod
     def rooms(self) -> str:
-        """The condition that a room `r` goes."""
+        """The SQL condition for a room `r` that goes."""
 
 
 class EventCleanup(DeletionCase):

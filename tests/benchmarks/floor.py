@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The opentalk.maintenance authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The floor: what somebody who knows the schema by heart would write, with all indexes there, in one transaction."""
+"""The floor: SQL for exactly this schema, written by hand, with all indexes and in one transaction."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def delete_disabled_users(cursor: Any) -> None:
 
 
 def plan_ended_events(cursor: Any) -> None:
-    """The selecting queries alone: all ids of what goes, and how many rows of every table."""
+    """Only the queries of the plan: all ids that go, and the number of rows of every table."""
     cursor.execute(
         f"CREATE TEMP TABLE gone_events ON COMMIT DROP AS SELECT e.id, e.room {_ENDED};"
         "CREATE TEMP TABLE gone_rooms ON COMMIT DROP AS SELECT room AS id FROM gone_events;"

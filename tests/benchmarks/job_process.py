@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The opentalk.maintenance authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Runs a module as Ansible does, in a process of its own, and says how much memory it took."""
+"""Runs a module as Ansible does, in a process of its own, and measures its memory."""
 
 from __future__ import annotations
 
@@ -27,9 +27,11 @@ finally:
 
 @dataclass
 class JobRun:
-    """:ivar seconds: from the start of the process to its end
-    :ivar memory: the most that it held, in bytes
-    :ivar ended: when it ended, by the monotonic clock
+    """The figures of one run.
+
+    :ivar seconds: from the start of the process to its end
+    :ivar memory: the peak memory in bytes
+    :ivar ended: the end of the process, by the monotonic clock
     """
 
     result: dict[str, Any]

@@ -12,8 +12,8 @@ KEYS_PER_PAGE = 1000
 class ListingServer(RecordingServer):
     """Lists `assets/<id>` for the ids from 0 on.
 
-    :param objects: how many
-    :param size: the size of each in bytes
+    :param objects: the number of objects
+    :param size: the size of each object in bytes
     """
 
     def __init__(self, objects: int, size: int) -> None:

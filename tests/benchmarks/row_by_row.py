@@ -1,8 +1,8 @@
 # SPDX-FileCopyrightText: The opentalk.maintenance authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Row by row: an event, a room, a user at a time, each object with a request of its own, each in its own transaction.
+"""Row by row: each event, room and user in a transaction of its own, and each object with a request of its own.
 
-So the controller's own jobs are documented to work. It is done on a sample, and extrapolated.
+By its documentation, the controller's own jobs work like this. The time is measured on a sample and extrapolated.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _OF_USER = (
 
 
 def extrapolate(sample: list[Any], total: int, work: Callable[[Any], None]) -> float:
-    """The seconds that all would take, from those that a sample takes."""
+    """The estimated seconds for all rows, from the seconds for a sample."""
     started = time.monotonic()
     for thing in sample:
         work(thing)
@@ -68,7 +68,7 @@ def delete_user(connection: Any, delete_object: Callable[[str], None], user: str
 
 
 def sync_account(connection: Any, subject: str, enabled: bool) -> None:
-    """Look for an account's user, enable or disable them, and commit."""
+    """Find the user of an account, enable or disable the user, and commit."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT id, disabled_since FROM users WHERE oidc_sub = %s", (subject,))
         row = cursor.fetchone()

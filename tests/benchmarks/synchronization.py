@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The opentalk.maintenance authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Comparing what is in the database with what is elsewhere: objects, and accounts."""
+"""The benchmarks of comparing the database with objects and with accounts."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ TIMES_MORE = 10
 
 
 class SyncStorageFiles(Case):
-    """Nothing to change: a run looks at everything and writes nothing, so that rounds can share a database."""
+    """A run compares everything and has nothing to change, so rounds can share a database."""
 
     name = "sync_storage_files"
 
@@ -75,7 +75,7 @@ class SyncStorageFiles(Case):
         return time.monotonic() - started
 
     def _memory(self, assets: int) -> int:
-        """What a job holds at most, with a server that lists that many objects without storing them."""
+        """The peak memory in bytes of a job, with a server that lists so many objects without storing them."""
         with self._assets(assets) as database, ListingServer(assets, SIZE) as server:
             options = self.options(database, BUCKET)
             options["object_storage"]["uri"] = server.url
@@ -85,7 +85,7 @@ class SyncStorageFiles(Case):
 
     @contextlib.contextmanager
     def _assets(self, number: int) -> Iterator[str]:
-        """A database with that many assets, whose ids are those of the listing server."""
+        """A database with so many assets. Their ids are those of the listing server."""
         database = self.server.database_for(MIGRATION)
         with contextlib.closing(self.server.connect(database)) as connection:
             connection.cursor().execute(
@@ -105,7 +105,7 @@ class SyncStorageFiles(Case):
 
 
 class _Clock(KeycloakStandIn):
-    """Knows when it was asked last, by the monotonic clock."""
+    """Keeps the time of its last request, by the monotonic clock."""
 
     asked = 0.0
 
@@ -116,7 +116,7 @@ class _Clock(KeycloakStandIn):
 
 
 class KeycloakAccountSync(Case):
-    """Of the job, the part after the last account was read, to the end of its process; of row by row, the statements."""
+    """Measures a job from its last request for accounts to the end of its process, and the statements of row by row."""
 
     name = "keycloak_account_sync"
 
@@ -186,7 +186,7 @@ class KeycloakAccountSync(Case):
         return found
 
     def _users(self, subjects: list[str], users: int) -> str:
-        """A database with the users of the accounts, and further ones without."""
+        """A database with the users of the accounts, and with further users without accounts."""
         database = self.server.database_for(MIGRATION)
         others = [f"gone-{number}" for number in range(users - len(subjects))]
         with contextlib.closing(self.server.connect(database)) as connection:

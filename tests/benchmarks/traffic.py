@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The opentalk.maintenance authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What people do meanwhile: reading and changing events that a job does not touch."""
+"""The work of people during a job: they read and change events that the job does not touch."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from support.postgresql import PostgreSQLServer
 class Traffic:
     """Reads and updates other events all the time: `with Traffic(...) as traffic: ...; traffic.longest`.
 
-    `longest` is the longest time in seconds that a statement took, of `statements` statements.
+    `statements` is the number of its statements. `longest` is the time in seconds of the slowest one.
     """
 
     def __init__(self, server: PostgreSQLServer, database: str) -> None:

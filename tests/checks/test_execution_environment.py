@@ -13,6 +13,7 @@ from ansible_collections.opentalk.maintenance.plugins.module_utils.jobs.registry
 
 from support import collection, environments
 from support.collection import ROOT
+from support.limits import HANGS
 
 # Imports every module and what it is made of, and fails where one of their optional imports did not find its package.
 _IMPORT_ALL = """
@@ -56,6 +57,6 @@ def test_execution_environment(tmp_path: Path) -> None:
 
 
 def _run(*command: str | Path, env: dict[str, str]) -> str:
-    played = subprocess.run(command, env=env, capture_output=True, text=True, timeout=120, check=False)
+    played = subprocess.run(command, env=env, capture_output=True, text=True, timeout=HANGS, check=False)
     assert played.returncode == 0, played.stdout + played.stderr
     return played.stdout

@@ -1,25 +1,18 @@
 # SPDX-FileCopyrightText: The opentalk.maintenance authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The tools by which the tree is judged, each without an exception that is not explained where it is made."""
+"""The tools that judge the tree and take long, each without an exception that is not explained where it is made."""
 
 from __future__ import annotations
 
 import os
-import subprocess
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from support import ansible, checkout, environments
+from support import checkout, environments, gates
 from support.collection import ROOT
-
-
-@pytest.fixture(scope="session")
-def tools() -> Path:
-    """The directory of the tools' programs."""
-    return environments.environment(environments.requirements("tests/requirements-gates.txt"))
 
 
 @pytest.fixture
@@ -28,46 +21,32 @@ def tree(tmp_path: Path) -> Path:
     return checkout.copy(tmp_path)
 
 
-def run(tools: Path, tree: Path, *command: str, **variables: str) -> str:
-    """What a tool prints, which must succeed."""
-    played = subprocess.run(
-        command,
-        cwd=tree,
-        env=ansible.environment(tree.parents[2], **{"PATH": f"{tools}{os.pathsep}{os.environ['PATH']}", **variables}),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=550,
-        check=False,
-    )
-    assert played.returncode == 0, played.stdout
-    return played.stdout
+def run(tree: Path, *command: str, **variables: str) -> str:
+    """What a tool prints of a tree, which must succeed."""
+    return gates.run(tree, tree.parents[2], *command, **variables)
 
 
 @pytest.fixture(scope="module", autouse=True)
-def sanity(tools: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Future[str]]:
+def sanity(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Future[str]]:
     """What ansible-test prints; it takes longest, and so runs beside the other tools."""
     tree = checkout.copy(tmp_path_factory.mktemp("sanity"))
     found = [str(python.parent) for python in environments.pythons().values()]
-    path = os.pathsep.join([str(tools), *found, os.environ["PATH"]])
-    home = str(checkout.ansible_test_home(tools))
+    path = os.pathsep.join([str(gates.programs()), *found, os.environ["PATH"]])
+    home = str(checkout.ansible_test_home(gates.programs()))
     command = ["ansible-test", "sanity", "--requirements", "--color", "no"]
     with ThreadPoolExecutor(1) as executor:
-        yield executor.submit(run, tools, tree, *command, PATH=path, HOME=home)
+        yield executor.submit(run, tree, *command, PATH=path, HOME=home)
 
 
-def test_ansible_lint(tools: Path, tree: Path) -> None:
-    assert "Profile 'production' was required" in run(tools, tree, "ansible-lint", "--nocolor")
+def test_ansible_lint(tree: Path) -> None:
+    assert "Profile 'production' was required" in run(tree, "ansible-lint", "--nocolor")
 
 
-def test_documentation_is_built_without_a_warning(tools: Path, tree: Path, tmp_path: Path) -> None:
-    run(
-        tools, tree, "antsibull-docs", "lint-collection-docs", "--plugin-docs", "--validate-collection-refs", "all", "."
-    )
+def test_documentation_is_built_without_a_warning(tree: Path, tmp_path: Path) -> None:
+    run(tree, "antsibull-docs", "lint-collection-docs", "--plugin-docs", "--validate-collection-refs", "all", ".")
     (tmp_path / "docs").mkdir()
     said = run(
-        tools, tree, "antsibull-docs", "collection", "--use-current", "--fail-on-error", "--squash-hierarchy",
+        tree, "antsibull-docs", "collection", "--use-current", "--fail-on-error", "--squash-hierarchy",
         "--dest-dir", str(tmp_path / "docs"), "opentalk.maintenance",
     )  # fmt: skip
     assert not said, said
@@ -78,21 +57,15 @@ def test_documentation_is_built_without_a_warning(tools: Path, tree: Path, tmp_p
 @pytest.mark.parametrize(
     "command",
     [
-        ["ruff", "check", "."],
-        ["ruff", "format", "--check", "."],
         ["yamllint", "-s", "."],
         ["antsibull-changelog", "lint"],
         ["reuse", "lint"],
+        ["pre-commit", "validate-config"],
     ],
     ids=" ".join,
 )
-def test_linters(tools: Path, tree: Path, command: list[str]) -> None:
-    run(tools, tree, *command)
-
-
-def test_types(tools: Path, tree: Path) -> None:
-    package = "ansible_collections.opentalk.maintenance.plugins.module_utils"
-    run(tools, tree.parents[2], "mypy", "--config-file", str(tree / "pyproject.toml"), "-p", package)
+def test_linters(tree: Path, command: list[str]) -> None:
+    run(tree, *command)
 
 
 def test_ansible_test_sanity(sanity: Future[str]) -> None:

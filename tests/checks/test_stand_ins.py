@@ -10,6 +10,7 @@ import sys
 
 from support.collection import ROOT
 from support.keycloak_program import HOME_VARIABLE
+from support.limits import HANGS
 from support.minio import BINARY_VARIABLE
 
 TESTS = (
@@ -39,7 +40,7 @@ def test_the_same_tests_pass_with_them() -> None:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=280,
+        timeout=HANGS,
         check=False,
     )
     assert played.returncode == 0, played.stdout

@@ -16,12 +16,11 @@ import pytest
 from conftest import COMPONENTS
 from support import ansible, environments
 from support.collection import ROOT
+from support.limits import HANGS
 
 # The ansible-core for each Python: from the oldest that the collection takes to the newest that there is.
 ANSIBLE = {"3.10": "==2.17.*", "3.11": "==2.19.*", "3.12": "==2.18.*", "3.13": ""}
 PLAYBOOKS = "tests/checks/test_collection.py::test_playbooks_on_an_installed_collection"
-# Those of what only helps tests need no second Python.
-UNIT = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "tests" / "unit").glob("test_[!s]*.py"))
 _SHOW = "import platform, ansible.release as r; print(platform.python_version(), 'with ansible-core', r.__version__)"
 
 
@@ -43,11 +42,13 @@ def _check(version: str, python: Path) -> str:
     assert wanted != all_packages
     programs = environments.environment(wanted, python)
     played = subprocess.run(
-        [programs / "python", "-m", "pytest", "-p", "no:cacheprovider", "-q", *UNIT, PLAYBOOKS],
+        [programs / "python", "-m", "pytest", "-p", "no:cacheprovider", "-q", "tests/unit", PLAYBOOKS],
         cwd=ROOT,
         env=ansible.environment(PATH=f"{programs}{os.pathsep}{os.environ['PATH']}", PYTHONDONTWRITEBYTECODE="1"),
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=550, check=False,
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=HANGS, check=False,
     )  # fmt: skip
     assert played.returncode == 0, played.stdout
-    shown = subprocess.run([programs / "python", "-c", _SHOW], capture_output=True, text=True, timeout=30, check=True)
+    shown = subprocess.run(
+        [programs / "python", "-c", _SHOW], capture_output=True, text=True, timeout=HANGS, check=True
+    )
     return shown.stdout.strip()

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The opentalk.maintenance authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The audit log: nothing goes without a line that is on disk before, and no line says what did not happen."""
+"""The audit log: a line is on the disk before a thing goes, and no line reports something that did not happen."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def test_lines_are_on_disk_before_anything_goes(
 def test_crash_between_the_lines_and_the_commit(
     open_world: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
-    """The log does not say that anything went, and the next run's lines say that it did."""
+    """The crashed run deletes no rows, and its log reports none as deleted. The next run deletes and reports them."""
     world, path = open_world(67), tmp_path / "audit.jsonl"
     world.fill()
     before = world.rows()

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The opentalk.maintenance authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Wrong options, settings and systems: one sentence that names what to fix, and nothing touched."""
+"""Wrong options, settings and systems: the job touches nothing, and one sentence names the thing to fix."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def world(open_world: Callable[..., World]) -> World:
 
 
 def check(result: dict[str, Any], *names: str) -> None:
-    """The module failed with one sentence that has these names in it."""
+    """Check that the module failed with one sentence that contains these names."""
     assert result["failed"]
     message = result["msg"]
     for name in names:
@@ -44,6 +44,8 @@ def check(result: dict[str, Any], *names: str) -> None:
         ({"days": 3}, ["days"]),
         ({"days_since_last_occurrence": "soon"}, ["days_since_last_occurrence"]),
         ({"days_since_last_occurrence": 1.5}, ["days_since_last_occurrence"]),
+        ({"days_since_last_occurrence": float("inf")}, ["days_since_last_occurrence", "int"]),
+        ({"timeout": "-Infinity"}, ["timeout", "int"]),
         ({"include_finished_series": "perhaps"}, ["include_finished_series"]),
         ({"object_storage": {"buckets": "x"}}, ["buckets"]),
     ],

@@ -1,8 +1,8 @@
 # SPDX-FileCopyrightText: The opentalk.maintenance authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Killed at any point at which it has just talked to something, a job leaves nothing that the next run cannot complete.
+"""If a job is killed after it has sent something or got an answer, the next run completes its work.
 
-OPENTALK_TEST_CRASH_POINTS is the number of points for each job and schema, 0 for all of them; OPENTALK_TEST_SEED is the
+OPENTALK_TEST_CRASH_POINTS is the number of points for each job and schema; 0 means all points. OPENTALK_TEST_SEED is the
 seed of the databases and of the choice of points.
 """
 
@@ -27,6 +27,7 @@ from support import cases, storage_sync
 from support.children import Child
 from support.cloud_server import CloudServer
 from support.folder_effect import folder_effect
+from support.limits import HANGS
 from support.recording_server import Request
 from support.shared_folders import segments, stock
 from support.snapshot import Snapshot, parsed
@@ -52,11 +53,11 @@ KINDS = ("events", "rooms", "users", "invites", "assets")
 
 @dataclass
 class Scene:
-    """An installation, what a job is to do to it, and the way back.
+    """An installation, the expected effects of a job on it, and a way to restore it.
 
-    :ivar expected: the database afterwards
-    :ivar left: the bucket afterwards
-    :ivar refused: paths of folders that the server refuses to delete
+    :ivar expected: the database after the job
+    :ivar left: the bucket after the job
+    :ivar refused: paths of folders that the cloud refuses to delete
     """
 
     world: World
@@ -76,7 +77,7 @@ class Scene:
         self._effect = folder_effect(self.cloud, self.before, self.expected, self.refused)
 
     def set(self) -> None:
-        """Bring everything back."""
+        """Restore everything."""
         self.tangle.write()
         present = self.world.objects()
         self.world.storage.upload(self.world.bucket, self.objects.items() - present.items())
@@ -91,7 +92,7 @@ class Scene:
         return self.world.run(self.module, **self.options)
 
     def points(self) -> list[str]:
-        """The points that a run in a process of its own reaches when nothing disturbs it."""
+        """The points that an undisturbed run in a process of its own reaches."""
 
         def work() -> list[str]:
             talks = self._listen()
@@ -102,9 +103,9 @@ class Scene:
         return Child(work).result()
 
     def die_at(self, point: int) -> bool:
-        """Run in a process that is killed at this point, and wait until nobody works on what it began.
+        """Run in a process that is killed at this point. Then wait until no server works on its requests any more.
 
-        :returns: whether the run came to that point: threads may take different ways
+        :returns: whether the run reached that point; threads may reach other points
         """
 
         def work() -> None:
@@ -117,7 +118,7 @@ class Scene:
 
     def settle(self) -> None:
         sessions = "SELECT 1 FROM pg_stat_activity WHERE datname = %s AND starts_with(application_name, %s)"
-        end = time.monotonic() + 30
+        end = time.monotonic() + HANGS
         while self.world.query(sessions, (self.world.database, "opentalk.maintenance")) or any(
             server.under_way for server in (self.world.proxy, self.cloud)
         ):
@@ -125,9 +126,9 @@ class Scene:
             time.sleep(0.005)
 
     def check_nothing_orphaned(self) -> None:
-        """Whatever is gone from the database is gone elsewhere, and was announced in the audit log.
+        """If rows are gone, their objects and folders are gone, too, and the audit log announced all of them.
 
-        A folder that is still there, although nobody knows it any more, is written down there.
+        If a folder is still there although its event is gone, the audit log has it as left behind.
         """
         now = self.world.rows()
         gone = {kind: _ids(self.before, kind) - _ids(now, kind) for kind in KINDS}
@@ -140,7 +141,7 @@ class Scene:
         assert {kind: ids - announced[kind] for kind, ids in gone.items() if ids - announced.get(kind, set())} == {}
 
     def check_done(self) -> None:
-        """Everything is as after an undisturbed run."""
+        """Check that everything is as after an undisturbed run."""
         assert self.world.rows() == self.expected
         assert self.world.objects() == self.left
         if self.module != storage_sync.JOB:
@@ -156,7 +157,7 @@ class Scene:
         return talks
 
     def _some_folders(self) -> set[str]:
-        """Folders that the job is to delete and the server refuses to: such as no other event has a part in."""
+        """Folders that the job must delete but the cloud refuses to delete. No folder of another event overlaps them."""
         rows = parsed(self.before)["event_shared_folders"]
         self._paths = {row["event_id"]: "/".join(segments(row["path"])) for row in rows}
         alone = {path for path in self._paths.values() if sum(map(is_part(path), self._paths.values())) == 1}
@@ -184,7 +185,7 @@ def open_scene(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Callable[[str, int], Scene]:
-    """Makes scenes in which there is enough to do for several batches and for temporary indexes."""
+    """Makes scenes with enough work for several batches and for temporary indexes."""
     monkeypatch.setattr(index_advice, "_BUILD", 0)
     monkeypatch.setattr(index_advice, "_BUILD_ANY", 0)
     worthwhile = batched_job.worthwhile
@@ -207,7 +208,7 @@ def open_scene(
 
 
 def _share_folders(tangle: Tangle) -> None:
-    """Let half of the folders be such as the server has and can delete."""
+    """Change the records of half of the folders, so that the cloud has these folders and can delete them."""
     for row in tangle.rows["event_shared_folders"][::2]:
         row["path"] = f"{CloudServer.directory}/{row['event_id']}"
         if "provider_data" in row:
@@ -265,7 +266,7 @@ def test_killed_at_any_point(open_scene: Callable[[str, int], Scene], job: str, 
 
 
 def _choose(points: list[str], choose: random.Random) -> Iterable[int]:
-    """Points of all kinds, and as evenly spread as may be."""
+    """Points of all kinds, spread evenly."""
     if not NUMBER or len(points) <= NUMBER:
         return range(1, len(points) + 1)
     places = defaultdict(list)
@@ -279,7 +280,7 @@ def _choose(points: list[str], choose: random.Random) -> Iterable[int]:
 
 
 def is_part(path: str) -> Callable[[str], bool]:
-    """Whether a path is that of a folder which is the given one, or inside of it, or has it inside."""
+    """A test whether another path is the same folder, or one of both is inside the other."""
     return lambda other: f"{path}/".startswith(f"{other}/") or f"{other}/".startswith(f"{path}/")
 
 

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The opentalk.maintenance authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""event_cleanup on real databases and a real bucket: what is at stake at its edges."""
+"""event_cleanup on real databases and a real bucket, in its special cases."""
 
 from __future__ import annotations
 
@@ -159,7 +159,7 @@ def test_failures_are_listed_up_to_the_limit_and_all_counted(open_world: Open, t
 
 
 def test_object_under_legal_hold(open_world: Open) -> None:
-    """The storage itself refuses a version, with an error code of its own."""
+    """The storage itself refuses to delete a version, with its own error code."""
     world = open_world(67, object_lock=True)
     world.fill(events=44)
     plan = world.run("event_cleanup", check_mode=True)["plan"]

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The opentalk.maintenance authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Faults of all systems in the middle of a run: it ends as the contract says, and the next run completes its work.
+"""Faults of all systems during a run: the run ends as the contract says, and the next run completes its work.
 
 Single requests that fail are in test_shared_folders, test_sync_storage_files, and test_keycloak_account_sync.
 """
@@ -49,7 +49,7 @@ def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def impatient(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where a server hangs, it is not waited for as long as it may take otherwise."""
+    """If a server hangs, the job waits for it only a short time."""
     if request.node.callspec.params["fault"] == "hang":
         monkeypatch.setattr(http_session, "READ_TIMEOUT", 0.5)
         monkeypatch.setattr(object_storage_client, "READ_TIMEOUT", 0.5)
@@ -57,7 +57,7 @@ def impatient(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
 
 @dataclass
 class Installation:
-    """Events that ended, with objects and folders, and what an undisturbed event_cleanup makes of all that."""
+    """Events that ended, with objects and folders, and the effects of an undisturbed event_cleanup."""
 
     world: World
     cloud: CloudServer
@@ -82,7 +82,7 @@ class Installation:
         return self.world.run("event_cleanup", **{**standard, **options})
 
     def check_interrupted(self, run: dict[str, Any], reason: str) -> None:
-        """The run failed for this reason; what it says is done went as a whole, and nothing else did."""
+        """The run failed for this reason. The things in ``done`` are deleted completely, and nothing else is deleted."""
         reasons = [failure["reason"] for failure in run["failures"]]
         assert run["failed"] and any(reason in text for text in (run["msg"], *reasons)), run["msg"]
         assert is_sentence(run["msg"]), run["msg"]
@@ -104,7 +104,7 @@ class Installation:
         self.check_folders_counted(run)
 
     def check_completed(self, earlier: dict[str, Any] | None = None) -> None:
-        """An undisturbed run brings about what it would have done at once."""
+        """One more run, undisturbed, completes the work."""
         self.world.proxy.clear_faults()
         self.cloud.clear_faults()
         done = earlier["done"]["events"]["count"] if earlier else 0
@@ -113,7 +113,7 @@ class Installation:
         self.check_end(run)
 
     def check_end(self, run: dict[str, Any]) -> None:
-        """The last run did all that was left to do, and nothing else was done by it or those before it."""
+        """The last run completed the work. No run did anything else."""
         assert not run.get("failed"), run["msg"]
         assert run["done"]["rows_deleted"] == run["plan"]["rows_deleted"]
         self.check_folders_counted(run)
@@ -123,7 +123,7 @@ class Installation:
         assert (self.cloud.folders, self.cloud.shares) == (self.folders.folders, self.folders.shares)
 
     def check_folders_counted(self, run: dict[str, Any]) -> None:
-        """Each folder is counted once, however often its batch was done."""
+        """Each folder is counted once, even if its batch was done several times."""
         folders = run["done"]["shared_folders"]
         events = [item["event_id"] for item in folders["items"]]
         assert folders["count"] == len(events) == len(set(events))
@@ -141,7 +141,7 @@ def install(open_world: Open, open_cloud: Callable[..., CloudServer]) -> Callabl
 
 
 def later(world: World) -> Callable[[Request], bool]:
-    """Deletions after the first one, which is in another batch."""
+    """Matches deletions after the first one, which is in an earlier batch."""
     return lambda request: request.operation == "DeleteObjects" and len(world.proxy.deletions) > 1
 
 
@@ -159,13 +159,13 @@ def some_refused(world: World) -> None:
 
 
 def foreign_errors(world: World) -> None:
-    """Says nothing of the keys that it was asked to delete, but something of others, and of none."""
+    """The answer has an error without a key and an error for a foreign key, but nothing about the requested keys."""
     errors = "<Error><Code>InternalError</Code></Error><Error><Key>other</Key><Code>AccessDenied</Code></Error>"
     world.proxy.fail(200, later(world), body=f"<DeleteResult>{errors}</DeleteResult>".encode())
 
 
 def vanish(world: World) -> None:
-    """The bucket goes with all that is in it."""
+    """The bucket disappears with its content."""
     gone: list[bool] = []
 
     def look(request: Request) -> None:
@@ -260,11 +260,11 @@ TERMINATE = "PERFORM pg_terminate_backend(pg_backend_pid()); PERFORM pg_sleep(1)
 
 
 def trap(world: World, what: str, action: str, *, calls: str, deferred: bool = False) -> None:
-    """Do something in each of these executions of a statement, counted also when they are rolled back.
+    """Do something in some executions of a statement. Executions that are rolled back count, too.
 
-    :param what: such as "DELETE ON events"
-    :param calls: a condition on the number of the execution, n
-    :param deferred: only when the transaction is committed, and counted by rows
+    :param what: the kind of statement, such as "DELETE ON events"
+    :param calls: a condition on n, the number of the execution
+    :param deferred: do it at the commit; then n counts rows
     """
     kind = "CREATE CONSTRAINT TRIGGER trap AFTER {} DEFERRABLE INITIALLY DEFERRED FOR EACH ROW"
     world.query(
@@ -339,7 +339,7 @@ def test_conflict_that_lasts_leaves_what_is_in_conflict(install: Callable[..., I
 def test_folders_are_named_when_the_connection_breaks_in_the_commit(
     install: Callable[..., Installation], tmp_path: Path
 ) -> None:
-    """Nobody knows then whether their events are gone."""
+    """In that case nobody knows whether the events of the folders are gone."""
     made, audit_log = install(), tmp_path / "audit.jsonl"
     trap(made.world, "DELETE ON events", TERMINATE, calls="true", deferred=True)
     made.cloud.fail(403, lambda request: request.operation == "DeleteFolder")
@@ -376,7 +376,7 @@ _OURS = "datname = current_database() AND application_name LIKE 'opentalk.mainte
 
 
 def test_database_that_stops_answering(install: Callable[..., Installation]) -> None:
-    """The server's process hangs, so that it cannot even cancel a statement."""
+    """The server's process hangs and cannot even cancel a statement."""
     made = install()
     world, stopped = made.world, []
 
@@ -475,7 +475,7 @@ def test_server_restarted_in_mid_batch(own: Installation) -> None:
 
 
 def test_standby(own: Installation) -> None:
-    """It shows what a run would do, and refuses to do it, also where all would happen outside of the database."""
+    """A preview works on a standby. A run is refused, even if it would only write outside the database."""
     orphan = "assets/00000000-0000-4000-8000-000000000000"
     own.world.storage.upload(own.world.bucket, [(orphan, 1)])
     restart(own, standby=True)
@@ -497,7 +497,7 @@ def test_standby(own: Installation) -> None:
 
 @dataclass
 class Prepared:
-    """A job and what it makes of its installation when nothing disturbs it."""
+    """A job, and its installation after an undisturbed run."""
 
     world: World
     run: Callable[[], dict[str, Any]]

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The opentalk.maintenance authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""invite_cleanup: which invites have ended, and what goes of them."""
+"""invite_cleanup: the choice of invites, and the rows that go with them."""
 
 from __future__ import annotations
 
@@ -175,7 +175,7 @@ def test_invite_that_is_deleted_meanwhile_is_not_said_to_stay(open_world: Open) 
 
 
 def test_invite_that_is_prolonged_meanwhile_keeps_its_permissions(open_world: Open) -> None:
-    """Between the plan and the batch: the first batch waits for a lock, the second one's invites change."""
+    """The invites of the second batch change after the plan, while the first batch waits for a lock."""
     world = open_world(60)
     build = Builder(world.connection)
     room = build.room(build.user())

@@ -19,6 +19,7 @@ from support import selection
 from support.children import Child
 from support.keycloak import KeycloakServer, Realm
 from support.keycloak_stand_in import KeycloakStandIn
+from support.limits import HANGS
 from support.oracle import survivors
 from support.snapshot import Snapshot, deleted, parsed
 from support.tangle import SEED_VARIABLE, Tangle, first_seed
@@ -42,7 +43,7 @@ ATTRIBUTE = "externalId"
 
 @pytest.fixture(autouse=True)
 def worth_while(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Temporary indexes although the databases are small."""
+    """Make jobs use temporary indexes although the databases are small."""
     monkeypatch.setattr(index_advice, "_BUILD", 0)
     monkeypatch.setattr(index_advice, "_BUILD_ANY", 0)
 
@@ -54,7 +55,7 @@ def accounts() -> Iterator[Accounts]:
 
 
 class Accounts:
-    """A realm for each scene, chosen so that it does not matter whether users are synchronized before or after.
+    """A realm for each scene. Its accounts make the result independent of the order of the jobs.
 
     :ivar options: the module's option for the realm of this scene
     """
@@ -65,7 +66,7 @@ class Accounts:
         self._subjects: set[str] = set()
 
     def make(self, before: Snapshot, now: datetime) -> None:
-        """Accounts for every other user who is enabled, and for those whom no job deletes yet."""
+        """Make accounts for half of the enabled users, and for disabled users whom no job deletes yet."""
         users = parsed(before)["users"]
         lasting = {user["oidc_sub"] for user in users if _disabled_before(user, now - timedelta(days=1))}
         wanted = {user["oidc_sub"] for user in users[::2] if not user["disabled_since"]}
@@ -81,7 +82,7 @@ class Accounts:
     def expected(self, before: Snapshot, now: str) -> Snapshot:
         """The database after the synchronization.
 
-        :param now: as the database writes it in JSON
+        :param now: the moment, in the form in which the database writes it in JSON
         """
         return {**before, "users": sorted(self._synchronized(text, now) for text in before["users"])}
 
@@ -97,12 +98,12 @@ def _disabled_before(user: dict[str, Any], moment: datetime) -> bool:
 
 
 def at_once(world: World, accounts: Accounts, *jobs: str) -> list[dict[str, Any]]:
-    """The results of jobs that start in the same moment, each in a process of its own."""
+    """Start jobs at the same moment, each in a process of its own, and return their results."""
     barrier = multiprocessing.get_context("fork").Barrier(len(jobs))
     common = {"batch_size": 2, "report_limit": 1000, "max_affected_percent": 100}
 
     def run(job: str) -> dict[str, Any]:
-        barrier.wait(30)
+        barrier.wait(HANGS)
         if job == "keycloak_account_sync":
             return world.run_bare(job, database_url=world.options["database_url"], keycloak=accounts.options, **common)
         return world.run(job, **common, **OPTIONS[job])
@@ -112,7 +113,7 @@ def at_once(world: World, accounts: Accounts, *jobs: str) -> list[dict[str, Any]
 
 
 def expected(world: World, accounts: Accounts, before: Snapshot, now: datetime, *jobs: str) -> Snapshot:
-    """The database after these jobs, in whatever order."""
+    """The database after these jobs, in any order."""
     choose: dict[str, tuple[str, Callable[[], set[str]]]] = {
         "event_cleanup": ("events", lambda: selection.ended_events(before, now, 1)),
         "adhoc_event_cleanup": ("events", lambda: selection.old_adhoc_events(before, now, 3600)),
@@ -132,7 +133,7 @@ def expected(world: World, accounts: Accounts, before: Snapshot, now: datetime, 
 
 
 def check(world: World, before: Snapshot, after: Snapshot, results: list[dict[str, Any]]) -> None:
-    """All is done, every row is reported by the one run that deleted it, and nothing of the runs is left."""
+    """All work is done, only the run that deleted a row reports it, and the runs leave nothing behind."""
     for result in results:
         assert not result.get("failed"), result["msg"]
     assert world.rows() == after
@@ -155,7 +156,7 @@ def check(world: World, before: Snapshot, after: Snapshot, results: list[dict[st
 
 
 def scenes(world: World, rounds: int, offset: int = 0) -> Iterator[tuple[Snapshot, datetime]]:
-    """A new tangled database for each round, with the moment that it is about."""
+    """A new tangled database for each round, and the moment around which its dates lie."""
     print(f"{SEED_VARIABLE}={SEED}")
     for number in range(rounds):
         tangle = Tangle(world.connection, SEED + offset + number, users=12, rooms=16)

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The opentalk.maintenance authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""keycloak_account_sync: who is matched with what, and lists that cannot be relied on."""
+"""keycloak_account_sync: the matching of users and accounts, and lists of accounts that may be incomplete."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ NOW = datetime(2026, 5, 1, 12, 0, 0, 5, tzinfo=timezone.utc)
 
 @pytest.fixture(scope="module")
 def shared_realm(keycloak: KeycloakServer) -> Iterator[Realm]:
-    """A realm of 40 enabled and 2 disabled accounts, which tests leave as it is."""
+    """A realm with 40 enabled and 2 disabled accounts. Tests must not change it."""
     realm = Realm(keycloak)
     realm.add({"username": f"user{number:02}", "enabled": number < 40} for number in range(42))
     yield realm
@@ -35,7 +35,7 @@ def shared_realm(keycloak: KeycloakServer) -> Iterator[Realm]:
 
 @pytest.fixture
 def shared(open_world: Callable[..., World], shared_realm: Realm, keycloak_proxy: KeycloakProxy) -> KeycloakWorld:
-    """Users for all accounts of the shared realm, and two without; four of them are to be disabled, one enabled."""
+    """Users for all accounts of the shared realm, and two users without accounts. The job disables four, enables one."""
     made = KeycloakWorld(open_world(67), shared_realm, keycloak_proxy)
     for number, identifier in enumerate(shared_realm.ids().values()):
         made.build.user(oidc_sub=identifier, disabled_since=NOW if number == 7 else None)
@@ -177,7 +177,7 @@ def test_batches_and_a_user_that_is_locked(shared: KeycloakWorld) -> None:
 
 
 def test_user_who_is_changed_by_somebody_else_meanwhile(shared: KeycloakWorld) -> None:
-    """Between plan and update: the users of the plan are asked about again by the update itself."""
+    """The user changes between the plan and the update. The update itself checks the users of the plan again."""
     first, second, third, _unused = shared.run(check_mode=True)["plan"]["users_disabled"]["ids"]
     past = NOW - timedelta(days=9)
     shared.world.query(
@@ -298,7 +298,7 @@ def test_list_that_shrinks_once(own: KeycloakWorld) -> None:
 
 
 def test_removal_and_creation_that_make_up_for_each_other(own: KeycloakWorld) -> None:
-    """The numbers agree, although an account was passed over."""
+    """The numbers agree, although the list lacks an account."""
     ids = own.realm.add({"username": f"user{number:02}"} for number in range(20))
     users = {name: own.build.user(oidc_sub=identifier) for name, identifier in ids.items()}
     pending = ["user00"]
@@ -425,7 +425,7 @@ def test_token_that_is_refused_at_once(shared: KeycloakWorld) -> None:
 
 
 def test_role_that_is_missing_shows_no_account_as_missing(shared: KeycloakWorld) -> None:
-    """With query-users alone Keycloak answers with success, and with an empty list."""
+    """With only the role query-users, Keycloak answers successfully, but with an empty list."""
     options = shared.realm.options(shared.proxy.url, QUERIER)
     for message in shared.refused(keycloak=options):
         assert "view-users" in message and QUERIER in message and "realm-management" in message

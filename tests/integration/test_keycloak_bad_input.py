@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The opentalk.maintenance authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""keycloak_account_sync with wrong settings, refused credentials, and servers that are no Keycloak."""
+"""keycloak_account_sync with wrong settings, refused credentials, and servers that are not Keycloak."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def realm(keycloak: KeycloakServer) -> Iterator[Realm]:
 
 @pytest.fixture
 def synced(open_world: Callable[..., World], realm: Realm, keycloak_proxy: KeycloakProxy) -> KeycloakWorld:
-    """Users for all accounts, and one without, who would be disabled."""
+    """Users for all accounts, and one user without an account, who would be disabled."""
     made = KeycloakWorld(open_world(67), realm, keycloak_proxy)
     for identifier in (*realm.ids().values(), "stranger"):
         made.build.user(oidc_sub=identifier)
@@ -47,7 +47,7 @@ def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def check(message: str, *names: str) -> None:
-    """It is one sentence that has these names in it."""
+    """Check that the message is one sentence that contains these names."""
     for name in names:
         assert name in message, message
     assert message.endswith(".") and "\n" not in message
@@ -142,7 +142,7 @@ def test_dump_of_failed_answers(synced: KeycloakWorld) -> None:
 
 @pytest.mark.parametrize("status", [200, 502])
 def test_dump_shows_no_accounts(synced: KeycloakWorld, status: int) -> None:
-    """A list of accounts that is cut off, or said to be something else, is no text."""
+    """The dump leaves out a list of accounts, even if it is cut off or has a wrong content type."""
     accounts = json.dumps([{"username": PLANTED, "email": f"{PLANTED}@example.org"}] * 5000).encode()
     for body in (accounts, accounts[:-1], b"\xef\xbb\xbf" + accounts, accounts.decode().encode("utf-16")[:-1]):
         synced.proxy.clear_faults()

@@ -13,6 +13,7 @@ import pytest
 
 from support.builders import Builder
 from support.keycloak import KeycloakProxy, KeycloakServer, Realm
+from support.limits import HANGS
 from support.world import World
 
 SEED = 20260501
@@ -22,7 +23,7 @@ LATER = NOW + timedelta(days=1)
 
 
 def expected(accounts: list[dict[str, Any]], before: dict[str, Any], now: datetime) -> dict[str, Any]:
-    """Since when each user is disabled after the job, by oidc_sub: row by row, as the contract says it."""
+    """The moment since which each user is disabled after the job, by oidc_sub, worked out from the contract row by row."""
     state = {}
     for account in accounts:
         key = account.get("attributes", {}).get(ATTRIBUTE, [account["id"]])[0]
@@ -38,7 +39,7 @@ def changes(result: dict[str, Any]) -> dict[str, Any]:
     return {kind: sorted(result[kind]["ids"]) for kind in ("users_disabled", "users_enabled")}
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(HANGS)
 def test_pages_of_any_size(
     open_world: Callable[..., World], keycloak: KeycloakServer, keycloak_proxy: KeycloakProxy
 ) -> None:

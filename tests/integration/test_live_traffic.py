@@ -1,8 +1,8 @@
 # SPDX-FileCopyrightText: The opentalk.maintenance authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Jobs on an installation that people work on: nothing goes that is not due in that moment, and nothing gets lost.
+"""Jobs on an installation on which people work: only rows that are due at that moment go, and nothing gets lost.
 
-The witness is a trigger that keeps every row that is deleted.
+The witness is a trigger that keeps every deleted row.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def test_nothing_goes_that_is_not_due(open_world: Callable[..., World], version:
 
 
 def _accounts(world: World, server: KeycloakStandIn) -> tuple[Callable[[], None], set[str]]:
-    """Accounts for most of the users who are enabled; the synchronization with them, and what they are matched by."""
+    """Make accounts for most of the enabled users. Return the synchronization and the keys of the accounts."""
     found = world.query("SELECT oidc_sub FROM users WHERE disabled_since IS NULL ORDER BY id")
     subjects = {subject for number, (subject,) in enumerate(found) if number % 10}
     keycloak = KeycloakServer(server)
@@ -99,7 +99,7 @@ def _accounts(world: World, server: KeycloakStandIn) -> tuple[Callable[[], None]
 
 
 def _check_due(deletion: Deletion, lost: list[str]) -> None:
-    """What the job was there for was due by its own row in the moment in which it went."""
+    """By its own row, each root was due at the moment of its deletion."""
     job, rows = deletion.by.removeprefix(BY), deletion.rows
     old = deletion.at - timedelta(days=DAYS)
     if job == "event_cleanup":
@@ -124,7 +124,7 @@ def _check_due(deletion: Deletion, lost: list[str]) -> None:
 
 
 def _check_nothing_lost(world: World, journal: Journal, deletions: list[Deletion]) -> None:
-    """What people committed is there, unless it was deleted for a reason of its own."""
+    """The committed work of people is there, unless a job deleted it for a valid reason."""
     content = parsed(world.rows())
     by_jobs = {
         job: {
@@ -151,7 +151,7 @@ def _check_nothing_lost(world: World, journal: Journal, deletions: list[Deletion
 
 
 def _check_rest_is_completed(world: World) -> None:
-    """When it is quiet, each job does exactly what is left."""
+    """After the traffic, each job does exactly the rest of the work."""
     for job, options in JOBS.items():
         before = world.rows()
         run = world.run(job, **options)

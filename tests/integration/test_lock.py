@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The opentalk.maintenance authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The lock of a job, as other runs and previews meet it."""
+"""The lock of a job, and its effect on other runs and previews."""
 
 from __future__ import annotations
 

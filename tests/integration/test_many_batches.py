@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The opentalk.maintenance authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Deleting in many batches."""
+"""Deletion in many batches."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_failure_between_batches_and_the_next_run_completes_it(world: World) -> 
 
 
 def test_rows_that_two_batches_share_go_once(world: World) -> None:
-    """In a schema of the future, events may go with other events."""
+    """In a future schema, events may go with other events."""
     world.query(
         "ALTER TABLE events ADD parent uuid REFERENCES events ON DELETE CASCADE;"
         "UPDATE events SET parent = (SELECT id FROM plan WHERE kind = 'ended' ORDER BY id LIMIT 1)"

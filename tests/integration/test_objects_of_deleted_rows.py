@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The opentalk.maintenance authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Objects and rows that go together: what of the objects is told, and that no version of them stays."""
+"""Objects that go with their rows: the report of them, and the deletion of all their versions."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ JOB = "room_cleanup"
 
 
 def test_asset_that_comes_after_the_plan_leaves_no_version(open_world: Open) -> None:
-    """The plan has no asset, so that nobody has asked yet whether the bucket keeps versions."""
+    """The plan has no asset, so the job has not asked yet whether the bucket keeps versions."""
     world = open_world(versioned=True)
     build = Builder(world.connection)
     room = build.room(build.user())

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The opentalk.maintenance authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a later migration may bring: it is dealt with where the database says how, and stops the job where not."""
+"""Schemas of later migrations: a job follows the database's rules for new tables and keys, and stops without a rule."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_new_foreign_key(open_world: Callable[..., World], job: str, table: str,
 def test_what_several_rows_may_share_is_not_deleted(
     open_world: Callable[..., World], module: str, table: str, column: str
 ) -> None:
-    """Without its unique key a room may have several events, and an asset several rooms, of which not all go."""
+    """Without a unique key, a room may have several events and an asset several rooms, and some of these may stay."""
     world = open_world()
     world.query(f"ALTER TABLE {table} DROP CONSTRAINT {table}_{column}_key")
     for seed in itertools.count(SEED):
@@ -76,7 +76,7 @@ def _check_refused(world: World, module: str, options: dict[str, Any], message: 
 
 
 def _case(world: World, job: str, table: str) -> tuple[Snapshot, Case, set[str]]:
-    """A tangled database, and a run of the job that deletes rows of the table of which there are news."""
+    """A tangled database, and a run of the job that deletes rows of the table to which rows of `news` refer."""
     for seed in itertools.count(SEED):
         tangle = Tangle(world.connection, seed, users=10, rooms=15)
         world.freeze(tangle.now)

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The opentalk.maintenance authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A run that is held to a preview deletes what that showed, or less, or nothing at all."""
+"""A run with an approved plan deletes only things that the preview showed, or nothing at all."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from ansible_collections.opentalk.maintenance.plugins.module_utils.record import
 from support import ansible, terminal
 from support.builders import Builder
 from support.cloud_server import CloudServer
+from support.limits import HANGS
 from support.recording_server import Request
 from support.snapshot import added, counts, parsed, removed
 from support.world import World
@@ -31,7 +32,7 @@ LONG_AGO = datetime(2020, 1, 1, tzinfo=timezone.utc)
 
 
 def packed(data: bytes) -> str:
-    """Bytes in the form in which an id has those of its things."""
+    """The bytes encoded as the things in a plan's id."""
     return base64.b64encode(zlib.compress(data)).decode()
 
 
@@ -98,7 +99,7 @@ def test_more_is_refused_and_less_is_done(open_world: Open, monkeypatch: pytest.
 
 
 def test_many_things_shrink_and_grow_as_few_do() -> None:
-    """The most things that are listed: one thing less is accepted, one thing more is named, and the id stays small."""
+    """A plan with the most things that an id lists. A run accepts one thing less, and names one thing more."""
     now = datetime.now(timezone.utc)
     ids = sorted(str(uuid.UUID(int=number << 20)) for number in range(plan_id.MOST_LISTED // 2))
     others = sorted(str(uuid.uuid4()) for _unused in range(plan_id.MOST_LISTED // 2))
@@ -160,7 +161,7 @@ def test_what_is_no_id_is_refused(open_world: Open, text: str) -> None:
 
 
 def test_invites_and_storage(open_world: Open) -> None:
-    """What is approved is what happens to things, too, and not only to which."""
+    """An approval is for the things and also for what the run does to them."""
     world = open_world(52)
     build = Builder(world.connection)
     room = build.room(build.user())
@@ -247,7 +248,7 @@ def test_what_comes_after_the_approval_stays_with_all_that_it_belongs_to(
 
 @pytest.fixture
 def approval(collections_path: str, tmp_path: Path) -> Approval:
-    """The command and the environment of the playbook that asks."""
+    """The command and the environment of the playbook that asks for the approval."""
 
     def make(world: World) -> tuple[list[str], dict[str, str]]:
         settings = {
@@ -269,7 +270,7 @@ def test_playbook_that_asks_deletes_nothing_without_an_answer(
     before = world.rows()
     command, environment = approval(world)
     played = subprocess.run(
-        command, env=environment, cwd=tmp_path, stdin=subprocess.DEVNULL, capture_output=True, timeout=90, check=False
+        command, env=environment, cwd=tmp_path, stdin=subprocess.DEVNULL, capture_output=True, timeout=HANGS, check=False
     )  # fmt: skip
     assert played.returncode != 0 and b"the answer was not yes" in played.stdout, played.stdout
     assert world.rows() == before

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The opentalk.maintenance authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Every job that deletes, on every schema: a preview writes nothing, and the run does exactly what it showed."""
+"""Every job that deletes, on every schema: a preview writes nothing, and the run has exactly the effects of its plan."""
 
 from __future__ import annotations
 

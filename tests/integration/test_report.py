@@ -1,66 +1,28 @@
 # SPDX-FileCopyrightText: The opentalk.maintenance authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a person sees of a job: how far it is, and the diff."""
+"""The progress of a job, which a person can see while it runs."""
 
 from __future__ import annotations
 
 import syslog
 import time
-import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-import yaml
 from ansible_collections.opentalk.maintenance.plugins.module_utils.base import progress
 from ansible_collections.opentalk.maintenance.plugins.module_utils.deletion import index_advice
-from ansible_collections.opentalk.maintenance.plugins.module_utils.engine import report
-from ansible_collections.opentalk.maintenance.plugins.module_utils.record.effects import (
-    ChangeListing,
-    Effects,
-    Listing,
-    ResizeListing,
-)
 
 from support.keycloak import KeycloakProxy, Realm
 from support.keycloak_world import KeycloakWorld
+from support.limits import HANGS
 from support.recording_server import Request
 from support.world import World
 
 
-@pytest.mark.parametrize("number", [3, 30_000])
-def test_diff_can_be_read(number: int) -> None:
-    kinds = {kind: Listing(1000) for kind in ("events", "rooms", "invites", "assets", "users")}
-    effects = Effects(kinds)
-    ids = [str(uuid.uuid4()) for _unused in range(number)]
-    for listing in kinds.values():
-        listing.add(ids)
-    effects.rows_deleted.update({"events": number, "rooms": number})
-    entries = report.diff(effects)
-    assert [entry["before_header"] for entry in entries] == ["summary", "rows_deleted", *kinds]
-    assert yaml.safe_load(entries[0]["before"]) == dict.fromkeys(kinds, number)
-    for entry in entries[2:]:
-        shown = yaml.safe_load(entry["before"])[entry["before_header"]]["ids"]
-        assert shown == ids[:20] and entry["after"] == ""
-        assert (f"# and {number - 20} more\n" in entry["before"]) == (number > 20)
-    assert sum(entry["before"].count("\n") for entry in entries) < 150
-
-
-def test_diff_shows_changes_as_changes() -> None:
-    effects = Effects({"users_disabled": ChangeListing(9, "enabled", "disabled"), "assets_resized": ResizeListing(9)})
-    effects["users_disabled"].add(["u"])
-    effects["assets_resized"].add([{"id": "a", "from": 1, "to": 2}])
-    _summary, users, assets = report.diff(effects)
-    assert (users["before"], users["after"]) == (
-        'users_disabled:\n  ids:\n    - {"u": "enabled"}\n',
-        'users_disabled:\n  ids:\n    - {"u": "disabled"}\n',
-    )
-    assert '{"a": "1 bytes"}' in assets["before"] and '{"a": "2 bytes"}' in assets["after"]
-
-
 @pytest.fixture
 def journal(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What is said to the journal, every twentieth of a second."""
+    """The lines in the journal. The progress comes every twentieth of a second."""
     lines: list[str] = []
 
     def listen(priority: int, text: str) -> None:
@@ -74,8 +36,8 @@ def journal(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def wait_for(journal: list[str], line: str) -> None:
-    """Wait until a line is said once more."""
-    end, said = time.monotonic() + 30, len(journal)
+    """Wait until the journal gets this line once more."""
+    end, said = time.monotonic() + HANGS, len(journal)
     while line not in journal[said:]:
         assert time.monotonic() < end, f"{line!r} is not among {sorted(set(journal))}"
         time.sleep(0.01)
@@ -84,7 +46,7 @@ def wait_for(journal: list[str], line: str) -> None:
 def test_progress_is_told_whatever_the_job_waits_for(
     open_world: Callable[..., World], journal: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A plan, an index and a batch that take long; the result is that of a run that says nothing."""
+    """A plan, an index and a batch take long. The result is the same as that of a run without progress."""
     monkeypatch.setattr(index_advice, "_BUILD", 0)
     monkeypatch.setattr(index_advice, "_BUILD_ANY", 0)
     world = open_world()

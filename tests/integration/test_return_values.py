@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The opentalk.maintenance authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What modules return is what their documentation says: in check mode, in a run, and when they fail."""
+"""Modules return the values that their documentation describes: in check mode, in a run, and when they fail."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def documentation(module: str) -> dict[str, Any]:
 
 
 def assert_documented(values: dict[str, Any], documented: dict[str, Any]) -> None:
-    """Names, types, and the form of lists are those of the documentation, on all levels."""
+    """Check that names, types and the form of lists are as documented, on all levels."""
     assert set(values) == set(documented), set(values) ^ set(documented)
     for key, value in values.items():
         entry = documented[key]
@@ -52,13 +52,13 @@ def assert_documented(values: dict[str, Any], documented: dict[str, Any]) -> Non
 
 
 def own(result: dict[str, Any]) -> dict[str, Any]:
-    """What the module returns besides what all modules of Ansible do."""
+    """The return values of the module that are not common to all modules of Ansible."""
     return {key: value for key, value in result.items() if key not in COMMON}
 
 
 @pytest.mark.parametrize("module", JOBS)
 def test_deleting_jobs(open_world: Callable[..., World], module: str) -> None:
-    """Folders that the settings have no server for are left behind, and the storage refuses objects."""
+    """The run leaves folders behind, because the settings name no cloud for them, and the storage refuses objects."""
     world = open_world()
     world.fill(events=110)
     orphan = min(world.ids("assets"))

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The opentalk.maintenance authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Ten thousand expired events among fifty thousand: constant memory, a handful of statements a batch."""
+"""Ten thousand expired events among fifty thousand: the job needs constant memory, and few statements per batch."""
 
 from __future__ import annotations
 

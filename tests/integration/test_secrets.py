@@ -1,8 +1,8 @@
 # SPDX-FileCopyrightText: The opentalk.maintenance authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Secrets and personal data of all systems: nowhere in what Ansible shows with -vvv, nor in what other users can see.
+"""Secrets and personal data of all systems: neither Ansible with -vvv nor anything that other users can see shows them.
 
-Journal and units of systemd are looked at by the tests of the fleet.
+The tests of the fleet check the journal and the units of systemd.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from support import ansible
 from support.certificates import STRANGER, Certificates
 from support.keycloak import KeycloakProxy, KeycloakServer, Realm
 from support.keycloak_stand_in import KeycloakStandIn
+from support.limits import HANGS
 from support.nextcloud import NextcloudServer
 from support.object_storage import ObjectStorageServer
 from support.s3_proxy import S3Proxy
@@ -48,7 +49,7 @@ SHOWN = {("event_shared_folders", "path"), *(("casbin_rule", f"v{number}") for n
 
 
 class Planted:
-    """An installation in which everything that is secret or personal has the mark in it."""
+    """An installation in which all secrets and all personal data contain the mark."""
 
     def __init__(
         self, world: World, cloud: NextcloudServer, realm: Realm, keycloak: KeycloakProxy, folder: Path
@@ -87,7 +88,7 @@ class Planted:
         }  # fmt: skip
 
     def write(self, name: str, **changed: dict[str, Any]) -> str:
-        """A settings file in which sections have other values."""
+        """Write a settings file with other values in some sections."""
         path = self.folder / f"{name}.toml"
         with path.open("w") as file:
             for section, values in self.sections.items():
@@ -97,7 +98,7 @@ class Planted:
         return str(path)
 
     def secrets(self) -> set[str]:
-        """What must not be seen anywhere, credentials that were sent included."""
+        """Texts that must not be visible anywhere, such as credentials that were sent."""
         sent = [*self.cloud.requests, *self.keycloak.requests]
         headers = {
             request.headers["Authorization"].partition(" ")[2] for request in sent if "Authorization" in request.headers
@@ -145,7 +146,7 @@ def planted(open_world: Callable[..., World], tmp_path: Path) -> Iterator[Plante
 
 
 class Watch:
-    """Everything that the processes of a run show to whoever looks: `with Watch() as watch`, then `watch.seen`."""
+    """Everything that the processes of a run show to other users: `with Watch() as watch`, then `watch.seen`."""
 
     def __init__(self) -> None:
         self.name = f"WATCHED_{uuid.uuid4().hex}"
@@ -173,7 +174,7 @@ class Watch:
 
 
 def play(planted: Planted, collections: str, playbook: list[dict[str, Any]], *options: str) -> tuple[str, set[str]]:
-    """What Ansible printed and logged, and what its processes showed."""
+    """Run a playbook. Return the output and log of Ansible, and everything that its processes showed."""
     path, log = planted.folder / "playbook.yml", planted.folder / "ansible.log"
     path.write_text(yaml.safe_dump(playbook))
     log.write_text("")
@@ -186,7 +187,7 @@ def play(planted: Planted, collections: str, playbook: list[dict[str, Any]], *op
         ended = subprocess.run(
             [ansible.program(), "-i", "localhost,", "-c", "local", str(path), "-vvv", "--diff", *options],
             env=environment, cwd=planted.folder, stdin=subprocess.DEVNULL, capture_output=True, text=True,
-            timeout=90, check=False,
+            timeout=HANGS, check=False,
         )  # fmt: skip
     assert any("AnsiballZ" in shown for shown in watch.seen)
     return ended.stdout + ended.stderr + log.read_text(), watch.seen

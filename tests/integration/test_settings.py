@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The opentalk.maintenance authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Where settings come from: the file, overridden by the environment, overridden by options."""
+"""The sources of settings: the environment overrides the file, and options override both."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The opentalk.maintenance authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""sync_storage_files with nothing but findings: what it keeps of each is a few bytes."""
+"""The memory of sync_storage_files if every asset or object is a finding: it keeps few bytes of each."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MOST_BYTES = 100
     [(True, "delete_asset_entry"), (True, "set_file_size_to_zero"), (False, "set_file_size_to_zero")],
 )
 def test_memory_hardly_grows_with_the_findings(open_world: Callable[..., World], assets: bool, handling: str) -> None:
-    """All assets lack their object, or all objects are known to no asset."""
+    """Either no asset has an object, or no object has an asset."""
     world, memory = open_world(), []
     tenant = Builder(world.connection).tenant()
     for number in (FEW, MANY):

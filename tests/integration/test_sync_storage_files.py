@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The opentalk.maintenance authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""sync_storage_files on a real bucket: sizes, missing objects, orphans, and what changes meanwhile."""
+"""sync_storage_files on a real bucket: sizes, missing objects, orphans, and changes during the run."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ FOREIGN = [
 
 
 class Storage:
-    """An installation whose assets and objects do not agree."""
+    """An installation whose assets and objects differ."""
 
     def __init__(self, world: World, assets: int) -> None:
         self.world = world
@@ -43,7 +43,7 @@ class Storage:
         self.world.storage.upload(self.world.bucket, [(f"assets/{identifier}", size) for identifier in ids])
 
     def sizes(self) -> dict[str, int]:
-        """The assets in the database."""
+        """The sizes in bytes of all assets in the database, by id."""
         return dict(self.world.query("SELECT id::text, size FROM assets"))
 
     def run(self, **options: Any) -> dict[str, Any]:
@@ -329,7 +329,7 @@ def test_answer_that_trickles_does_not_outlast_the_timeout(open_world: Open, ope
 
 
 def test_wrong_bucket(open_world: Open) -> None:
-    """Nothing of the database's is in it: a warning, and the operator's limits hold."""
+    """The bucket has no object of an asset. The run warns, and the operator's limits apply."""
     storage = Storage(open_world(), 50)
     rows = storage.world.rows()
     preview = storage.run(check_mode=True)
@@ -353,7 +353,7 @@ def test_wrong_bucket(open_world: Open) -> None:
 def test_nothing_is_deleted_where_bucket_and_database_have_nothing_in_common(
     open_world: Open, rows: int, objects: int, options: dict[str, Any]
 ) -> None:
-    """The bucket of another controller, or the database: unless the operator says how much may go."""
+    """The bucket or the database is from another controller. Only a limit of the operator allows a deletion."""
     storage = Storage(open_world(), rows)
     storage.orphans(objects, old=True)
     storage.orphans(5, old=False)
@@ -386,7 +386,7 @@ def test_one_asset_without_its_object_is_no_more_than_a_warning(open_world: Open
 def test_limit_in_percent_is_of_assets_and_orphans(
     open_world: Open, orphaned_objects: str, percent: int, passes: bool
 ) -> None:
-    """Of 10 assets one has no object; of 6 objects that no asset knows 3 are old enough to go."""
+    """One of 10 assets has no object. 6 objects have no asset, and 3 of these are old enough to go."""
     storage = Storage(open_world(), 10)
     storage.upload(storage.ids[1:])
     storage.orphans(3, old=True)

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The opentalk.maintenance authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Large databases in which everything refers to everything: what stays is what the oracle says, row by row."""
+"""Large databases in which everything refers to everything: exactly the rows stay that the oracle expects."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Open = Callable[[int], tuple[World, Tangle]]
 
 @pytest.fixture
 def open_tangle(open_world: Callable[..., World], open_cloud: Callable[..., CloudServer]) -> Open:
-    """Makes an installation with a tangled database, with the objects of its assets and its shared folders."""
+    """Makes an installation with a tangled database, the objects of its assets, and its shared folders."""
     return lambda version: tangled(open_world(version), open_cloud())
 
 

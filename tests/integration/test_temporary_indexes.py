@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The opentalk.maintenance authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Indexes for the time of one run: when they are built, and that nothing of them stays."""
+"""Temporary indexes: a run builds them only if they help, and none of them stays."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from ansible_collections.opentalk.maintenance.plugins.module_utils.deletion import temporary_indexes
 
+from support.limits import HANGS
 from support.oracle import survivors
 from support.world import World
 
@@ -30,7 +31,7 @@ def listed(effects: dict[str, Any]) -> set[tuple[str, ...]]:
 
 @pytest.fixture
 def world(open_world: Open) -> World:
-    """Half of 8,000 events with three invites each have ended."""
+    """8,000 events with three invites each. Half of the events have ended."""
     world = open_world(67)
     world.fill(events=8000, expired=4000, users=100, folders=False)
     return world
@@ -109,7 +110,7 @@ def test_role_that_may_not_build_them(world: World) -> None:
 
 @pytest.mark.parametrize("statement", ["LOCK TABLE invites IN SHARE UPDATE EXCLUSIVE MODE", "SELECT 1 FROM users"])
 def test_session_that_is_in_the_way(world: World, monkeypatch: pytest.MonkeyPatch, statement: str) -> None:
-    """One that holds a lock, such as VACUUM, and one that is long in a snapshot, such as pg_dump."""
+    """The session holds a lock, as VACUUM does, or holds a snapshot for a long time, as pg_dump does."""
     monkeypatch.setattr(temporary_indexes, "LOCK_TIMEOUT", 200)
     before = world.rows()
     with world.server.connect(world.database) as other, other.cursor() as cursor:
@@ -135,7 +136,7 @@ def test_session_is_lost_while_it_builds_them(world: World) -> None:
     with world.server.connect(world.database) as other, other.cursor() as cursor:
         cursor.execute("LOCK TABLE invites, event_favorites IN SHARE UPDATE EXCLUSIVE MODE")
         with world.in_background("event_cleanup") as running:
-            end = time.monotonic() + 30
+            end = time.monotonic() + HANGS
             while not (building := world.query(BUILDING)):
                 assert time.monotonic() < end, "no index is built"
             ((pid,),) = building

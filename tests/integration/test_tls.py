@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The opentalk.maintenance authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Certificates: verified unless that is switched off, with the authorities of the system or those that are named."""
+"""Certificates: jobs verify them, unless that is switched off, with the authorities of the system or of ca_path."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def tls(certificates: Certificates, options: dict[str, Any]) -> dict[str, Any]:
 
 
 def check(result: dict[str, Any], server: RecordingServer, *, trusted: bool) -> None:
-    """A server that is not trusted was told nothing."""
+    """Check that a server that is not trusted got no request."""
     if trusted:
         assert not result.get("failed"), result["msg"]
         assert server.requests
@@ -60,7 +60,7 @@ def check(result: dict[str, Any], server: RecordingServer, *, trusted: bool) -> 
 
 
 def share_folder(world: World, cloud: CloudServer) -> tuple[str, str]:
-    """The path of a folder, and the event to which it belongs, which ended long ago."""
+    """Make an event that ended long ago, with a shared folder. Return the folder's path and the event's id."""
     build, then = Builder(world.connection), datetime.now(timezone.utc) - timedelta(days=90)
     path = f"{cloud.directory}/x"
     event = build.event(build.user(), starts_at=then, ends_at=then)
@@ -127,7 +127,7 @@ def test_handshakes_that_are_broken_off(
     monkeypatch: pytest.MonkeyPatch,
     lasting: bool,
 ) -> None:
-    """As by a proxy that reads its configuration again: it says nothing about the certificate."""
+    """A proxy that reloads its configuration breaks handshakes off. This says nothing about the certificate."""
     monkeypatch.setattr(http_session, "BACKOFF", 0.01)
     world, cloud = open_world(), open_cloud()
     cloud.encrypt(certificates.context(RIGHT))
@@ -153,7 +153,7 @@ def test_file_without_authorities(
 
 
 def test_redirect_does_not_lead_out_of_tls(open_world: Open, certificates: Certificates) -> None:
-    """Neither token nor credentials follow a redirect to a server that speaks no TLS."""
+    """A redirect to a server without TLS gets neither the token nor the credentials."""
     world = open_world()
     with KeycloakStandIn() as stand_in, KeycloakProxy(stand_in.url) as proxy, KeycloakProxy(stand_in.url) as plain:
         realm = Realm(KeycloakServer(stand_in))

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The opentalk.maintenance authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""user_cleanup where several people share what goes."""
+"""user_cleanup with rows that several people share."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 # SPDX-FileCopyrightText: The opentalk.maintenance authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Generated settings files, parameters and server answers that are wrong: always a sentence, never a traceback.
+"""Generated wrong settings files, parameters and server answers: a job ends with a sentence, never with a traceback.
 
-OPENTALK_TEST_SEED is the seed; each case has a source of random numbers of its own, so that a failure names its case.
+OPENTALK_TEST_SEED is the seed. Each case has its own source of random numbers, and a failure names its case.
 """
 
 from __future__ import annotations
@@ -49,14 +49,14 @@ Open = Callable[..., World]
 
 @pytest.fixture(autouse=True)
 def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No pauses between attempts."""
+    """Jobs make no pauses between attempts."""
     monkeypatch.setattr(http_session, "BACKOFF", 0.001)
     monkeypatch.setattr(http_session, "ATTEMPTS", 2)
     monkeypatch.setattr(object_storage_client, "ATTEMPTS", 1)
 
 
 def cases(kind: str, number: int) -> Iterator[Disorder]:
-    """A source of disorder for each case; the last one that is named in the output of a test is the one that failed."""
+    """A source of disorder for each case. The output of a failed test names the failed case last."""
     print(f"To repeat this: {SEED_VARIABLE}={SEED} tests/all tests/property/{Path(__file__).name}")
     for case in range(number):
         print(f"{kind} {case}")
@@ -64,7 +64,7 @@ def cases(kind: str, number: int) -> Iterator[Disorder]:
 
 
 def check(result: dict[str, Any], *, may_succeed: bool = False) -> bool:
-    """Whether the job itself had to say what is wrong; Ansible words the refusal of types on its own."""
+    """Whether the job itself reported the error. Ansible has its own words for wrong types."""
     shown = json.dumps(result)
     assert "Traceback" not in shown and PLANTED not in shown
     assert all(line.isprintable() for line in result.get("log", ()))
@@ -188,7 +188,7 @@ def test_parameters(open_world: Open) -> None:
     world = open_world(67)
     before = world.rows()
     said = 0
-    for disorder, job in zip(cases("parameters", 250), itertools.cycle(JOBS), strict=False):
+    for disorder, job in zip(cases("parameters", 400), itertools.cycle(JOBS), strict=False):
         own = list(REGISTERED[job].parameters.properties)
         names = [*own, *own, *options.RUN, *options.BATCHES, *options.REPORT, *options.SAFETY]
         if job not in ("sync_storage_files", "invite_cleanup"):
@@ -230,7 +230,7 @@ def _moment(disorder: Disorder) -> str:
 
 
 def broken(server: RecordingServer, disorder: Disorder, when: Callable[[Request], bool]) -> None:
-    """From now on the server gives broken answers to these requests, the same one each time it is asked the same."""
+    """From now on, the server gives broken answers to these requests. The same request always gets the same answer."""
     server.clear_faults()
     server.fault(lambda request: disorder.answer(server.answer(request)), when)
 

@@ -1,8 +1,9 @@
 # SPDX-FileCopyrightText: The opentalk.maintenance authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Small tangled databases, many of them: for every job that deletes, plan, effect and an independent oracle agree.
+"""Many small tangled databases: for every job that deletes, plan, effects and an independent oracle agree.
 
-OPENTALK_TEST_DATABASES is their number, OPENTALK_TEST_SEED the seed of the first one; each one's seed is one more.
+OPENTALK_TEST_DATABASES is the number of databases, and OPENTALK_TEST_SEED the seed of the first one. Each further database
+has a seed that is one higher.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ def test_plan_is_effect(open_world: Callable[..., World], open_cloud: Callable[.
 
 
 def _check_database(world: World, cloud: CloudServer, seed: int) -> Iterator[str]:
-    """Run every job on a database of its own; gives the names of the cases that had something to do."""
+    """Run every job on a database of its own, and yield the names of the cases that had something to do."""
     choose = random.Random(f"sizes of {seed}")
     tangle = Tangle(world.connection, seed, users=choose.randint(4, 12), rooms=choose.randint(5, 20))
     world.freeze(tangle.now)
@@ -81,6 +82,6 @@ def _check_database(world: World, cloud: CloudServer, seed: int) -> Iterator[str
 
 
 def _store(world: World, present: dict[str, int], wanted: dict[str, int]) -> None:
-    """Make the bucket hold these objects and no others."""
+    """Make the bucket have exactly these objects."""
     world.storage.remove(world.bucket, present.keys() - wanted.keys())
     world.storage.upload(world.bucket, [item for item in wanted.items() if item not in present.items()])

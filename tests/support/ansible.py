@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The opentalk.maintenance authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Ansible's programs as the tests run them: those beside this Python, and by no setting of this machine."""
+"""Ansible's programs for tests: the ones beside this Python, without the settings of this machine."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ def program(name: str = "ansible-playbook") -> str:
 
 
 def environment(collections: Path | str | None = None, **variables: str) -> dict[str, str]:
-    """This process's environment without what would change how Ansible or a job works.
+    """This process's environment without variables that would change how Ansible or a job works.
 
-    :param collections: where Ansible finds collections
+    :param collections: the directory in which Ansible finds collections
     :param variables: further variables
     """
     kept = {name: value for name, value in os.environ.items() if not name.startswith(_LEFT_OUT)}

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The opentalk.maintenance authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Single rows for tests that need exact ones, on every supported schema."""
+"""Inserts single rows for tests that need exact ones, on every supported schema."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from psycopg2 import sql
 
 
 class Builder:
-    """Inserts rows and commits; every method returns the id of what it made."""
+    """Inserts rows and commits. Every method returns the id of the row."""
 
     def __init__(self, connection: Any) -> None:
         self._connection = connection
@@ -104,7 +104,7 @@ class Builder:
         return invite
 
     def permission(self, subject: str, path: str) -> None:
-        """A permission row, where the schema has them."""
+        """A permission row, if the schema has such rows."""
         if ("casbin_rule", "v0") in self.columns:
             self._execute(
                 "INSERT INTO casbin_rule (ptype, v0, v1, v2, v3, v4, v5) VALUES ('p', %s, %s, 'get', '', '', '')",
@@ -126,7 +126,7 @@ class Builder:
     def shared_folder(self, event: str, path: str, record: dict[str, Any] | None = None) -> str:
         """A record of a shared folder.
 
-        :param record: what the provider knows of it, in the form of `provider_data`
+        :param record: the provider's ids, in the form of `provider_data`
         """
         record = record or {"type": "nextcloud", "write_share_id": "17", "read_share_id": "18"}
         if ("event_shared_folders", "provider_data") in self.columns:

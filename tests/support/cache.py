@@ -19,7 +19,7 @@ def directory() -> Path:
 
 @contextmanager
 def lock(path: Path, deadline: float) -> Iterator[None]:
-    """Hold the file lock at `path`; raise `TimeoutError` if another process holds it until `deadline` (monotonic)."""
+    """Hold the file lock at `path`. If another process holds it until `deadline` (monotonic), raise `TimeoutError`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as file:
         while True:

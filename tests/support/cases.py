@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The opentalk.maintenance authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Every job that deletes, with random parameters, and what an independent oracle expects of it.
+"""Every job that deletes, with random parameters and the result that an independent oracle expects.
 
 Add a job here: an entry of `CASES` that makes a :class:`Case` from a tangled database.
 """
@@ -17,7 +17,7 @@ from support import selection
 from support.oracle import survivors, without_permissions
 from support.snapshot import Snapshot, parsed
 
-# The parameters that make a job decide at the moments around which a tangled database has its dates.
+# With these parameters, a job decides at moments close to the dates in a tangled database.
 DAYS = (1, 2, 30, 365)
 SECONDS = (0, 1, 3600, 86_400, 30 * 86_400)
 BATCH_SIZES = (1, 7, 1000)
@@ -28,7 +28,7 @@ class Case:
     """One run of a job.
 
     :ivar expected: the database after the run
-    :ivar facts: what else :func:`support.effect.check_effect` must know
+    :ivar facts: further arguments of :func:`support.effect.check_effect`
     """
 
     module: str

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The opentalk.maintenance authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A private authority, and certificates for servers on 127.0.0.1 that are as they should be, or not."""
+"""A private authority, and right and wrong certificates for servers on 127.0.0.1."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ RIGHT, WRONG_HOST, STRANGER = "right", "wrong host", "of another authority"
 class Certificates:
     """Certificates in files.
 
-    :ivar authority: the private authority, what `ca_path` is to name
+    :ivar authority: the file of the private authority, for `ca_path`
     """
 
     def __init__(self, directory: Path) -> None:
@@ -37,7 +37,7 @@ class Certificates:
         return path
 
     def context(self, kind: str) -> ssl.SSLContext:
-        """What a server needs to speak TLS with a certificate."""
+        """The context with which a server speaks TLS with a certificate."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self._issued[kind].configure_cert(context)
         return context

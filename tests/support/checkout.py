@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The opentalk.maintenance authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A copy of the tree where Ansible's tools want it, and ansible-test on machines that cannot download its pip."""
+"""A copy of the tree at a path that Ansible's tools need, and ansible-test on machines that cannot download its pip."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from pathlib import Path
 
 from support import cache
 from support.collection import ROOT
+from support.limits import HANGS
 
 _GET_PIP = '''\
 """Stands in for the script of that name which ansible-test would download: installs pip with another Python's pip."""
@@ -26,11 +27,11 @@ sys.exit(subprocess.call([{python!r}, "-m", "pip", "--python", sys.executable, "
 
 
 def copy(directory: Path) -> Path:
-    """Copy the files that git knows or would take, as a git repository of their own, and give that folder."""
+    """Copy the files that git tracks or would add into a git repository of their own, and return its folder."""
     folder = directory / "ansible_collections" / "opentalk" / "maintenance"
     listed = _git(ROOT, "ls-files", "-z", "--cached", "--others", "--exclude-standard").split("\0")
     for name in filter(None, listed):
-        if os.path.lexists(ROOT / name):  # a file may have been removed without telling git
+        if os.path.lexists(ROOT / name):  # git may still list a removed file
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, folder / name, follow_symlinks=False)
     _git(folder, "init", "--quiet")
@@ -39,9 +40,9 @@ def copy(directory: Path) -> Path:
 
 
 def ansible_test_home(programs: Path) -> Path:
-    """A home directory for ansible-test, with a way to pip and with the settings of pip, of which it passes on nothing.
+    """A home directory for ansible-test with a pip and pip's settings, because ansible-test does not pass settings on.
 
-    :param programs: the directory of the ansible-test that is to run
+    :param programs: the directory of the ansible-test to run
     """
     home = cache.directory() / "ansible-test"
     (home / ".ansible" / "test" / "cache").mkdir(parents=True, exist_ok=True)
@@ -51,7 +52,7 @@ def ansible_test_home(programs: Path) -> Path:
         script.write_text(_GET_PIP.format(python=sys.executable))
     settings = {name[4:].lower().replace("_", "-"): value for name, value in os.environ.items() if name[:4] == "PIP_"}
     found = subprocess.run(
-        [sys.executable, "-m", "pip", "cache", "dir"], capture_output=True, text=True, timeout=60, check=True
+        [sys.executable, "-m", "pip", "cache", "dir"], capture_output=True, text=True, timeout=HANGS, check=True
     )
     settings.setdefault("cache-dir", found.stdout.strip())
     (home / ".config" / "pip").mkdir(parents=True, exist_ok=True)
@@ -62,5 +63,5 @@ def ansible_test_home(programs: Path) -> Path:
 
 def _git(folder: Path, *arguments: str) -> str:
     return subprocess.run(
-        ["git", *arguments], cwd=folder, capture_output=True, text=True, check=True, timeout=60
+        ["git", *arguments], cwd=folder, capture_output=True, text=True, check=True, timeout=HANGS
     ).stdout

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The opentalk.maintenance authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Work in forked processes: as independent as on another host, without the time that a new Python takes to start."""
+"""Work in forked processes. It is as independent as on another host, but needs no time to start a new Python."""
 
 from __future__ import annotations
 
@@ -11,13 +11,15 @@ from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import Any
 
+from support.limits import HANGS
+
 _FORK = multiprocessing.get_context("fork")
 
 
 class Child:
-    """A forked process that does one thing.
+    """A forked process that runs one function.
 
-    :param work: runs in the process; what it gives must be picklable
+    :param work: runs in the process; its result must be picklable
     """
 
     def __init__(self, work: Callable[[], Any]) -> None:
@@ -30,21 +32,21 @@ class Child:
     def running(self) -> bool:
         return self._process.is_alive()
 
-    def result(self, timeout: float = 60) -> Any:
-        """What the work gave; its failure is raised here."""
-        assert self._answers.poll(timeout), "the process neither answers nor ends"
+    def result(self) -> Any:
+        """The result of the work. An error of the work is raised here."""
+        assert self._answers.poll(HANGS), "the process neither answers nor ends"
         succeeded, value = self._answers.recv()
-        self._end(timeout)
+        self._end()
         assert succeeded, value
         return value
 
-    def was_killed(self, timeout: float = 60) -> bool:
-        """Wait for the end, and tell whether it was SIGKILL."""
-        self._end(timeout)
+    def was_killed(self) -> bool:
+        """Wait until the process ends, and return whether SIGKILL ended it."""
+        self._end()
         return self._process.exitcode == -signal.SIGKILL
 
-    def _end(self, timeout: float) -> None:
-        self._process.join(timeout)
+    def _end(self) -> None:
+        self._process.join(HANGS)
         assert not self.running, "the process does not end"
         self._answers.close()
 

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The opentalk.maintenance authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the stand-ins for cloud servers have in common: folders, share links, Basic auth and WebDAV."""
+"""The base of the stand-ins for clouds: folders, share links, Basic auth and WebDAV."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from xml.etree import ElementTree
 
 from support.recording_server import Answer, RecordingServer, Request
 
-# RFC 3986, 3.3: what a path may consist of.
+# The characters of a path, by RFC 3986, 3.3.
 _PATH = re.compile(r"(?:[A-Za-z0-9._~!$&'()*+,;=:@/-]|%[0-9A-Fa-f]{2})+")
 _XML = {"Content-Type": "application/xml; charset=utf-8"}
 
@@ -23,11 +23,11 @@ ElementTree.register_namespace("d", "DAV:")
 
 
 class CloudServer(RecordingServer):
-    """A cloud server with one user.
+    """A cloud with one user.
 
     `folders` are paths without a slash at either end; `shares` are the ids of share links, each with its folder.
 
-    :param base: the path below which the server answers, as behind a reverse proxy: "/cloud"
+    :param base: the path before all other paths, as behind a reverse proxy: "/cloud"
     """
 
     provider: ClassVar[str]
@@ -43,7 +43,7 @@ class CloudServer(RecordingServer):
 
     @property
     def settings(self) -> dict[str, str]:
-        """What the controller's settings say about this server."""
+        """The controller's settings for this server."""
         return {
             "provider": self.provider,
             "url": self.url,
@@ -53,21 +53,21 @@ class CloudServer(RecordingServer):
         }
 
     def make_folder(self, path: str) -> None:
-        """Make a folder and all above it."""
+        """Make a folder and all folders above it."""
         names = path.strip("/").split("/")
         with self._lock:
             self.folders.update("/".join(names[: depth + 1]) for depth in range(len(names)))
 
     @abstractmethod
     def share(self, path: str) -> Any:
-        """Make a share link of a folder that exists, and give what the provider calls it."""
+        """Make a share link of an existing folder, and return its id in the provider's form."""
 
     @abstractmethod
     def record(self, write: Any, read: Any) -> dict[str, Any]:
         """The value of `event_shared_folders.provider_data` for these share links."""
 
     def shared_folder(self, path: str) -> dict[str, Any]:
-        """Make a folder with both of its share links, and give its `provider_data`."""
+        """Make a folder with both of its share links, and return its `provider_data`."""
         self.make_folder(path)
         return self.record(self.share(path), self.share(path))
 
@@ -93,7 +93,11 @@ class CloudServer(RecordingServer):
 
     @abstractmethod
     def answer_user(self, request: Request, path: str, raw: str) -> Answer:
-        """The answer to a request of the user, with the path decoded and without dot segments, and as it arrived."""
+        """The answer to a request of the user.
+
+        :param path: the path, decoded and without dot segments
+        :param raw: the path as it arrived
+        """
 
     def refuse_login(self, request: Request) -> Answer:
         return 401, {**_XML, "WWW-Authenticate": 'Basic realm="cloud"'}, _error("NotAuthenticated")

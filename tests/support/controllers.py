@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The opentalk.maintenance authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Controller hosts on which the role timers is applied, and what can be seen there of its work."""
+"""Controller hosts to which the role timers is applied, and ways to see its work there."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from support.fleet import Fleet, Host
+from support.fleet import HANGS, Fleet, Host
 from support.world import World
 
 CONFIG = "/etc/opentalk/controller.toml"
@@ -22,18 +22,19 @@ TEXTFILES = "/var/lib/node-exporter"
 ALERTS = "/var/lib/test-alerts"
 NEVER = "2099-01-01 00:00"
 _ALERT = f"[Unit]\nDescription=Alert\n[Service]\nType=oneshot\nExecStart=/bin/sh -c 'echo failed >> {ALERTS}/%i'\n"
-# What any host changes by itself, and what Ansible itself and the tools for accounts leave behind.
+# Paths that a host changes by itself, and paths that Ansible and the tools for accounts leave behind.
 _VOLATILE = re.compile(
     r"(dev|proc|sys|run|tmp|var/tmp|var/log|var/cache|root/\.ansible|var/lib/systemd/random-seed|etc/\.pwd\.lock"
     r"|etc/g?shadow-|etc/group-|etc/passwd-)(/.*)?"
 )
-# What others have on the hosts, named as the role could name something.
+# Things of others on the hosts, with names that the role could use.
 FOREIGN_UNIT = "opentalk-maintenance-alert.service"
 _FOREIGN = {
     f"etc/systemd/system/{FOREIGN_UNIT}": "[Service]\nType=oneshot\nRemainAfterExit=true\nExecStart=/bin/true\n",
     "etc/opentalk-maintenance/notes.yml": "",
     "opt/opentalk-maintenance/venv-of-somebody/notes": "",
 }
+_AT_WORK = "systemctl list-units --plain --no-legend --state=activating,deactivating 'opentalk-maintenance-*.service'"
 Files = dict[str, tuple[Any, ...]]
 _RECAP = re.compile(r"^(\w+) +: (.*)$", re.MULTILINE)
 
@@ -49,14 +50,14 @@ class Played:
         }
 
     def changes(self) -> set[int]:
-        """How many things were changed on the hosts, without what is done on the control node for them."""
+        """The numbers of changes on the hosts, without changes on the control node for them."""
         return {numbers["changed"] for numbers in self.recap.values()}
 
 
 class Controllers:
-    """The fleet as hosts of an OpenTalk controller, which look after their metrics and have a unit for alerts.
+    """The fleet as hosts of an OpenTalk controller, with metrics and with a unit for alerts.
 
-    On the last of them, others have files in the directories of the role and a unit that is active.
+    On the last host, others have files in the directories of the role, and an active unit.
     """
 
     def __init__(self, fleet: Fleet) -> None:
@@ -75,8 +76,23 @@ class Controllers:
             file.write_text(content)
         self.hosts[-1].run(f"systemctl daemon-reload && systemctl start {FOREIGN_UNIT}")
 
+    def restore(self) -> None:
+        """Give the next test what it needs, however the last one ended: all hosts are up, and no job is at work."""
+        off = [host for host in self.hosts if not host.is_up]
+        for host in off:
+            for timer in (host.root / "etc/systemd/system/timers.target.wants").glob("opentalk-maintenance-*.timer"):
+                timer.unlink()
+            host.boot()
+        for host in off:
+            host.wait()
+        for host in self.hosts:
+            modes = f"chown root:opentalk {CONFIG} && chmod 640 {CONFIG} && chmod 755 /etc/opentalk"
+            for name in (line.split()[0] for line in host.run(f"{modes} && {_AT_WORK}").splitlines()):
+                host.try_run(f"systemctl stop {name.replace('.service', '.timer')}")
+                host.try_run(f"systemctl stop {name}; systemctl reset-failed {name}; rm -f {ALERTS}/*")
+
     def connect(self, world: World, hosts: list[Host] | None = None, **overrides: Any) -> None:
-        """Write the controller's settings file, with the secrets that only it may hold."""
+        """Write the controller's settings file. No other file may have the secrets in it."""
         storage = "".join(f"{key} = {json.dumps(value)}\n" for key, value in world.options["object_storage"].items())
         url = overrides.get("database_url", world.options["database_url"])
         for host in hosts or self.hosts:
@@ -114,15 +130,15 @@ def unit(job: str, kind: str = "service") -> str:
 
 
 def properties(host: Host, name: str, *wanted: str) -> dict[str, str]:
-    """Properties of a unit, as `systemctl show` has them."""
+    """Properties of a unit, as `systemctl show` prints them."""
     shown = host.run(f"systemctl show --property={','.join(wanted)} {name}")
     return dict(line.split("=", 1) for line in shown.splitlines())
 
 
 def metrics(host: Host, job: str) -> dict[str, float]:
-    """The job's metrics on the host, by their name without what all have in common; counts by `run_count <kind>`.
+    """The job's metrics on the host, by name without the common prefix; counts by `run_count <kind>`.
 
-    Empty until the end of a run has been written.
+    Empty until a run has ended and its metrics are written.
     """
     file = _inside(host, f"{TEXTFILES}/opentalk_maintenance_{job}.prom")
     text = file.read_text() if file.exists() else ""
@@ -134,7 +150,7 @@ def metrics(host: Host, job: str) -> dict[str, float]:
 
 
 def files(hosts: list[Host]) -> Files:
-    """Every path of the hosts, as `host:/path`, with mode, owner and content, without what changes by itself."""
+    """Mode, owner and content of every path of the hosts, as `host:/path`, without paths that change by themselves."""
     found: Files = {}
     for host in hosts:
         for folder, folders, names in os.walk(host.root):
@@ -148,13 +164,13 @@ def files(hosts: list[Host]) -> Files:
 
 
 def changed(before: Files, after: Files) -> set[str]:
-    """The paths that came, went, or are different."""
+    """The paths that are new, gone or different."""
     return {path for path in before.keys() | after.keys() if before.get(path) != after.get(path)}
 
 
 def until(condition: Callable[[], Any], what: str, hosts: list[Host] | None = None) -> Any:
-    """Wait for a true value and return it; the journals of the hosts tell why it did not come."""
-    end = time.monotonic() + 60
+    """Wait for a true value and return it. If it does not come, the error has the journals of the hosts."""
+    end = time.monotonic() + HANGS
     while not (value := condition()):
         if time.monotonic() > end:
             journals = "\n".join(host.run("journalctl --no-pager -n 60") for host in hosts or [])

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The opentalk.maintenance authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The demo: a job on a made-up installation, previewed, run, and run again."""
+"""The demo: a preview, a run and a second run of a job on a made-up installation."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from support.snapshot import deleted, snapshot
 
 USERS, EVENTS, MIGRATION, BUCKET = 400, 3000, 67, "controller"
 JOBS = ("event_cleanup", "adhoc_event_cleanup", "room_cleanup", "user_cleanup", "invite_cleanup")
-# How many ids of each list in a diff are shown.
+# The most lines of each list in a diff that are shown.
 DIFF_LINES = 6
 
 _started = time.monotonic()
@@ -115,17 +115,15 @@ def ansible_environment(scratch: Path) -> dict[str, str]:
 
 
 def play(job: str, title: str, options: list[str], config: Path, environment: dict[str, str]) -> dict[str, Any]:
-    """Run the playbook as an operator does, print what it prints, and give the result of the job."""
+    """Run the playbook as an operator does, print its output, and return the result of the job."""
     arguments = [f"opentalk.maintenance.{job}", "-i", "localhost,", "-c", "local", *options]
     arguments += ["-e", f"opentalk_maintenance_controller_config={config}"]
-    if job == "invite_cleanup":  # of this schema, nothing but the invites can be deleted
+    if job == "invite_cleanup":  # this schema has no permissions, so only the invites can be deleted
         arguments += ["-e", "invite_cleanup_delete_invites=true"]
     command = [ansible.program(), *arguments]
     print(f"\n=== {title}\n$ ansible-playbook {' '.join(arguments)}\n", flush=True)
     # With -v Ansible prints the job's result, which is read here and not shown.
-    played = subprocess.run(
-        [*command, "-v"], env=environment, stdout=subprocess.PIPE, text=True, timeout=100, check=False
-    )
+    played = subprocess.run([*command, "-v"], env=environment, stdout=subprocess.PIPE, text=True, check=False)
     match = re.search(r"^(?:ok|changed): \[localhost\] => (\{.*\})$", played.stdout, re.MULTILINE)
     if played.returncode or not match:
         print(played.stdout)
@@ -135,7 +133,7 @@ def play(job: str, title: str, options: list[str], config: Path, environment: di
 
 
 def shorten(output: str) -> str:
-    """What an operator sees without -v, with the lists of ids cut short."""
+    """The output without -v, with shortened lists of ids."""
     output = re.sub(r"^(ok|changed): \[localhost\] => \{.*\}$", r"\1: [localhost]", output, flags=re.MULTILINE)
     lines: list[str] = []
     listed = 0

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The opentalk.maintenance authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Broken versions of what is right: settings, JSON, XML, and answers of servers."""
+"""Breaks right things: settings, JSON, XML, and answers of servers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 
 from support.recording_server import Answer
 
-# Texts that one layer or another stumbles over.
+# Texts for which some layer may have no answer.
 TEXTS = (
     "", " ", "\0", "\n", "a\nb", "\r\nX-Injected: 1", "\x7f", "\u202e", "\u2028", "\ud800", "²", "٣", "é" * 300,
     "x" * 70_000,
@@ -104,7 +104,7 @@ _BODIES = (
 
 
 class Disorder:
-    """Breaks things, each time at another place and in another way, as a source of random numbers says."""
+    """Breaks things, each time at a random place and in a random way."""
 
     def __init__(self, choose: random.Random) -> None:
         self.choose = choose
@@ -113,7 +113,7 @@ class Disorder:
         return copy.deepcopy(self.choose.choice(THINGS))
 
     def nested(self, content: Any) -> Any:
-        """JSON-like content with something else at one place."""
+        """JSON-like content with a wrong thing at one place."""
         content = copy.deepcopy(content)
         places = list(_places(content))
         if not places or self.choose.random() < 0.1:
@@ -131,7 +131,7 @@ class Disorder:
         return content
 
     def text(self, data: bytes) -> bytes:
-        """Bytes that are cut, doubled or replaced somewhere."""
+        """The bytes, cut, doubled or replaced at one place."""
         place, end = sorted(self.choose.randint(0, len(data)) for _unused in range(2))
         kind = self.choose.randrange(4)
         if kind == 0:
@@ -143,7 +143,7 @@ class Disorder:
         return data[:end] + data[place:]
 
     def markup(self, data: bytes) -> bytes:
-        """XML with something else at one place."""
+        """XML with a wrong thing at one place."""
         try:
             root = ElementTree.fromstring(data)
         except ElementTree.ParseError:
@@ -163,7 +163,7 @@ class Disorder:
         return ElementTree.tostring(root)
 
     def answer(self, answer: Answer) -> Answer:
-        """The answer of a server, broken in one way or two."""
+        """The answer of a server, broken in one or two ways."""
         status, headers, body = answer
         for _unused in range(self.choose.randint(1, 2)):
             kind = self.choose.random()
@@ -190,7 +190,7 @@ class Disorder:
 
 
 def _places(content: Any) -> Any:
-    """Each place inside the content, as what holds it and the key there."""
+    """Every place inside the content: the container, and the key in it."""
     if isinstance(content, (dict, list)):
         for key, value in content.items() if isinstance(content, dict) else enumerate(content):
             yield content, key

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The opentalk.maintenance authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A preview writes nothing, and the run does exactly what it showed: no row and no object more or less."""
+"""Checks that a preview writes nothing, and that the run deletes exactly the rows and objects that the preview showed."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ def check_effect(
     objects: dict[str, int] | None = None,
     again: bool = True,
 ) -> dict[str, int]:
-    """Preview and run a job that deletes; what it shows, says and does must be the same.
+    """Preview and run a job that deletes. The plan, the report and the effects must be the same.
 
-    :param before: the database as it is
-    :param expected: the database as it must be after the run
-    :param users: ids of the users that go because they were chosen
-    :param invites: ids of the invites that must be listed, where it is not those that go
-    :param objects: the objects in the bucket, if that is known
-    :param again: whether a second run, which finds nothing left to do, is made too
+    :param before: the database before the run
+    :param expected: the database that the run must leave
+    :param users: ids of the users that are roots
+    :param invites: ids of the invites that must be listed, if these are not the deleted ones
+    :param objects: the objects in the bucket, if they are known
+    :param again: whether there is a second run, which must find nothing to do
     :returns: the objects in the bucket after the run
     """
     cloud = world.cloud
@@ -61,7 +61,7 @@ def check_effect(
     assert plan["rows_updated"] == updated
     assert run["done"]["rows_deleted"] == deleted
     if len(users) <= min(batches.FIRST, options.get("batch_size", batches.FIRST)):
-        # With more batches, a row can be among the updated ones first and among the deleted ones later.
+        # With more batches, one batch may update a row and a later one may delete it.
         assert run["done"]["rows_updated"] == updated
     assert run["changed"] == preview["changed"] == (before != expected)
 
@@ -104,7 +104,7 @@ def check_effect(
 
 
 def _changes(before: Snapshot, expected: Snapshot) -> tuple[dict[str, int], dict[str, int]]:
-    """How many rows of each table go, and how many stay with other values; tables without any are left out."""
+    """The number of deleted and the number of changed rows by table, without tables that have none."""
     deleted = {table: len(rows) - len(expected[table]) for table, rows in before.items()}
     touched = counts(removed(before, expected))
     updated = {table: number - deleted[table] for table, number in touched.items()}

@@ -1,9 +1,10 @@
 # SPDX-FileCopyrightText: The opentalk.maintenance authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Further virtual environments beside the one that the tests run in, and the Pythons of this machine to make them with."""
+"""Virtual environments besides the one of the tests, and the Pythons of this machine with which they are made."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import subprocess
@@ -13,38 +14,41 @@ from pathlib import Path
 
 from support import cache
 from support.collection import ROOT
+from support.limits import HANGS
 
 VERSIONS = ("3.10", "3.11", "3.12", "3.13")
 _MAKE = '. "$1"; make_environment "$2" >&2; echo "$python"'
 
 
 def requirements(name: str) -> str:
-    """The content of one of the tree's files with requirements."""
+    """The content of a file with requirements."""
     return (ROOT / name).read_text()
 
 
 def environment(wanted: str, python: Path | None = None) -> Path:
-    """The directory of the programs of an environment with these requirements, which is made if it is not there.
+    """The directory with the programs of an environment with these requirements. A missing environment is made.
 
-    :param python: the Python to make it with, else the one that the tests run with
+    :param python: the Python to make it with; None for the Python of the tests
     """
     folder = cache.directory()
     folder.mkdir(parents=True, exist_ok=True)
     variables = {name: value for name, value in os.environ.items() if name not in ("VIRTUAL_ENV", "PYTHONPATH")}
     variables["OPENTALK_TEST_PYTHON"] = str(python or getattr(sys, "_base_executable", sys.executable))
-    with cache.lock(folder / "environments.lock", time.monotonic() + 900):
-        file = folder / "environment-requirements.txt"
+    # Nobody waits for an environment of others.
+    digest = hashlib.sha256(f"{variables['OPENTALK_TEST_PYTHON']}\n{wanted}".encode()).hexdigest()[:12]
+    with cache.lock(folder / f"environment-{digest}.lock", time.monotonic() + HANGS):
+        file = folder / f"environment-{digest}.txt"
         file.write_text(wanted)
         made = subprocess.run(
             ["bash", "-ec", _MAKE, "bash", str(ROOT / "tests" / "support" / "environment.sh"), str(file)],
-            env=variables, capture_output=True, text=True, timeout=900, check=False,
+            env=variables, capture_output=True, text=True, timeout=HANGS, check=False,
         )  # fmt: skip
     assert made.returncode == 0, made.stdout + made.stderr
     return Path(made.stdout.splitlines()[-1]).parent
 
 
 def pythons() -> dict[str, Path]:
-    """The Pythons of this machine by their versions, such as 3.12: on the path, or installed by pyenv or uv."""
+    """The Pythons of this machine by version, such as 3.12. They are on the path, or from pyenv or uv."""
     home = Path.home()
     found = {}
     for version in VERSIONS:
@@ -55,7 +59,7 @@ def pythons() -> dict[str, Path]:
         ]
         on_path = shutil.which(name)
         for candidate in ([Path(on_path)] if on_path else []) + sorted(candidates):
-            asked = subprocess.run([candidate, "-c", "import venv"], capture_output=True, timeout=30, check=False)
+            asked = subprocess.run([candidate, "-c", "import venv"], capture_output=True, timeout=HANGS, check=False)
             if asked.returncode == 0:
                 found[version] = candidate
                 break

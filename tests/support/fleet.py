@@ -24,6 +24,9 @@ from support import ansible, fleet_image
 from support.server_process import ServerFailed, ServerProcess, free_port
 
 NAMES = ("alpha", "beta", "gamma")
+# Seconds: what takes longer will not come to an end, however loaded the machine is.
+HANGS = 600.0
+_BOOT_HANGS = 180.0
 _CONTROL_GROUPS = [Path("/sys/fs/cgroup", hierarchy) for hierarchy in ("", "systemd", "unified")]
 # A mount namespace of its own for each host: nothing stays mounted, however the tests end. A control group of its own,
 # because process 1 of each host takes the one that it is in for its own, and removes what it does not know there.
@@ -68,6 +71,10 @@ class Host:
         with (self.root / "etc/pam.d/sshd").open("a") as file:
             file.write(f"session optional pam_umask.so umask={umask}\n")
 
+    @property
+    def is_up(self) -> bool:
+        return self._process is not None and self._process.running
+
     def boot(self) -> None:
         command = ["unshare", "--mount", "sh", "-c", _BOOT, str(self.root), *map(str, self._groups)]
         self._process = ServerProcess(f"Host {self.name}", command)
@@ -75,7 +82,7 @@ class Host:
     def wait(self) -> None:
         """Return when the host has come up."""
         assert self._process
-        self._process.wait_until(lambda: self.try_run("true").returncode == 0)
+        self._process.wait_until(lambda: self.try_run("true").returncode == 0, _BOOT_HANGS)
         state = self.try_run("systemctl is-system-running --wait").stdout.strip()
         assert state == "running", self.run("systemctl --failed --no-pager")
 
@@ -84,7 +91,7 @@ class Host:
 
     def try_run(self, command: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [*self.ssh(), command], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=100, check=False
+            [*self.ssh(), command], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=HANGS, check=False
         )
 
     def run(self, command: str) -> str:
@@ -95,8 +102,11 @@ class Host:
 
     def journal(self, unit: str, *options: str) -> list[str]:
         """What the processes of a unit wrote to the journal, without what systemd says about the unit."""
-        text = self.run(f"journalctl --no-pager -o cat _SYSTEMD_UNIT={unit} {shlex.join(options)}")
-        return text.splitlines()
+        return self.whole_journal(f"_SYSTEMD_UNIT={unit}", *options)
+
+    def whole_journal(self, *options: str) -> list[str]:
+        """What was written to the journal until now, also what the journal has yet to take in."""
+        return self.run(f"journalctl --sync && journalctl --no-pager -o cat {shlex.join(options)}").splitlines()
 
     def power_off(self) -> None:
         """What a power cut does: everything ends at once, nothing is told or written."""
@@ -125,7 +135,7 @@ def ssh_options(keys: Path) -> str:
     """Options for ssh as one string."""
     return (
         f"-i {keys}/client -o UserKnownHostsFile={keys}/known_hosts -o StrictHostKeyChecking=yes -o BatchMode=yes"
-        " -o ConnectTimeout=10 -o ControlMaster=auto -o ControlPersist=30"
+        " -o ConnectTimeout=60 -o ControlMaster=auto -o ControlPersist=30"
         f" -o ControlPath={keys}/%C"
     )
 
@@ -195,8 +205,8 @@ class Fleet:
             ANSIBLE_PIPELINING="true",
         )
         return subprocess.run(
-            [ansible.program(), "-i", str(inventory), playbook, *options],
-            env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=400, cwd=self.folder, check=False,
+            [ansible.program(), "-i", str(inventory), playbook, *options], env=environment, cwd=self.folder,
+            stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=HANGS, check=False,
         )  # fmt: skip
 
     def stop(self) -> None:

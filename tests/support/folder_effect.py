@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The opentalk.maintenance authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What must become of the shared folders that a database records when events go."""
+"""The expected effect of deleting events on their shared folders."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from support.snapshot import Snapshot, parsed
 
 @dataclass
 class FolderEffect:
-    """What deleting events does to their shared folders.
+    """The effect of deleting events on their shared folders.
 
     :ivar deleted: event id, provider and path of each folder that is deleted
     :ivar left_behind: ids of the events whose folder cannot be deleted
@@ -32,10 +32,10 @@ class FolderEffect:
 def folder_effect(
     cloud: CloudServer | None, before: Snapshot, expected: Snapshot, refused: Collection[str] = ()
 ) -> FolderEffect:
-    """What must become of the folders when the database becomes what is expected.
+    """The effect that a run must have on the folders, if it changes the database as expected.
 
-    :param cloud: a server with one of the stand-ins' share links that are known by a single id, or None: no settings
-    :param refused: paths of folders of one event each that the server refuses to delete
+    :param cloud: a stand-in whose share links have a single id each; None if the settings name no cloud
+    :param refused: paths of folders that the cloud refuses to delete; each belongs to one event
     """
     rows = parsed(before)["event_shared_folders"]
     staying = parsed(expected)["event_shared_folders"]
@@ -71,7 +71,7 @@ def _at_or_below(folder: str, path: str) -> bool:
 
 
 def _inside(path: str, directory: str) -> bool:
-    """Whether it is a path inside of the directory, however often a server decodes it."""
+    """Whether the path is inside the directory, both as it is and decoded."""
     return _is_inside(path, directory) and _is_inside(unquote(path), unquote(directory))
 
 

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from support.limits import HANGS
 from support.recording_server import Request
 from support.s3_proxy import S3Proxy
 
@@ -26,7 +27,7 @@ class Gate:
     def pass_through(self) -> None:
         with self._lock:
             self.waiting += 1
-        self._open.wait(120)
+        self._open.wait(HANGS)
         with self._lock:
             self.waiting -= 1
 

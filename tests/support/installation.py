@@ -1,13 +1,13 @@
 # SPDX-FileCopyrightText: The opentalk.maintenance authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A believable OpenTalk installation of any size, written with a handful of statements."""
+"""A realistic OpenTalk installation of any size, written with few statements."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
 
-# The kinds of events, in turn. Ages are days before now: of the end, or of the first occurrence.
+# The kinds of events, in turn. The age of an event is in days: since its end, or since its first occurrence.
 KINDS = (
     "ended", "ended", "ended", "recent", "future", "undated", "adhoc", "endless", "finished", "unfinished", "all_day",
 )  # fmt: skip
@@ -27,10 +27,10 @@ def fill(
 ) -> None:
     """Fill an empty database of any supported schema, and commit. The same seed gives the same ids.
 
-    :param invites: how many invites each room has
-    :param invitees: how many users are invited to each event, one user perhaps twice
-    :param expired: where given, that many events ended long ago and all others are in the future
-    :param assets_every: one room of that many has one to three assets; 0 for none
+    :param invites: the number of invites of each room
+    :param invitees: the number of invitations to each event; one user may have two
+    :param expired: if given, so many events ended long ago and all others are in the future
+    :param assets_every: one of so many rooms has one to three assets; 0 for no assets
     :param folders: whether every fifteenth event has a shared folder
     """
     writer = _Writer(connection, seed)
@@ -63,7 +63,7 @@ class _Writer:
             "SELECT table_name, column_name FROM information_schema.columns WHERE table_schema = current_schema()"
         )
         self._columns = set(self._cursor.fetchall())
-        # Ids and numbers that depend on nothing but the seed.
+        # The ids and numbers depend only on the seed.
         self.run(
             "CREATE FUNCTION pg_temp.id(kind text, n bigint) RETURNS uuid LANGUAGE sql IMMUTABLE AS"
             f" $$ SELECT md5('{seed}:' || kind || ':' || n)::uuid $$;"
@@ -131,7 +131,7 @@ class _Writer:
             "INSERT INTO rooms (id, created_by, password, waiting_room, tenant_id) SELECT room,"
             " CASE WHEN n % 7 = 0 THEN editor ELSE owner END,"
             " CASE WHEN n % 3 = 0 THEN 'room-password' END, false, pg_temp.id('tenant', n % 2) FROM plan;"
-            # Rooms without an event, left over by deletions that went wrong.
+            # Rooms without an event, as failed deletions leave them.
             "INSERT INTO rooms (id, created_by, waiting_room, tenant_id) SELECT pg_temp.id('lone room', n), owner, false,"
             " pg_temp.id('tenant', n % 2) FROM plan WHERE n % 40 = 0"
         )

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The opentalk.maintenance authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A Keycloak for tests, the real one or a stand-in, behind a proxy that records and fails; and realms in it."""
+"""A Keycloak for tests with its realms: the real one or a stand-in, behind a proxy that records requests and can fail."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import requests
 
 from support.keycloak_program import ADMINISTRATOR, VERSION, KeycloakProcess, KeycloakUnavailable
 from support.keycloak_stand_in import KeycloakStandIn
+from support.limits import HANGS
 from support.recording_server import Answer, RecordingProxy, Request
 from support.server_process import ServerFailed
 
@@ -26,9 +27,9 @@ _ROLES = {READER: ["view-users", "query-users"], QUERIER: ["query-users"], NOBOD
 
 
 class KeycloakProxy(RecordingProxy):
-    """Passes requests on; with a prefix such as `/auth`, only those whose path begins with it, and without it.
+    """Passes requests on. With a prefix such as `/auth`, it passes on only paths with the prefix, and removes it.
 
-    The host that the client names is passed on, too, so that Keycloak takes the proxy's address for its own.
+    It passes on the client's header Host, too, so that Keycloak takes the proxy's address for its own.
     """
 
     def __init__(self, upstream: str, prefix: str = "") -> None:
@@ -60,7 +61,7 @@ class KeycloakServer:
 
     @classmethod
     def start(cls, *, require: bool = False) -> KeycloakServer:
-        """Start the real one, or, unless `require`, a stand-in where it cannot be had: else `KeycloakUnavailable`."""
+        """Start the real one. If there is none, start a stand-in, or raise `KeycloakUnavailable` if `require` is set."""
         try:
             return cls(KeycloakProcess())
         except (KeycloakUnavailable, ServerFailed) as error:
@@ -79,21 +80,21 @@ class KeycloakServer:
             self._server.__exit__()
 
     def send(self, method: str, path: str, content: Any = None) -> Any:
-        """Send a request to the admin API as its administrator, and give the content of the answer."""
+        """Send a request to the admin API as its administrator, and return the content of the answer."""
         form = {"grant_type": "password", "client_id": "admin-cli", "username": ADMINISTRATOR}
         form["password"] = self._server.password
         for _unused in range(2):
-            answer = self.session.request(method, f"{self.url}/admin/realms{path}", json=content, timeout=120)
+            answer = self.session.request(method, f"{self.url}/admin/realms{path}", json=content, timeout=HANGS)
             if answer.status_code != 401:
                 break
-            token = self.session.post(f"{self.url}/realms/master{TOKEN_PATH}", data=form, timeout=60).json()
+            token = self.session.post(f"{self.url}/realms/master{TOKEN_PATH}", data=form, timeout=HANGS).json()
             self.session.headers["Authorization"] = f"Bearer {token['access_token']}"
         answer.raise_for_status()
         return answer.json() if answer.content else None
 
 
 class Realm:
-    """A realm with clients that may do more or less, and the accounts that a test puts into it."""
+    """A realm with clients that have different roles, and with the accounts that a test adds."""
 
     def __init__(self, server: KeycloakServer, *, lifespan: int = 300) -> None:
         self.server = server
@@ -125,7 +126,7 @@ class Realm:
         }  # fmt: skip
 
     def add(self, accounts: Iterable[dict[str, Any]]) -> dict[str, str]:
-        """Create accounts; the ids of all accounts of the realm by user name."""
+        """Create accounts, and return the ids of all accounts of the realm by user name."""
         users = [{"enabled": True, **account} for account in accounts]
         self.server.send("POST", f"/{self.name}/partialImport", {"ifResourceExists": "FAIL", "users": users})
         return self.ids()
@@ -134,7 +135,7 @@ class Realm:
         return {account["username"]: account["id"] for account in self.accounts()}
 
     def accounts(self) -> list[dict[str, Any]]:
-        """Every account, in Keycloak's order."""
+        """All accounts in Keycloak's order."""
         answer: list[dict[str, Any]] = self.server.send(
             "GET", f"/{self.name}/users?first=0&max=100000&briefRepresentation=false"
         )

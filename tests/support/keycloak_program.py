@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The opentalk.maintenance authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The Keycloak server program: fetched once from Maven Central by Maven's own client, prepared, and kept in the cache."""
+"""The Keycloak server program. Maven's own client fetches it once from Maven Central; then it is prepared and cached."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pathlib import Path
 from support import cache
 from support.server_process import ServerProcess, free_port
 
-# Runs on Java 17 and newer.
+# This version runs on Java 17 and newer.
 VERSION = "26.0.8"
 ARTIFACT = f"org.keycloak:keycloak-quarkus-dist:{VERSION}:zip"
 COPY = "org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy"
@@ -27,7 +27,7 @@ FETCH_SECONDS = 900.0
 START_SECONDS = 180.0
 ADMINISTRATOR = "admin"
 _HEAP = "-Xms64m -Xmx512m"
-# What of an installation is only read, so that running servers can share it.
+# The parts of an installation that are only read, so that running servers can share them.
 _SHARED = ("lib", "conf", "providers", "themes", "version.txt")
 
 
@@ -38,8 +38,8 @@ class KeycloakUnavailable(RuntimeError):
 class KeycloakProcess:
     """A running Keycloak with an empty database in memory; raises `KeycloakUnavailable`, `ServerFailed`.
 
-    The installation is the one in the cache, which is made when it is missing. $OPENTALK_TEST_KEYCLOAK names another
-    one that `kc.sh build --db=dev-mem` has prepared, or is `none`: do without.
+    The installation is in the cache, and is made if it is missing. $OPENTALK_TEST_KEYCLOAK names another installation
+    that `kc.sh build --db=dev-mem` has prepared, or is `none` to use no Keycloak.
     """
 
     def __init__(self) -> None:
@@ -99,7 +99,7 @@ def _find_or_fetch() -> Path:
 
 
 def _fetch(home: Path, deadline: float) -> None:
-    """Fetch, unpack and prepare Keycloak, and move it to `home` in one step, so that `home` is never half of it."""
+    """Fetch, unpack and prepare Keycloak. Then move it to `home` in one step, so that `home` is never incomplete."""
     maven = shutil.which("mvn")
     if not maven:
         raise KeycloakUnavailable(f"no Keycloak at {home}, and no Maven to fetch it")

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The opentalk.maintenance authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A stand-in for Keycloak where the real one cannot be had: realms, clients, tokens that expire, roles and accounts.
+"""A stand-in for Keycloak, if the real one is missing: realms, clients, tokens that expire, roles and accounts.
 
 It answers the few requests of the admin REST API that the tests and the collection send, as Keycloak 26 does.
 """
@@ -49,7 +49,7 @@ class _Token:
 
 
 class KeycloakStandIn(RecordingServer):
-    """`password` is that of the administrator in the realm `master`."""
+    """`password` is the password of the administrator in the realm `master`."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -168,7 +168,7 @@ class KeycloakStandIn(RecordingServer):
     @staticmethod
     def _import(realm: _Realm, user: dict[str, Any]) -> None:
         if client := user.get("serviceAccountClientId"):
-            # As in Keycloak, neither counted nor listed.
+            # Keycloak neither counts nor lists service accounts.
             realm.clients[client].roles = user["clientRoles"][_ROLES]
             return
         identifier = str(uuid.uuid4())

@@ -34,11 +34,11 @@ class KeycloakWorld:
         )
 
     def disabled(self) -> dict[str, datetime | None]:
-        """Since when each user is disabled, by id."""
+        """The moment since which each user is disabled, by id; None if the user is enabled."""
         return dict(self.world.query("SELECT id::text, disabled_since FROM users"))
 
     def refused(self, *, check_modes: tuple[bool, ...] = (True, False), **options: Any) -> list[str]:
-        """The messages with which check mode and run fail, having changed nothing."""
+        """The messages with which the preview and the run fail. Both must change nothing."""
         before, accounts = self.world.rows(), self.realm.accounts()
         messages = []
         for check_mode in check_modes:
@@ -54,7 +54,7 @@ class KeycloakWorld:
         return messages
 
     def asked(self, operation: str) -> int:
-        """How many requests of that kind the proxy saw."""
+        """The number of requests of that kind to the proxy."""
         return sum(request.operation == operation for request in self.proxy.requests)
 
 

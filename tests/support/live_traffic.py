@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The opentalk.maintenance authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What people do while a job runs: they create, change, move and delete events, upload recordings, come back."""
+"""The work of people while a job runs: they create, change, move and delete events, upload recordings and come back."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ from support.oracle import BELONGS
 from support.world import World
 
 NAME = "live traffic"
-# Ids are read anew after so many transactions.
+# After so many transactions the ids are read again.
 REFRESH = 40
 
 
 @dataclass
 class Journal:
-    """What the traffic did and committed.
+    """The committed work of the traffic.
 
-    :ivar descriptions: the description that each event was given last
+    :ivar descriptions: the last description of each event
     :ivar moved: events that were moved into the future and stayed there
     :ivar returned: users who were enabled again
-    :ivar transactions: how many of each kind changed something
-    :ivar retried: how many were chosen to end a deadlock, and done again
-    :ivar refused: what PostgreSQL said of any other statement that failed
+    :ivar transactions: the number of transactions of each kind that changed something
+    :ivar retried: the number of transactions that PostgreSQL stopped to end a deadlock, and that were done again
+    :ivar refused: PostgreSQL's messages about other statements that failed
     """
 
     descriptions: dict[str, str] = field(default_factory=dict)
@@ -49,7 +49,7 @@ class Journal:
 
 @contextlib.contextmanager
 def live_traffic(world: World, seed: int) -> Iterator[Callable[[], Journal]]:
-    """A second process that works on the installation; what is yielded ends it and gives its journal."""
+    """A second process that works on the installation. It yields a function that ends it and returns its journal."""
     stop = multiprocessing.get_context("fork").Event()
     child = Child(lambda: _Traffic(world, seed).run(stop))
     try:
@@ -59,7 +59,7 @@ def live_traffic(world: World, seed: int) -> Iterator[Callable[[], Journal]]:
 
 
 class _Writes(Builder):
-    """A builder whose rows are committed together, by the caller."""
+    """A builder that does not commit. The caller commits its rows together."""
 
     def _execute(self, statement: Any, parameters: Any = None) -> list[tuple[Any, ...]]:
         with self._connection.cursor() as cursor:
@@ -69,8 +69,7 @@ class _Writes(Builder):
 
 class _Traffic:
     def __init__(self, world: World, seed: int) -> None:
-        # The wait callback of the jobs, which may have run in this process before it was forked, knows no connections
-        # but theirs.
+        # A job may have run in this process before the fork. Its wait callback only works for the job's own connections.
         extensions.set_wait_callback(None)
         self._world, self._random, self._journal = world, random.Random(seed), Journal()
         self._connection = psycopg2.connect(world.server.url(world.database), application_name=NAME)
@@ -150,7 +149,7 @@ class _Traffic:
             self._journal.moved.add(event)
 
     def _delete(self) -> None:
-        """As the controller: the event is locked first, and its objects are deleted when its rows are gone."""
+        """Delete as the controller does: lock the event first, and delete the objects after the rows."""
         event = self._locked("events", "events", "FOR UPDATE")
         keys = []
         if event:
@@ -211,7 +210,7 @@ class _Traffic:
             self._journal.returned.add(user)
 
     def _record(self, room: str) -> None:
-        """An object and its asset; who reads the database sees it when both are there."""
+        """Write an asset and its object. The commit, which makes the asset visible, comes after both."""
         asset = self._build.asset(room, size=1)
         self._client.put_object(Bucket=self._world.bucket, Key=f"assets/{asset}", Body=b"x")
 

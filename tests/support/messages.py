@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The opentalk.maintenance authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a message of a failed job must look like."""
+"""The form of the messages of failed jobs."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ import re
 
 
 def is_sentence(message: str) -> bool:
-    """Whether it is one sentence on one line."""
+    """Whether the message is one sentence on one line."""
     return message.isprintable() and message.endswith(".") and len(re.findall(r"\.( |$)", message)) == 1

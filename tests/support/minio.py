@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The opentalk.maintenance authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The MinIO server program: found on this machine, or built once from its Go module."""
+"""The MinIO server program. It is found on this machine, or built once from its Go module."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 from support import cache
+from support.limits import HANGS
 
 MODULE = "github.com/minio/minio"
 VERSION = "v0.0.0-20260212201848-7aac2a2c5b7c"
@@ -26,27 +27,32 @@ class MinioUnavailable(RuntimeError):
 
 
 def find_or_build(*, build: bool = True, timeout: float = BUILD_SECONDS) -> Path | None:
-    """Path of a MinIO program that runs, or None; `why_unavailable()` then has the reason.
+    """The path of a MinIO program that runs, or None; `why_unavailable()` then has the reason.
 
-    Looked for in this order: $OPENTALK_TEST_MINIO (`none`: do without MinIO), `minio` on PATH, the cache directory;
-    then, with `build`, built into the cache directory by `go install`, within `timeout` seconds. The outcome is
-    remembered for the life of the process.
+    The search goes through $OPENTALK_TEST_MINIO (`none` means to use no MinIO), `minio` on PATH and the cache directory.
+    If it finds nothing and `build` is set, `go install` builds MinIO into the cache directory, in at most `timeout`
+    seconds. The process remembers the outcome.
     """
     outcome = _outcome(build, timeout)
     return outcome if isinstance(outcome, Path) else None
 
 
 def why_unavailable(*, build: bool = True, timeout: float = BUILD_SECONDS) -> str | None:
-    """Why `find_or_build` with the same arguments gives None; None if it gives a path."""
+    """The reason why `find_or_build` with the same arguments returns None; None if it returns a path."""
     outcome = _outcome(build, timeout)
     return None if isinstance(outcome, Path) else outcome
 
 
 def version(binary: Path) -> str:
-    """What the program calls its version; raises `MinioUnavailable` if it does not run or is not MinIO."""
+    """The version that the program prints; raises `MinioUnavailable` if it does not run or is not MinIO."""
     try:
         answer = subprocess.run(
-            [str(binary), "--version"], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=True
+            [str(binary), "--version"],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=HANGS,
+            check=True,
         ).stdout
     except (OSError, subprocess.SubprocessError) as error:
         raise MinioUnavailable(f"{binary} does not run: {error}") from error
@@ -86,7 +92,7 @@ def _locate(build: bool, timeout: float) -> Path:
 
 
 def _build(target: Path, timeout: float) -> None:
-    """Build MinIO and move it to `target` in one step, so that `target` is never half a program."""
+    """Build MinIO, then move it to `target` in one step, so that `target` is never incomplete."""
     go = shutil.which("go") or shutil.which("/usr/local/go/bin/go")
     if not go:
         raise MinioUnavailable(f"no minio on PATH, none at {target}, and no Go to build it")

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The opentalk.maintenance authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Running a module of the collection as Ansible does: arguments in, JSON out."""
+"""Runs a module of the collection as Ansible does: arguments in, JSON out."""
 
 from __future__ import annotations
 
@@ -17,11 +17,13 @@ from unittest import mock
 
 from ansible.module_utils import basic
 
+from support.limits import HANGS
+
 PACKAGE = "ansible_collections.opentalk.maintenance.plugins.modules"
 
 
 def run_module(name: str, *, check_mode: bool = False, diff: bool = False, **options: Any) -> dict[str, Any]:
-    """The result of a module that runs in this process."""
+    """Run a module in this process, and return its result."""
     output = io.StringIO()
     arguments = {**options, "_ansible_check_mode": check_mode, "_ansible_diff": diff}
     with _arguments(arguments), contextlib.redirect_stdout(output), contextlib.suppress(SystemExit):
@@ -30,14 +32,14 @@ def run_module(name: str, *, check_mode: bool = False, diff: bool = False, **opt
 
 
 def run_in_process(name: str, options: dict[str, Any]) -> dict[str, Any]:
-    """The result of a module that runs in a process of its own, with options as in :func:`run_module`."""
+    """Run a module in a process of its own, and return its result; the options are as in :func:`run_module`."""
     played = subprocess.run(
         [sys.executable, "-m", f"{PACKAGE}.{name}"],
         input=json.dumps({"ANSIBLE_MODULE_ARGS": options}),
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=HANGS,
         check=False,
     )
     return json.loads(played.stdout.splitlines()[-1])

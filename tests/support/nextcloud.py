@@ -18,8 +18,8 @@ _SHARES = "/ocs/v2.php/apps/files_sharing/api/v1/shares/"
 class NextcloudServer(CloudServer):
     """A Nextcloud server with one user.
 
-    Without `has_share_api` its app for shares is switched off. With `http_status_always_200` the share API tells only in
-    the body of its answer what became of a request.
+    Without `has_share_api` its app for shares is switched off. With `http_status_always_200` only the body of an answer of
+    the share API has the real status.
     """
 
     provider = "nextcloud"

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The opentalk.maintenance authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""An S3 server for tests and the demo, and what they need to look into it."""
+"""An S3 server for tests and the demo, and functions that show what is in it."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ UPLOAD_THREADS = 8
 class ObjectStorageServer:
     """A running S3 server: `with ObjectStorageServer.start() as storage: ...`.
 
-    `kind` is 'minio' or 'moto'; `description` is for people; `endpoint`, `access_key` and `secret_key` are what a
-    client needs. Wrong credentials are refused by both.
+    `kind` is 'minio' or 'moto'; `description` is for people; `endpoint`, `access_key` and `secret_key` are for clients.
+    Both kinds refuse wrong credentials.
     """
 
     def __init__(self, server: S3Server, *, remark: str = "") -> None:
@@ -45,9 +45,9 @@ class ObjectStorageServer:
 
     @classmethod
     def start(cls, prefer: str = "minio", require: bool = False, *, build: bool = True) -> ObjectStorageServer:
-        """Start the server of kind `prefer`, or, unless `require`, the other kind where that one cannot be had.
+        """Start the server of kind `prefer`. If it is unavailable, start the other kind, unless `require` is set.
 
-        `build`: allow building MinIO from source, which takes minutes. Raises `S3ServerUnavailable` with the reasons.
+        `build` allows to build MinIO from source, which takes minutes. Raises `S3ServerUnavailable` with the reasons.
         """
         starters: dict[str, Callable[[], S3Server]] = {"minio": lambda: start_minio(build=build), "moto": start_moto}
         if prefer not in starters:
@@ -82,9 +82,9 @@ class ObjectStorageServer:
         secret_key: str | None = None,
         **config: Any,
     ) -> Any:
-        """A new boto3 S3 client, of this server unless `endpoint` names a proxy; `config` is for botocore's `Config`.
+        """A new boto3 client of this server, or of the proxy at `endpoint`; `config` is for botocore's `Config`.
 
-        Path style, no retries: a test sees every failure once.
+        It uses path style and does not repeat requests, so that a test sees every failure once.
         """
         settings: dict[str, Any] = {
             "s3": {"addressing_style": "path"},
@@ -110,7 +110,7 @@ class ObjectStorageServer:
             self._client.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
 
     def upload(self, bucket: str, items: Iterable[tuple[str, int]]) -> int:
-        """Put an object of `size` zero bytes for each `(key, size)`; keys are distinct. Returns how many."""
+        """Put an object of `size` zero bytes for each `(key, size)`, with distinct keys. Returns the number of objects."""
         archived, single = self._split(items)
         with ThreadPoolExecutor(UPLOAD_THREADS) as pool:
             batches = list(_batches(archived, KEYS_PER_REQUEST))
@@ -126,12 +126,12 @@ class ObjectStorageServer:
             self._client.delete_objects(Bucket=bucket, Delete={"Objects": [{"Key": key} for key, _unused in batch]})
 
     def objects(self, bucket: str) -> dict[str, int]:
-        """Every current object's key and size in bytes."""
+        """The sizes in bytes of all current objects by key."""
         pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=bucket)
         return {entry["Key"]: entry["Size"] for page in pages for entry in page.get("Contents", [])}
 
     def versions(self, bucket: str) -> set[tuple[str, str]]:
-        """Every `(key, version id)`, delete markers included; the version id is 'null' in an unversioned bucket."""
+        """All `(key, version id)`, with delete markers. In a bucket without versions the version id is 'null'."""
         pages = self._client.get_paginator("list_object_versions").paginate(Bucket=bucket)
         return {
             (entry["Key"], entry["VersionId"])
@@ -140,7 +140,7 @@ class ObjectStorageServer:
         }
 
     def empty_bucket(self, name: str) -> None:
-        """Delete every version of every object, those under a legal hold or governance retention too."""
+        """Delete every version of every object, also under a legal hold or governance retention."""
         refused = self._delete_versions(name, self.versions(name))
         for key, version in refused:
             self._client.put_object_legal_hold(Bucket=name, Key=key, VersionId=version, LegalHold={"Status": "OFF"})
@@ -150,23 +150,23 @@ class ObjectStorageServer:
             raise RuntimeError(f"bucket {name} cannot be emptied: {len(left)} versions stay")
 
     def remove_bucket(self, name: str) -> None:
-        """Delete a bucket with all that is in it."""
+        """Delete a bucket with its content."""
         self.empty_bucket(name)
         self._client.delete_bucket(Bucket=name)
 
     def _delete_versions(self, bucket: str, versions: Iterable[tuple[str, str]]) -> set[tuple[str, str]]:
-        """Delete, and return what was refused."""
+        """Delete versions, and return those that the server refused to delete."""
         present = set(versions)
         for batch in _batches(sorted(present), KEYS_PER_REQUEST):
             entries = [{"Key": key, "VersionId": version} for key, version in batch]
             self._client.delete_objects(
                 Bucket=bucket, Delete={"Objects": entries, "Quiet": True}, BypassGovernanceRetention=True
             )
-        # moto's list of errors has no version ids: what is left is what was refused.
+        # moto's list of errors has no version ids. So the versions that still exist were refused.
         return present & self.versions(bucket)
 
     def _split(self, items: Iterable[tuple[str, int]]) -> tuple[list[tuple[str, int]], list[tuple[str, int]]]:
-        """What goes up in archives, and what goes up one by one."""
+        """The items to upload in archives, and the items to upload one by one."""
         archived: list[tuple[str, int]] = []
         single: list[tuple[str, int]] = []
         for key, size in items:
@@ -177,7 +177,7 @@ class ObjectStorageServer:
         return archived, single
 
     def _put_archive(self, bucket: str, batch: Sequence[tuple[str, int]]) -> None:
-        """Put many objects with one request: MinIO unpacks a tar file that says so, at several times the speed."""
+        """Put many objects with one request that makes MinIO unpack a tar file. This is several times faster."""
         buffer = io.BytesIO()
         with tarfile.open(fileobj=buffer, mode="w") as archive:
             for key, size in batch:

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The opentalk.maintenance authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What deleting must leave, worked out row by row from a snapshot and from nothing of the collection."""
+"""Works out the database after a deletion, row by row from a snapshot, without code of the collection."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from support.snapshot import Snapshot, parsed
 
-# Rows of the table go when the row that the column names goes. Columns of the controller's schema, 52 to 67.
+# By table: when the row to which the column refers goes, the row of the table goes. For the controller's schemas 52 to 67.
 BELONGS = {
     "events": {"created_by": "users", "room": "rooms"},
     "rooms": {"created_by": "users"},
@@ -30,12 +30,12 @@ BELONGS = {
 }
 
 
-# Columns that are set to another column of the row where the user that they name goes and the row stays.
+# If the user in the first column goes and the row stays, the first column gets the value of the second one.
 REPOINTED = {"events": ("updated_by", "created_by"), "invites": ("updated_by", "created_by")}
 
 
 def survivors(before: Snapshot, table: str, ids: set[str]) -> Snapshot:
-    """The database as it must be after these rows of the table were deleted."""
+    """The database after the deletion of these rows of the table."""
     content = parsed(before)
     gone = _gone(content, table, ids)
     after: Snapshot = {}
@@ -50,13 +50,13 @@ def survivors(before: Snapshot, table: str, ids: set[str]) -> Snapshot:
 
 
 def without_permissions(before: Snapshot, invites: set[str]) -> Snapshot:
-    """The database as it must be after the permissions of these invites were deleted, and nothing else."""
+    """The database after the deletion of the permissions of these invites, and of nothing else."""
     gone = {name: invites if name == "invites" else set() for name in IDENTIFIED}
     rows = [row for row in before.get("casbin_rule", []) if not _permits("casbin_rule", json.loads(row), gone)]
     return {**before, "casbin_rule": rows} if "casbin_rule" in before else before
 
 
-# Tables with an id that other rows name.
+# Tables whose ids are in other rows.
 IDENTIFIED = ("users", "rooms", "events", "assets", "invites", "module_resources")
 
 
@@ -88,7 +88,7 @@ def _repointed(table: str, row: dict[str, Any], text: str, users: set[str]) -> s
 
 
 def _permits(table: str, row: dict[str, Any], gone: dict[str, set[str]]) -> bool:
-    """Whether it is the permission of a user or an invite that goes, or one for something that goes."""
+    """Whether the row permits something to a user or an invite that goes, or permits something on a thing that goes."""
     if table != "casbin_rule" or row["ptype"] not in ("p", "g"):
         return False
     kind, _unused, identifier = row["v0"].partition("::")

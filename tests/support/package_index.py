@@ -16,7 +16,7 @@ PASSWORD = "planted-index-password"
 class PackageIndex(RecordingServer):
     """Serves a directory of wheels: `with PackageIndex(wheels) as index: ...`. `simple` is its URL, with the password.
 
-    `shown` has what had the password in its arguments or environment while a request was answered.
+    `shown` has the commands of processes with the password in their arguments or environment, at the time of a request.
     """
 
     def __init__(self, wheels: Path) -> None:

@@ -26,7 +26,7 @@ from support.server_process import ServerProcess, free_port
 
 BINDIR_VARIABLE = "OPENTALK_TEST_PG_BINDIR"
 USER = "opentalk"
-# The server stops at once with its tests, so nothing needs to reach the disk.
+# The data is not needed after the tests, so nothing has to reach the disk.
 SETTINGS = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "timezone": "UTC"}
 _DROP_PRIVILEGES = (
     "import os, sys; uid, gid = int(sys.argv[1]), int(sys.argv[2]); os.setgroups([]); os.setgid(gid); os.setuid(uid);"
@@ -41,8 +41,8 @@ class PostgreSQLUnavailable(RuntimeError):
 class PostgreSQLServer:
     """A running PostgreSQL: `with PostgreSQLServer() as server: ...`.
 
-    `settings` are further lines of postgresql.conf; `embedded` takes the server of the package pgserver; with a file
-    that has a `certificate` and its key it speaks TLS.
+    `settings` are further lines of postgresql.conf. `embedded` takes the server of the package pgserver. `certificate`
+    is a file with a certificate and its key, with which the server speaks TLS.
     `description` is for people. PostgreSQL refuses to run as root, so root starts it as another user.
     """
 
@@ -81,7 +81,7 @@ class PostgreSQLServer:
         self._execute("DROP DATABASE IF EXISTS {} WITH (FORCE)", name)
 
     def database_for(self, version: int) -> str:
-        """The name of a fresh, empty database with the controller's schema at that migration."""
+        """The name of a new, empty database with the controller's schema at that migration."""
         template = f"schema_{version}"
         if template not in self._templates:
             self.create_database(template)
@@ -92,13 +92,13 @@ class PostgreSQLServer:
         return self.copy(template)
 
     def copy(self, database: str) -> str:
-        """The name of a copy of a database that nobody is connected to."""
+        """The name of a new copy of a database, which must have no connections."""
         name = f"test_{next(self._databases)}"
         self.create_database(name, database)
         return name
 
     def restart(self, *, standby: bool = False) -> None:
-        """Shut the server down, which ends all sessions, and start it again; as a standby it accepts no writes."""
+        """Shut the server down, which ends all sessions, and start it again. A standby accepts no writes."""
         self._process.stop(keep_scratch=True)
         signal = self._data / "standby.signal"
         signal.touch() if standby else signal.unlink(missing_ok=True)
@@ -167,10 +167,10 @@ class PostgreSQLServer:
         return [sys.executable, "-I", "-c", _DROP_PRIVILEGES, str(user.pw_uid), str(user.pw_gid)]
 
     def _readable(self, bindir: Path) -> Path:
-        """The binaries, copied when the way to them is closed to other users."""
+        """The directory of the binaries, or a copy of it if other users cannot read it."""
         if all(parent.stat().st_mode & 0o005 == 0o005 for parent in [bindir, *bindir.parents]):
             return bindir
-        # Wheels find their libraries beside the package: site-packages/NAME and site-packages/NAME.libs.
+        # The libraries of a wheel are beside the package: site-packages/NAME and site-packages/NAME.libs.
         package = bindir.parents[1]
         copy = self._scratch / "embedded"
         shutil.copytree(bindir.parent, copy / package.name / bindir.parent.name, symlinks=True)

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The opentalk.maintenance authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""HTTP servers of tests: they record every request, and fail when told to."""
+"""HTTP servers for tests. They record every request, and fail if a test wants it."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
+from support.limits import HANGS
+
 if TYPE_CHECKING:
     from typing_extensions import Self
 
@@ -30,7 +32,7 @@ _HOP_BY_HOP = frozenset({"connection", "keep-alive", "transfer-encoding", "te", 
 
 @dataclass
 class Request:
-    """A request as the server received it; `at` is when, in seconds of the monotonic clock."""
+    """A request as the server received it; `at` is the time in seconds of the monotonic clock."""
 
     method: str
     path: str
@@ -53,13 +55,13 @@ class _Fault:
 
 
 class Reset(Exception):
-    """The connection is to be reset without an answer."""
+    """The server resets the connection without an answer."""
 
 
 class Drip(Exception):
-    """The answer is to be sent a byte at a time.
+    """The server sends the answer one byte at a time.
 
-    :param seconds: between two bytes
+    :param seconds: the time between two bytes
     """
 
     def __init__(self, seconds: float) -> None:
@@ -92,7 +94,7 @@ class _Server(ThreadingHTTPServer):
 class RecordingServer(ABC):
     """An HTTP server: `with TheServer() as server: ...`; clients use `server.url`.
 
-    `under_way` is the number of requests that wait for their answer, `most_parallel` the largest that it was.
+    `under_way` is the number of requests that wait for their answer. `most_parallel` is its largest value so far.
     """
 
     def __init__(self) -> None:
@@ -123,7 +125,7 @@ class RecordingServer(ABC):
         self.url = self.url.replace("http://", "https://")
 
     def break_handshakes(self, times: int) -> None:
-        """Break the next TLS handshakes off, by turns with an alert and without."""
+        """Break off the next TLS handshakes, in turn with and without an alert."""
         self._server.handshakes_to_break = times
 
     @property
@@ -147,7 +149,7 @@ class RecordingServer(ABC):
         self._callback = None
 
     def fault(self, action: Callable[[Request], Answer | None], when: Predicate, times: int | None = None) -> None:
-        """Ask `action` for the answer to the next `times` matching requests; None answers as usual."""
+        """Let `action` answer the next `times` matching requests. If it returns None, the server answers as usual."""
         with self._lock:
             self._faults.append(_Fault(action, when, times))
 
@@ -164,7 +166,7 @@ class RecordingServer(ABC):
         self.fault(action, when, times)
 
     def drip(self, seconds: float, when: Predicate) -> None:
-        """Answer with a byte each time that so much time has passed, and never come to an end."""
+        """Answer with one byte every so many seconds, without an end."""
 
         def action(request: Request) -> Answer | None:
             raise Drip(seconds)
@@ -172,12 +174,12 @@ class RecordingServer(ABC):
         self.fault(action, when)
 
     def operation(self, request: Request) -> str:
-        """What the protocol calls the request."""
+        """The name of the request in the protocol."""
         return request.method
 
     @abstractmethod
     def answer(self, request: Request) -> Answer:
-        """Status, headers and body of the answer, where no fault has another. Called in threads."""
+        """Status, headers and body of the answer, if no fault gives another one. Several threads call this."""
 
     def _respond(self, request: Request) -> Answer:
         with self._lock:
@@ -262,7 +264,7 @@ class RecordingProxy(RecordingServer):
         self._upstream = (parts.hostname or "127.0.0.1", parts.port or 80)
 
     def answer(self, request: Request) -> Answer:
-        connection = http.client.HTTPConnection(*self._upstream, timeout=60)
+        connection = http.client.HTTPConnection(*self._upstream, timeout=HANGS)
         try:
             connection.putrequest(request.method, request.path, skip_host=True, skip_accept_encoding=True)
             for name, value in request.headers.items():

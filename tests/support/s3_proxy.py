@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The opentalk.maintenance authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The recording proxy for S3: knows operations, and lets the storage refuse single keys."""
+"""The recording proxy for S3. It knows the operations, and can refuse single keys in place of the storage."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class S3Proxy(RecordingProxy):
         ]
 
     def make_older(self, keys: set[str], age: timedelta) -> None:
-        """From now on listings show these objects as written that much earlier."""
+        """From now on, listings show these objects as if they were that much older."""
 
         def answer(request: Request) -> Answer:
             status, headers, body = self.answer(request)
@@ -58,7 +58,7 @@ class S3Proxy(RecordingProxy):
         self.fault(answer, lambda request: request.operation == "ListObjectsV2")
 
     def refuse_keys(self, codes: dict[str, str]) -> None:
-        """From now on DeleteObjects deletes all but these keys, and reports the error code of each of these."""
+        """From now on, DeleteObjects does not delete these keys, and reports an error code for each of them."""
 
         def answer(request: Request) -> Answer:
             bucket = request.path.strip("/").partition("?")[0].partition("/")[0]

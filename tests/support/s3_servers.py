@@ -1,8 +1,8 @@
 # SPDX-FileCopyrightText: The opentalk.maintenance authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How each S3 server is started: MinIO, what installations run, and moto, which needs nothing but Python.
+"""Starts S3 servers: MinIO, which installations use, and moto, which needs only Python.
 
-Both listen on loopback only, check signatures, and know one account with random credentials.
+Both listen only on loopback, check signatures, and have one account with random credentials.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 class S3ServerUnavailable(RuntimeError):
-    """The server cannot be had on this machine; the message is the reason."""
+    """The server is not available on this machine; the message is the reason."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class S3Server:
 
 
 def start_minio(*, build: bool = True) -> S3Server:
-    """Start MinIO over an empty directory; `build` allows a build that takes minutes."""
+    """Start MinIO with an empty directory; `build` allows a build, which takes minutes."""
     binary = minio.find_or_build(build=build)
     if binary is None:
         raise S3ServerUnavailable(f"MinIO: {minio.why_unavailable(build=build)}")
@@ -58,14 +58,14 @@ def start_minio(*, build: bool = True) -> S3Server:
 
 
 def start_moto() -> S3Server:
-    """Start moto in a process of its own: its state is global to a process."""
+    """Start moto in a process of its own, because its state is global to a process."""
     if importlib.util.find_spec("moto") is None or importlib.util.find_spec("flask") is None:
         raise S3ServerUnavailable("moto: moto[server] is not installed")
     return _retried(_start_moto)
 
 
 def _retried(start: Callable[[], S3Server]) -> S3Server:
-    """A server whose port was taken between choosing and using it gets another one."""
+    """Start a server. If another process took its port meanwhile, start it with another port."""
     for _unused in range(START_ATTEMPTS - 1):
         try:
             return start()
@@ -105,7 +105,7 @@ def _start_moto() -> S3Server:
     process = ServerProcess(
         "moto",
         [sys.executable, "-m", "moto.server", "--host", "127.0.0.1", "--port", str(port)],
-        # moto lets the first requests in unchecked: the three that make the account.
+        # moto does not check the first three requests, which make the account.
         env={**os.environ, "INITIAL_NO_AUTH_ACTION_COUNT": "3"},
     )
     endpoint = f"http://127.0.0.1:{port}"

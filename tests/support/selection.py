@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The opentalk.maintenance authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What each job must choose, worked out row by row from a snapshot and from nothing of the collection."""
+"""Works out which rows each job must choose, row by row from a snapshot, without code of the collection."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def disabled_users(before: Snapshot, now: datetime, days: int) -> set[str]:
 
 
 def ended_invites(before: Snapshot, expired_before: datetime) -> set[str]:
-    """Ids of the invites that invite_cleanup is about, whether they have permissions or not."""
+    """Ids of the invites that invite_cleanup handles, with or without permissions."""
     rows = parsed(before)["invites"]
     return {
         row["id"]
@@ -66,7 +66,7 @@ def ended_invites(before: Snapshot, expired_before: datetime) -> set[str]:
 
 
 def _moment(text: str) -> datetime:
-    # Fractions of any length, which fromisoformat takes from Python 3.11 on only.
+    # Fractions of a second can have any length. fromisoformat takes these only since Python 3.11.
     whole, _unused, rest = text.partition(".")
     if not rest:
         return datetime.fromisoformat(text).astimezone(timezone.utc)
@@ -76,7 +76,7 @@ def _moment(text: str) -> datetime:
 
 
 def _when(content: dict[str, list[Row]], event: Row) -> Row | None:
-    """An event's date and recurrence, wherever this schema has them."""
+    """An event's date and recurrence, from the tables that have them in this schema."""
     if "event_dates" not in content:
         return None if event.get("is_time_independent") else event
     for row in content["event_dates"]:
@@ -89,7 +89,7 @@ def _when(content: dict[str, list[Row]], event: Row) -> Row | None:
 
 
 def _is_finished(when: Row, cutoff: datetime) -> bool:
-    """Whether a series of those that the tests make has an end, and its last occurrence ended by then."""
+    """Whether a series has an end and its last occurrence ended by the cutoff. It knows the patterns of the tests."""
     pattern, duration, zone = (when[name] for name in ("recurrence_pattern", "duration_secs", "starts_at_tz"))
     if when["starts_at"] is None or duration is None:
         return False
@@ -110,7 +110,7 @@ def _occurrences(start: datetime, parts: dict[str, str], zone: ZoneInfo) -> Iter
     local = start.astimezone(zone).replace(tzinfo=None)
     fraction = timedelta(microseconds=local.microsecond)
     for wall in rrulestr(";".join(f"{name}={value}" for name, value in parts.items()), dtstart=local - fraction):
-        # The later one of two o'clocks when clocks are set back.
+        # When clocks are set back, an hour exists twice. The later one counts.
         moment = max(wall.replace(tzinfo=zone, fold=fold).astimezone(timezone.utc) for fold in (0, 1))
         if end and moment > end:
             return
@@ -118,7 +118,7 @@ def _occurrences(start: datetime, parts: dict[str, str], zone: ZoneInfo) -> Iter
 
 
 def _moved_to(exception: Row, duration: int) -> Iterator[datetime]:
-    """The start and the end of an occurrence that was moved; without an end of its own it is as long as before."""
+    """The start and the end of a moved occurrence. Without an end of its own it keeps its length."""
     if exception["kind"] != "modified":
         return
     if exception["starts_at"] is not None:

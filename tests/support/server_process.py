@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: The opentalk.maintenance authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A server that the tests start, and that is gone when they are, however they end.
+"""A server that ends with the tests that started it, even if they are killed.
 
 The server runs below a supervisor: this file, run as a program. The supervisor holds the read end of a pipe to the
-tests and stops the server when the pipe closes, which happens even when the tests are killed.
+tests. The pipe closes even when the tests are killed, and then the supervisor stops the server.
 """
 
 from __future__ import annotations
@@ -23,13 +23,16 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 
+# A server that does not end by then is killed.
 STOP_SECONDS = 10.0
-# Said to the supervisor before its standard input closes.
+# What has not happened by then hangs. The same number as in limits.py, which this file cannot import as a program.
+HANGS = 3600.0
+# Written to the supervisor before its standard input closes, to keep the scratch directory.
 _KEEP = b"keep"
 
 
 class ServerFailed(RuntimeError):
-    """The server did not come up; the message has the end of its output."""
+    """The server did not start; the message has the end of its output."""
 
 
 def free_port() -> int:
@@ -42,8 +45,8 @@ def free_port() -> int:
 class ServerProcess:
     """A running server.
 
-    `command` and `env` are the program's; secrets belong into `env`. `scratch` is a directory that is removed after
-    the server ended. Standard output and error are kept for `output()`.
+    `command` and `env` are those of the program; secrets belong in `env`. `scratch` is a directory that is removed after
+    the server ends. `output()` has the standard output and error.
     """
 
     def __init__(
@@ -73,15 +76,15 @@ class ServerProcess:
         return self._supervisor.poll() is None
 
     def output(self, limit: int = 4000) -> str:
-        """The last `limit` bytes the server printed."""
+        """The last `limit` bytes that the server printed."""
         if self._output.closed:
             return ""
         descriptor = self._output.fileno()
         size = os.fstat(descriptor).st_size
         return os.pread(descriptor, limit, max(0, size - limit)).decode(errors="replace")
 
-    def wait_until(self, ready: Callable[[], bool], timeout: float = 60.0) -> None:
-        """Return once `ready()` is true; stop the server and raise `ServerFailed` if it ends or `timeout` s pass."""
+    def wait_until(self, ready: Callable[[], bool], timeout: float = HANGS) -> None:
+        """Wait until `ready()` is true. If the server ends or `timeout` seconds pass, stop it and raise `ServerFailed`."""
         deadline = time.monotonic() + timeout
         while self.running:
             if ready() and self.running:
@@ -95,7 +98,7 @@ class ServerProcess:
         raise ServerFailed(message)
 
     def stop(self, *, keep_scratch: bool = False) -> None:
-        """End the server and wait until it is gone. Stopping twice is fine."""
+        """Stop the server and wait until it has ended. It may be called twice."""
         with self._stopping:
             atexit.unregister(self.stop)
             assert self._supervisor.stdin is not None
@@ -103,7 +106,7 @@ class ServerProcess:
                 self._supervisor.stdin.write(_KEEP)
             self._supervisor.stdin.close()
             try:
-                self._supervisor.wait(timeout=STOP_SECONDS + 5)
+                self._supervisor.wait(timeout=HANGS)
             except subprocess.TimeoutExpired:
                 self._supervisor.kill()
                 self._supervisor.wait()
@@ -127,7 +130,7 @@ def _end(server: subprocess.Popen[bytes]) -> None:
 
 def _supervise(command: Sequence[str], scratch: Path | None) -> int:
     """Run `command` until it ends or standard input closes; return its exit status."""
-    # A process group of its own: helpers that the server starts end with it.
+    # The server gets a process group of its own, so that processes that it starts end with it.
     server = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)
 
     def end_in_background(_number: int | None = None, _frame: FrameType | None = None) -> None:

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The opentalk.maintenance authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The shared folders that a database records, on a cloud server."""
+"""Makes the shared folders that a database records on a cloud."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from support.snapshot import Snapshot, parsed
 
 
 def make(connection: Any, cloud: CloudServer) -> None:
-    """Make every folder that the database records, with share links, record these, and commit."""
+    """Make every folder that the database records, with share links, and commit the links' ids."""
     with connection, connection.cursor() as cursor:
         cursor.execute("SELECT event_id::text, path FROM event_shared_folders")
         records = {event: cloud.shared_folder(path) for event, path in cursor.fetchall()}
@@ -33,9 +33,9 @@ def make(connection: Any, cloud: CloudServer) -> None:
 
 
 def stock(cloud: CloudServer, before: Snapshot) -> None:
-    """Give the server the folders and share links that the database records for it, and others beside them.
+    """Make the folders and share links that the database records for this cloud, and other folders beside them.
 
-    Every fifth is already gone, and of every other fifth only the folder.
+    One in five folders is missing with its links. Of another one in five only the folder is missing.
     """
     cloud.folders.clear()
     cloud.shares.clear()
@@ -51,12 +51,12 @@ def stock(cloud: CloudServer, before: Snapshot) -> None:
 
 
 def segments(path: str) -> list[str]:
-    """The names of which a path is made."""
+    """The names in a path."""
     return [segment for segment in path.split("/") if segment]
 
 
 def record(row: dict[str, Any]) -> tuple[str, list[str]]:
-    """The provider's name and the ids of the share links, in either generation of columns."""
+    """The provider's name and the ids of the share links, from the old or the new columns."""
     data = row.get("provider_data") or {"type": "nextcloud", **row}
     if data["type"] == "nextcloud":
         return "nextcloud", [data["write_share_id"], data["read_share_id"]]

@@ -13,12 +13,12 @@ from psycopg2 import sql
 
 Snapshot = dict[str, list[str]]
 
-# The same rows are looked at again and again.
+# The same rows are parsed many times.
 _parse = functools.lru_cache(maxsize=20_000)(json.loads)
 
 
 def snapshot(connection: Any) -> Snapshot:
-    """Every row of every table as text, sorted, by table; ends the connection's transaction."""
+    """All rows as sorted texts by table. It ends the connection's transaction."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT table_schema, table_name FROM information_schema.tables WHERE table_type = 'BASE TABLE'"
@@ -38,18 +38,18 @@ def snapshot(connection: Any) -> Snapshot:
 
 
 def parsed(rows: Snapshot) -> dict[str, list[dict[str, Any]]]:
-    """The rows as mappings from their columns, in the same order; not to be changed."""
+    """The rows as mappings from their columns, in the same order. The caller must not change them."""
     return {table: [_parse(row) for row in values] for table, values in rows.items()}
 
 
 def removed(before: Snapshot, after: Snapshot) -> Snapshot:
-    """The rows of each table that are gone; tables without any are left out."""
+    """The rows that are gone, by table, without tables that have none."""
     gone = {table: list((Counter(rows) - Counter(after[table])).elements()) for table, rows in before.items()}
     return {table: rows for table, rows in gone.items() if rows}
 
 
 def added(before: Snapshot, after: Snapshot) -> Snapshot:
-    """The rows of each table that are new; tables without any are left out."""
+    """The rows that are new, by table, without tables that have none."""
     return removed(before=after, after=before)
 
 
@@ -59,7 +59,7 @@ def counts(rows: Snapshot) -> dict[str, int]:
 
 
 def deleted(before: Snapshot, after: Snapshot) -> dict[str, int]:
-    """The number of rows by table that are gone rather than changed, where none was inserted."""
+    """The number of deleted rows by table, without changed rows. It is right only if no row was inserted."""
     changed = counts(added(before, after))
     gone = {table: number - changed.get(table, 0) for table, number in counts(removed(before, after)).items()}
     return {table: number for table, number in gone.items() if number}

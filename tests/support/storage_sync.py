@@ -1,7 +1,9 @@
 # SPDX-FileCopyrightText: The opentalk.maintenance authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Buckets that disagree with their database, and what sync_storage_files must make of both, from nothing of the
-collection."""
+"""Buckets that differ from their database, and the expected effects of sync_storage_files.
+
+The expectation uses no code of the collection.
+"""
 
 from __future__ import annotations
 
@@ -17,20 +19,20 @@ from support.world import World
 
 JOB = "sync_storage_files"
 HANDLINGS = ("set_file_size_to_zero", "delete_asset_entry")
-# Almost the key of an asset.
+# Keys that are almost the key of an asset.
 _ALMOST = ("assets/{0}x", "x/{0}", "{0}", "assets/{1}", "assets/{2}", "Assets/{0}", "assets/{0}/part")
 DAY = 86_400
 
 
 @dataclass
 class Disagreement:
-    """A bucket, and what a run with these options must do.
+    """A bucket, and the expected effects of a run with these options.
 
-    :ivar objects: size by key
-    :ivar old: keys that must seem to have been written more than a day ago
-    :ivar effects: what `plan` and `done` must say, without rows
-    :ivar kept: what only `plan` says, because it stays
-    :ivar changed: what both must say of rows
+    :ivar objects: sizes by key
+    :ivar old: keys of objects that must seem older than a day
+    :ivar effects: the effects in `plan` and `done`, without rows
+    :ivar kept: things that only `plan` has, because they stay
+    :ivar changed: the numbers of rows in `plan` and `done`
     :ivar rows: the database after the run
     :ivar left: the bucket after the run
     """
@@ -49,7 +51,7 @@ class Disagreement:
 
 
 def disagree(choose: random.Random, before: Snapshot) -> Disagreement:
-    """Random objects for a database, random options, and what must come of them."""
+    """Random objects for a database, random options, and the expected effects."""
     assets = {row["id"]: row["size"] for row in parsed(before)["assets"]}
     objects = {}
     for asset, size in assets.items():
@@ -61,14 +63,14 @@ def disagree(choose: random.Random, before: Snapshot) -> Disagreement:
     for pattern in choose.sample(_ALMOST, choose.randint(0, 3)):
         identifier = choose.choice([*assets, *orphans])
         key = pattern.format(identifier, identifier.upper(), identifier.replace("-", ""))
-        # No store can hold both "a" and "a/b" where it keeps them as files and directories.
+        # A server that keeps objects as files cannot store both "a" and "a/b".
         if not any(f"{other}/".startswith(f"{key}/") or f"{key}/".startswith(f"{other}/") for other in objects):
             objects[key] = choose.randint(0, 99)
     options = {
         "missing_storage_file_handling": choose.choice(HANDLINGS),
         "orphaned_objects": choose.choice(("report", "delete", "delete")),
         "orphan_min_age": choose.choice((0, DAY)),
-        # By chance no asset may have an object, which must be allowed explicitly.
+        # It can happen that no asset has an object. This must be allowed explicitly.
         "max_affected": len(assets) + len(objects),
     }
     old = {key for key in objects if choose.random() < 0.5}
@@ -78,7 +80,7 @@ def disagree(choose: random.Random, before: Snapshot) -> Disagreement:
 
 
 def check(world: World, made: Disagreement, before: Snapshot, *, batch_size: int) -> None:
-    """Preview and run the job; what it shows, says and does must be what is expected."""
+    """Preview and run the job. The plan, the report and the effects must be as expected."""
     options = {**made.options, "batch_size": batch_size}
     world.proxy.clear()
     world.proxy.make_older(made.old, timedelta(seconds=2 * DAY))
@@ -96,7 +98,7 @@ def check(world: World, made: Disagreement, before: Snapshot, *, batch_size: int
 
 
 def expect(made: Disagreement, before: Snapshot) -> None:
-    """Work out what must come of the bucket and the options."""
+    """Work out the expected effects from the bucket and the options."""
     assets = {row["id"]: row["size"] for row in parsed(before)["assets"]}
     deletes_rows = made.options["missing_storage_file_handling"] == "delete_asset_entry"
     deletes_objects = made.options["orphaned_objects"] == "delete"

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The opentalk.maintenance authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a generator of rows must know of a database's tables, from PostgreSQL's catalogue."""
+"""The tables of a database, from PostgreSQL's catalogue, for a generator of rows."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Column:
     :ivar type: as in pg_type.typname
     :ivar length: the most characters, or None
     :ivar numbered: whether a sequence gives its default
-    :ivar labels: the values of an enum; else empty
+    :ivar labels: the values of an enum; empty for other types
     :ivar target: the table and column that it refers to, or None
     """
 
@@ -63,7 +63,7 @@ class Table:
 
 
 def read_tables(connection: Any) -> list[Table]:
-    """The tables of the controller's schema, each after those that it refers to; ends the transaction."""
+    """The tables of the controller's schema, each after the tables to which it refers. It ends the transaction."""
     with connection.cursor() as cursor:
         cursor.execute(_REFERENCES)
         references = {}

@@ -1,8 +1,8 @@
 # SPDX-FileCopyrightText: The opentalk.maintenance authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The points at which a module has just talked to something: a statement or a request is on its way, or is answered.
+"""The points at which a module has just sent a statement or a request, or has just got the answer.
 
-For a process that was forked for this: what it patches stays patched.
+Only for a process that was forked for this, because its patches stay.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from ansible_collections.opentalk.maintenance.plugins.module_utils.systems impor
 from ansible_collections.opentalk.maintenance.plugins.module_utils.systems.write_gate import READING_METHODS
 from psycopg2 import extensions
 
-# By the first word of a statement.
+# The topic of a statement, by its first word.
 _TOPICS = {b"WITH": "deletion", b"COMMIT": "commit", b"CREATE": "index", b"DROP": "index", b"UPDATE": "update"}
 
 
 class Talks:
     """Lists the points that this process reaches.
 
-    :param servers: names of HTTP servers by their port
+    :param servers: names of HTTP servers by port
     :param die_at: the number of the point, counted from 1, at which the process is killed
-    :ivar points: what was talked about, and whether it was ``sent`` or ``answered``
+    :ivar points: the topic of each point, and ``sent`` or ``answered``
     """
 
     def __init__(self, servers: dict[int, str], die_at: int | None = None) -> None:
@@ -74,7 +74,7 @@ class Talks:
 
 
 class _Watched:
-    """A connection to PostgreSQL in a wait callback."""
+    """A connection to PostgreSQL in a wait callback, which lists its points."""
 
     def __init__(self, connection: Any, talks: Talks) -> None:
         self._connection = connection

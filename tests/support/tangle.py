@@ -1,8 +1,8 @@
 # SPDX-FileCopyrightText: The opentalk.maintenance authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Databases in which everything refers to everything: random rows in every table of whatever schema there is.
+"""Tangled databases, in which everything may refer to everything: random rows in every table of any schema.
 
-Tables, types, keys and checks come from the catalogue; `tangle_values` has the few columns that mean something.
+Tables, types, keys and checks come from the catalogue. `tangle_values` has the few columns whose values have a meaning.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from support.tables import Column, Table, read_tables
 from support.tangle_values import RULES, Context, value
 
 SEED_VARIABLE = "OPENTALK_TEST_SEED"
-# Not the installation's: what the controller's migrations keep.
+# The table of the controller's migrations.
 UNTOUCHED = "refinery_schema_history"
-# Tables whose number of rows is given, and how often others are tried to be filled up.
+# Tables whose number of rows is given, and the rounds in which the other tables are filled.
 COUNTED = ("users", "rooms")
 ROUNDS = 6
 
@@ -32,7 +32,7 @@ Rows = dict[str, list[Row]]
 
 
 def first_seed() -> int:
-    """The seed that the environment names, or a new one."""
+    """The seed from the environment, or a new one."""
     named = os.environ.get(SEED_VARIABLE)
     return int(named) if named else secrets.randbelow(10**9)
 
@@ -41,16 +41,16 @@ class Tangle:
     """A tangled database.
 
     :ivar seed: with the same schema, the same seed makes the same database
-    :ivar now: the moment around which its dates lie, UTC
-    :ivar rows: its rows by table, each table after those that it refers to
+    :ivar now: the moment around which the dates lie, UTC
+    :ivar rows: the rows by table, each table after the tables to which it refers
     """
 
     def __init__(self, connection: Any, seed: int, *, users: int, rooms: int) -> None:
         """Fill a database and commit.
 
         :param connection: to a database with the controller's schema and without rows
-        :param users: how many there are
-        :param rooms: how many there are; the other tables get up to as many rows, permissions more
+        :param users: the number of users
+        :param rooms: the number of rooms; other tables get at most as many rows, but permissions get more
         """
         self.seed = seed
         self.random = random.Random(seed)
@@ -61,7 +61,7 @@ class Tangle:
         self._connection = connection
         self._context = Context(self.random, self.now, self.rows)
         tables = [table for table in read_tables(connection) if table.name != UNTOUCHED]
-        # Permissions name the ids of all others.
+        # Permissions contain ids from all other tables.
         tables.sort(key=lambda table: table.name == "casbin_rule")
         sizes = {"users": users, "rooms": rooms, "events": rooms, "casbin_rule": 8 * rooms}
         self.clear(connection, (table.name for table in tables))
@@ -72,9 +72,9 @@ class Tangle:
         connection.commit()
 
     def write(self) -> None:
-        """Bring the database back to these rows, and commit."""
+        """Restore these rows in the database, and commit."""
         with self._connection.cursor() as cursor:
-            # These rows kept all foreign keys before: without checking them again it takes half the time.
+            # All foreign keys of these rows are right. Without checking them again, this takes half the time.
             cursor.execute("SET LOCAL session_replication_role = replica")
             self.clear(self._connection, self.rows)
             for table, rows in self.rows.items():
@@ -82,14 +82,14 @@ class Tangle:
         self._connection.commit()
 
     def other_objects(self) -> list[tuple[str, int]]:
-        """Keys and sizes of objects that are not those of assets, but some look like it."""
+        """Keys and sizes of objects that belong to no asset. Some keys look like those of assets."""
         asset = self._context.pick("assets")["id"]
         keys = (f"assets/{asset}x", f"assets/{asset[:-1]}", f"x/{asset}", asset, f"assets/{self._context.identifier()}")
         return [(key, self.random.randint(0, 99)) for key in keys]
 
     @staticmethod
     def clear(connection: Any, tables: Iterable[str]) -> None:
-        """Empty tables, given in an order in which they can be filled; the transaction stays open."""
+        """Empty tables, which are given in the order of filling them. The transaction stays open."""
         statements = [sql.SQL("DELETE FROM {}").format(sql.Identifier("public", table)) for table in tables]
         with connection.cursor() as cursor:
             cursor.execute(sql.SQL(";").join(reversed(statements)))
@@ -97,8 +97,8 @@ class Tangle:
     def _fill(self, cursor: Any, table: Table, size: int) -> list[Row]:
         filled: list[Row] = []
         self.rows[table.name] = filled
-        # What breaks a check or a unique key is left out, so several rounds are needed; not every table can have the
-        # number of rows that is wanted.
+        # Rows that break a check or a unique key are left out, so several rounds are needed. Not every table can have the
+        # wanted number of rows.
         for number in range(100 if table.name in COUNTED else ROUNDS):
             candidates = [self._row(table, number * size + place) for place in range(size - len(filled))]
             filled.extend(_insert(cursor, table.name, candidates, table.checks))

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The opentalk.maintenance authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Odd values for the columns of a tangled database: by type, and for those that the jobs understand by meaning."""
+"""Odd values for the columns of a tangled database: by type, and by meaning for columns that the jobs understand."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from typing import Any
 from support.tables import Column
 
 DAY = timedelta(days=1)
-# How long ago things happened, so that the jobs' parameters can name exactly that.
+# The ages of things. The parameters of the jobs have the same values.
 AGES = (timedelta(0), timedelta(seconds=1), timedelta(hours=1), DAY, 2 * DAY, 30 * DAY, 365 * DAY)
 SHIFTS = (timedelta(0), timedelta(0), timedelta(microseconds=1), timedelta(seconds=1), timedelta(hours=2))
-# Occurrences of a series.
+# Numbers of occurrences of a series.
 COUNTS = (1, 2, 31)
 DURATIONS = (0, 1, 3600, 86_400)
 ZONES = ("UTC", "Europe/Berlin", "Asia/Tokyo", "America/Bogota")
@@ -26,9 +26,9 @@ _CHARACTERS = "abcxyz019 _-%'\"\\/,;:{}()$?*\n\täß日🎈"
 
 @dataclass
 class Context:
-    """What values are made from.
+    """The data from which values are made.
 
-    :ivar rows: the rows that there are by now, by table
+    :ivar rows: the rows so far, by table
     """
 
     random: random.Random
@@ -36,7 +36,7 @@ class Context:
     rows: dict[str, list[dict[str, Any]]]
 
     def pick(self, table: str) -> dict[str, Any]:
-        """A row of a table, some of them far more often than others; empty where there is none."""
+        """A row of a table; some rows come far more often than others. Empty if the table has no rows."""
         rows = self.rows[table]
         if not rows:
             return {}
@@ -47,7 +47,7 @@ class Context:
         return str(uuid.UUID(int=self.random.getrandbits(128), version=4))
 
     def moment(self) -> datetime:
-        """A moment that is often one of those at which a job decides, or as near to it as can be."""
+        """A moment. It is often one at which a job decides, or very close to one."""
         if self.random.random() < 0.3:
             return self.now + timedelta(seconds=self.random.uniform(-1000, 300) * 86_400)
         shift = self.random.choice(SHIFTS) * self.random.choice((-1, 1))
@@ -60,7 +60,7 @@ class Context:
 
 
 def value(column: Column, context: Context) -> Any:
-    """A value of the column's type, as JSON has it."""
+    """A value of the column's type, in the form of JSON."""
     if column.labels:
         return context.random.choice(column.labels)
     return _BY_TYPE[column.type](column, context)
@@ -80,7 +80,7 @@ _BY_TYPE: dict[str, Callable[[Column, Context], Any]] = {
 
 
 def _pattern(context: Context) -> str | None:
-    """A recurrence, or None; those that cannot be understood are here too."""
+    """A recurrence rule, or None. Some rules are not usable."""
     choose = context.random.choice
     if context.random.random() < 0.4:
         return None
@@ -102,7 +102,7 @@ def _dates(context: Context) -> dict[str, Any]:
     choose = context.random.choice
     duration = choose(DURATIONS)
     ends_at = context.moment()
-    # So that a daily series can end at such a moment, too.
+    # With this start, a daily series can end at such a moment, too.
     starts_at = ends_at - (choose(COUNTS) - 1) * DAY - timedelta(seconds=duration)
     zone = choose(ZONES) if context.random.random() < 0.95 else context.text(10)
     return {
@@ -192,7 +192,7 @@ def _permission(context: Context) -> dict[str, Any]:
     }
 
 
-# Columns of a table that are not random: those that the table has take these values.
+# Values of columns by table that are not random. A column that the table lacks is ignored.
 RULES: dict[str, Callable[[Context], dict[str, Any]]] = {
     "events": _dates_in_events,
     "event_dates": _dates,

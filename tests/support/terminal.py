@@ -12,7 +12,9 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-# The program gets a terminal that controls it; what it prints and reads goes through this one's pipes.
+from support.limits import HANGS
+
+# The program gets a controlling terminal. Its output and input go through the pipes of this process.
 _AT_A_TERMINAL = "import os, pty, sys; sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))"
 
 
@@ -25,14 +27,14 @@ def answer(
     environment: Mapping[str, str],
     cwd: Path,
     at_prompt: Callable[[], None] = lambda: None,
-    timeout: float = 90.0,
+    timeout: float = HANGS,
 ) -> tuple[int, str]:
-    """Run a program at a terminal and answer its question; give its exit code and all that it printed.
+    """Run a program at a terminal and answer its question. Return its exit code and its output.
 
-    The answer is typed once a second, because a program may discard what was typed before it listens.
+    The answer is typed once a second, because a program may discard an answer that comes before it listens.
 
-    :param prompt: what the program prints when it asks
-    :param until: what it prints once it has read the answer
+    :param prompt: the text that the program prints when it asks
+    :param until: the text that it prints after it has read the answer
     :param at_prompt: called once, after the question was printed and before the answer is typed
     :param timeout: seconds after which the program is killed
     :raises AssertionError: the program did not end by itself in time
@@ -50,7 +52,7 @@ def answer(
             if select.select([program.stdout], [], [], 1.0)[0]:
                 data = os.read(program.stdout.fileno(), 65536)
                 if not data:
-                    return program.wait(10), printed
+                    return program.wait(HANGS), printed
                 printed += data.decode(errors="replace").replace("\r\n", "\n")
             elif prompt in printed and until not in printed:
                 if not asked:

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The opentalk.maintenance authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the documentation of the controller's own jobs shows."""
+"""Examples from the documentation of the controller's own jobs."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The opentalk.maintenance authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Triggers that keep each row that is deleted, as it was in that moment, with who deleted it."""
+"""Triggers that keep each deleted row as it was at that moment, with the session that deleted it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Row = dict[str, Any]
 class Deletion:
     """The rows that one transaction deleted.
 
-    :ivar by: the name that the session gave itself
+    :ivar by: the application name of the session
     :ivar at: when the transaction began
     """
 
@@ -31,7 +31,7 @@ class Deletion:
 
 
 class Witness:
-    """Watches a database from now on."""
+    """Watches a database until :meth:`dismiss` is called."""
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -50,7 +50,7 @@ class Witness:
             world.query(sql.SQL(statement).format(sql.Identifier("public", table)))
 
     def dismiss(self) -> list[Deletion]:
-        """What was deleted, each transaction that was committed; afterwards nobody watches any more."""
+        """Stop watching, and return the deletions of each committed transaction."""
         found: dict[int, Deletion] = {}
         for transaction, at, by, table, row in self._world.query("SELECT * FROM witness.deleted"):
             deletion = found.setdefault(transaction, Deletion(by, at, defaultdict(list)))

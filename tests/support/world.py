@@ -14,6 +14,7 @@ from typing import Any
 
 from support import installation, shared_folders
 from support.cloud_server import CloudServer
+from support.limits import HANGS
 from support.modules import run_in_process, run_module
 from support.object_storage import ObjectStorageServer
 from support.postgresql import PostgreSQLServer
@@ -21,7 +22,7 @@ from support.s3_proxy import S3Proxy
 from support.snapshot import Snapshot, snapshot
 
 _numbers = itertools.count(1)
-# Jobs take no options for what they do not touch.
+# Options that a job does not take, because it does not touch that system.
 UNTOUCHED = {"invite_cleanup": {"object_storage", "shared_folder"}, "sync_storage_files": {"shared_folder"}}
 
 
@@ -58,7 +59,7 @@ class World:
         self.storage.upload(self.bucket, installation.objects(self.connection))
 
     def share_folders_on(self, cloud: CloudServer) -> None:
-        """Make every folder that the database records on this server, with share links, and let modules know it."""
+        """Make every folder that the database records on this cloud, with share links. Modules get the cloud's settings."""
         self.cloud = cloud
         shared_folders.make(self.connection, cloud)
 
@@ -77,36 +78,36 @@ class World:
         }
 
     def options_of(self, module: str) -> dict[str, Any]:
-        """Those of the options that a module takes."""
+        """The options that a module takes."""
         return {name: value for name, value in self.options.items() if name not in UNTOUCHED.get(module, ())}
 
     def run(self, module: str, *, check_mode: bool = False, diff: bool = False, **options: Any) -> dict[str, Any]:
         return run_module(module, check_mode=check_mode, diff=diff, **{**self.options_of(module), **options})
 
     def run_bare(self, module: str, **options: Any) -> dict[str, Any]:
-        """Run a module that is not told where this installation is."""
+        """Run a module without the options for this installation."""
         return run_module(module, **options)
 
     def run_in_process(self, module: str, *, check_mode: bool = False, **options: Any) -> dict[str, Any]:
-        """The same in a process of its own, as on another host."""
+        """Run a module in a process of its own, as on another host."""
         return run_in_process(module, {**self.options_of(module), **options, "_ansible_check_mode": check_mode})
 
     @contextlib.contextmanager
     def in_background(self, module: str, **options: Any) -> Iterator[Future[dict[str, Any]]]:
-        """The result to come of a module that runs in a process of its own."""
+        """Start a module in a process of its own, and yield its future result."""
         with ThreadPoolExecutor(1) as executor:
             yield executor.submit(self.run_in_process, module, **options)
 
     def wait_for_lock(self) -> None:
         """Wait until a session of this database waits for a lock."""
         waiting = "SELECT 1 FROM pg_stat_activity WHERE datname = %s AND wait_event_type = 'Lock'"
-        end = time.monotonic() + 30
+        end = time.monotonic() + HANGS
         while not self.query(waiting, (self.database,)):
             assert time.monotonic() < end, "no session waits for a lock"
             time.sleep(0.02)
 
     def freeze(self, now: datetime) -> None:
-        """Stop the clock of the database for all sessions to come."""
+        """Stop the clock of the database for all new sessions."""
         self.query(
             "CREATE SCHEMA IF NOT EXISTS frozen;"
             "CREATE OR REPLACE FUNCTION frozen.now() RETURNS timestamptz LANGUAGE sql AS"
@@ -124,7 +125,7 @@ class World:
         return {row[0] for row in self.query(f"SELECT id::text FROM {table}")}
 
     def query(self, statement: str, parameters: Any = None) -> list[tuple[Any, ...]]:
-        """Run a statement, commit, and give its rows."""
+        """Run a statement, commit, and return its rows."""
         with self.connection.cursor() as cursor:
             cursor.execute(statement, parameters)
             rows = cursor.fetchall() if cursor.description else []

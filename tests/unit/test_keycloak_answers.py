@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import time
 from typing import Any
@@ -85,6 +86,7 @@ ACCOUNTS = [{"username": "alice", "email": "alice@example.org", "firstName": "Al
         '[{"username": "alice", "firstName": "Älice"}]'.encode("latin-1"),
         b"[" * 100_000 + b'"alice"',
     ],
+    ids=itertools.count(),
 )
 def test_shows_nothing_of_accounts(body: bytes) -> None:
     assert "lice" not in presentable(body, []).replace("\0", "")

@@ -44,7 +44,7 @@ class Deadline:
             raise self.exceeded()
 
     def bound(self, seconds: float) -> float:
-        """The smaller of the seconds given and the seconds left, for the timeout of one request.
+        """The timeout of one request in seconds: at most the given seconds, and at most those that are left.
 
         :raises DeadlineExceeded: when none are left
         """
@@ -61,10 +61,10 @@ class Deadline:
         time.sleep(seconds)
 
     def run(self, function: Callable[[], Result]) -> Result:
-        """Call a function that cannot be relied on to end in time, in a thread of its own.
+        """Call a function in a thread of its own, because it may not end in time.
 
-        :returns: what it returns; what it raises is raised
-        :raises DeadlineExceeded: the timeout passed first; the thread is abandoned and ends with the process
+        :returns: the function's result; an error of the function is raised here
+        :raises DeadlineExceeded: the timeout passed first; the thread goes on until the process ends
         """
         self.check()
         results: queue.SimpleQueue[Callable[[], Result]] = queue.SimpleQueue()

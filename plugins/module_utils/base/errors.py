@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: The opentalk.maintenance authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The errors a job can end with. Each message is one sentence: what is wrong, and what to do."""
+"""The errors with which a job can end. Each message is one sentence: it says what is wrong and what to do."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from .text import one_line
 
 
 class MaintenanceError(Exception):
-    """Base of all errors that end a job with a message; anything else that escapes is a bug.
+    """Base of all errors that end a job with a message. Any other exception that ends a job is a bug.
 
-    :param message: one sentence; what it quotes from settings cannot break its line
-    :ivar in_commit: whether it struck while a transaction was committed, so that nobody knows whether it was
+    :param message: one sentence; line breaks and control characters in it are replaced
+    :ivar in_commit: whether the error came during a commit; nobody knows then whether the transaction was committed
     """
 
     in_commit = False
@@ -26,7 +26,7 @@ class ConfigurationError(MaintenanceError):
 
 
 class ParameterError(MaintenanceError):
-    """A job parameter or option has a value the job cannot work with."""
+    """A parameter or option has a value that the job cannot use."""
 
 
 class MissingLibraryError(MaintenanceError):
@@ -43,13 +43,13 @@ class DatabaseError(MaintenanceError):
 
 
 class ConnectionLostError(DatabaseError):
-    """The connection to PostgreSQL broke: nothing more can be done in this run."""
+    """The connection to PostgreSQL broke. The run cannot go on."""
 
 
 class TransientDatabaseError(DatabaseError):
-    """A deadlock or a serialization failure: the same transaction may succeed when it is tried again.
+    """A deadlock or a serialization failure. The same transaction may succeed when it is tried again.
 
-    :ivar cause: the reason why a row stays that this struck every time
+    :ivar cause: the reason to report for a row that stays because every try ended with this error
     """
 
     def __init__(self, message: str, cause: str) -> None:
@@ -58,11 +58,11 @@ class TransientDatabaseError(DatabaseError):
 
 
 class LockTimeoutError(TransientDatabaseError):
-    """Another session held a lock for longer than a statement waits."""
+    """Another session held a lock longer than a statement waits for it."""
 
 
 class SchemaError(DatabaseError):
-    """The database is not one that can be cleaned safely."""
+    """The schema of the database is not one that a job can clean safely."""
 
 
 class ObjectStorageError(MaintenanceError):
@@ -74,9 +74,9 @@ class SharedFolderError(MaintenanceError):
 
 
 class PauseError(MaintenanceError):
-    """A server wants to be left alone for longer than a transaction may wait: nothing is wrong with what was to be done.
+    """A server asks for a pause that is longer than a transaction may wait. The work can be done after the pause.
 
-    :param seconds: how long
+    :param seconds: the length of the pause
     """
 
     def __init__(self, seconds: float) -> None:
@@ -85,7 +85,7 @@ class PauseError(MaintenanceError):
 
 
 class KeycloakError(MaintenanceError):
-    """Keycloak refused something, cannot be reached, or gives a list of accounts that cannot be relied on."""
+    """Keycloak refused something, cannot be reached, or gives a list of accounts that may be incomplete."""
 
 
 class AuditLogError(MaintenanceError):
@@ -97,12 +97,12 @@ class DeadlineExceeded(MaintenanceError):
 
 
 class SafetyLimitExceeded(MaintenanceError):
-    """The plan would touch more than the operator allows."""
+    """The plan touches more than the operator allows."""
 
 
 class PlanDiffersError(MaintenanceError):
-    """The plan has more than the one that the operator approved."""
+    """The plan has, or may have, effects that the operator did not approve."""
 
 
 class IncompleteError(MaintenanceError):
-    """The job came to its end, but something of its plan could not be done."""
+    """The job ended, but could not carry out a part of its plan."""

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: The opentalk.maintenance authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Lines in the journal (syslog) of the host: a module has no other way out before its end, and a killed one none at all."""
+"""Lines in the journal (syslog) of the host: the only output of a module before its end, and of a module that is killed."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import threading
 from .text import one_line
 
 INFO, WARNING = syslog.LOG_INFO, syslog.LOG_WARNING
-# The tag is one for the whole process.
+# The whole process has one tag, so only one thread may set it and write at a time.
 _LOCK = threading.Lock()
 
 
 def write(job_type: str, text: str, severity: int = INFO) -> None:
-    """Write one line, tagged after the job, such as ``opentalk-maintenance-event-cleanup``.
+    """Write one line with the job's tag, such as ``opentalk-maintenance-event-cleanup``.
 
-    Where there is no syslog it goes nowhere.
+    A host without syslog loses the line.
     """
     with _LOCK:
         syslog.openlog(f"opentalk-maintenance-{job_type.replace('_', '-')}", syslog.LOG_PID, syslog.LOG_USER)

@@ -11,7 +11,7 @@ from .text import one_line
 class JobLog:
     """Collects lines such as ``[INFO ] Starting job execution``: the level padded to five characters, then the text.
 
-    No line may hold personal data or secrets: ids and counts only.
+    Lines may hold ids and counts, but no personal data and no secrets.
     """
 
     def __init__(self) -> None:

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: The opentalk.maintenance authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Moments that an option names, or that lie a duration before now."""
+"""Moments that an option gives, as a timestamp or as a duration before now."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from .errors import MissingLibraryError, ParameterError
 
 
 def parse(option: str, text: str) -> datetime:
-    """A moment in ISO 8601, at least a date; without an offset in UTC.
+    """Read a date or a timestamp in ISO 8601. Without an offset it is in UTC.
 
-    :param option: the option that the text comes from
-    :raises ParameterError: it is not one
+    :param option: the option that has the text
+    :raises ParameterError: the text is neither
     """
     try:
         from dateutil.parser import isoparse
@@ -37,9 +37,9 @@ def parse(option: str, text: str) -> datetime:
 def ago(now: datetime, option: str, **duration: int) -> datetime:
     """The moment that lies a duration before now.
 
-    :param option: the option that the duration comes from
+    :param option: the option that has the duration
     :param duration: as for timedelta, such as ``days=30``
-    :raises ParameterError: that is before the year 1
+    :raises ParameterError: the moment would be before the year 1
     """
     try:
         return now - timedelta(**duration)

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: The opentalk.maintenance authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The options that jobs have besides their parameters, in groups; a job takes the groups it can use."""
+"""Groups of options that jobs have besides their parameters. Each job takes the groups that it can use."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ SAFETY: dict[str, Any] = {
     "max_affected_percent": {"type": "float"},
 }
 
-_BOUNDS: dict[str, tuple[float, float | None]] = {
+BOUNDS: dict[str, tuple[float, float | None]] = {
     "timeout": (1, 10**9),
     "report_limit": (0, 10**9),
     "batch_size": (1, 100_000),
@@ -93,12 +93,10 @@ _BOUNDS: dict[str, tuple[float, float | None]] = {
 }
 
 
-# By what the jobs log in besides a secret, which can be a mail address, by the option that has it.
+# Suboptions with a login name, by option. A login name is no secret, but can be a mail address.
 NAMES = {"object_storage": ("access_key",), "shared_folder": ("username",)}
-# What Ansible shows in place of a secret.
+# Ansible shows this text in place of a secret.
 NOT_SHOWN = "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER"
-
-_SCHEMA_TYPES = {"int": "integer", "float": "number", "bool": "boolean", "str": "string", "path": "string"}
 
 
 def merge(*groups: dict[str, Any]) -> dict[str, Any]:
@@ -107,7 +105,7 @@ def merge(*groups: dict[str, Any]) -> dict[str, Any]:
 
 
 def without_names(options: dict[str, Any]) -> dict[str, Any]:
-    """The options of a module as they may be shown."""
+    """The options of a module without login names, so that they may be shown."""
     shown = dict(options)
     for group, names in NAMES.items():
         if isinstance(shown.get(group), dict):
@@ -117,54 +115,10 @@ def without_names(options: dict[str, Any]) -> dict[str, Any]:
     return shown
 
 
-# A path in units as it is, that a service sees: https://www.freedesktop.org/software/systemd/man/systemd.exec.html
-_UNIT_PATH = r"^(?!/(home|root|run/user|tmp|var/tmp|dev|proc|sys)/)(/(?!\.{1,2}(/|$))[\w.@+-]+){2,}$(?!\n)"
-_PATTERNS: dict[str, tuple[str, str]] = {
-    "audit_log": (
-        _UNIT_PATH,
-        "must be an absolute path without spaces, in a directory that is not the root directory and that a service sees,"
-        " thus not below /home, /root, /run/user, /tmp, /var/tmp, /dev, /proc or /sys",
-    ),
-    "ca_path": (r"^/[^\n]+$(?!\n)", "must be an absolute path"),
-}
-
-
-def unattended_schema(*groups: dict[str, Any]) -> dict[str, Any]:
-    """The JSON Schema of the options that may be set where a job runs by itself: no secrets, no parameters.
-
-    :param groups: the option groups of the job
-    """
-    unattended = merge(
-        RUN,
-        TLS,
-        REPORT,
-        AUDIT,
-        BATCHES,
-        INDEXES,
-        SAFETY,
-        {"shared_folder_requests": SHARED_FOLDER["shared_folder_requests"]},
-    )
-    del unattended["timeout"]  # a field of its own, on which the time limit of the unit depends
-    taken = merge(RUN, *groups)
-    properties = {}
-    for name, spec in unattended.items():
-        if name in taken:
-            minimum, maximum = _BOUNDS.get(name, (None, None))
-            pattern, description = _PATTERNS.get(name, (None, None))
-            field = {
-                "type": _SCHEMA_TYPES[spec["type"]],
-                "minimum": minimum,
-                "maximum": maximum,
-                "pattern": pattern,
-                "description": description,
-            }
-            properties[name] = {key: value for key, value in field.items() if value is not None}
-    return {"type": "object", "properties": properties, "additionalProperties": False}
-
-
+# A path that a unit takes as it is and a service sees: https://www.freedesktop.org/software/systemd/man/systemd.exec.html
 def check(options: dict[str, Any]) -> None:
-    """:raises ParameterError: an option is out of its bounds"""
-    for name, (minimum, maximum) in _BOUNDS.items():
+    """:raises ParameterError: a number is out of its bounds, or a path is not usable"""
+    for name, (minimum, maximum) in BOUNDS.items():
         check_bounds(name, options.get(name), minimum=minimum, maximum=maximum)
     for name in ("controller_config", "ca_path", "audit_log"):
         _check_path(name, options.get(name))

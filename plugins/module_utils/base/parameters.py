@@ -3,7 +3,7 @@
 
 """The parameters of a job, defined once as the properties of a JSON Schema.
 
-Option specs, the result of job_info and the validation of inventory variables are all made from them.
+The option specs, the result of job_info and the validation of inventory variables are made from them.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class Parameters:
 
     :ivar job_type: the job's name
     :ivar description: one sentence on what the job does
-    :ivar properties: the fields of JSON Schema by parameter; ``x-extension`` marks what only this collection has
+    :ivar properties: the JSON Schema of each parameter; ``x-extension`` marks one that only this collection has
     """
 
     job_type: str
@@ -62,7 +62,7 @@ class Parameters:
 
 
 def check_bounds(name: str, value: float | None, *, minimum: float | None = None, maximum: float | None = None) -> None:
-    """:raises ParameterError: the value of that option is below the minimum or above the maximum"""
+    """:raises ParameterError: the option's value is below the minimum or above the maximum"""
     if value is None:
         return
     if minimum is not None and value < minimum:
@@ -73,7 +73,7 @@ def check_bounds(name: str, value: float | None, *, minimum: float | None = None
 
 def _argument(field: dict[str, Any]) -> dict[str, Any]:
     types = field["type"] if isinstance(field["type"], list) else [field["type"]]
-    # No parameter is a secret, also where Ansible guesses so from its name.
+    # No parameter is a secret, but Ansible would take some for one because of their names.
     argument: dict[str, Any] = {
         "type": next(_ARGUMENT_TYPES[name] for name in types if name != "null"),
         "no_log": False,

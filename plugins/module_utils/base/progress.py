@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: The opentalk.maintenance authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""How far a long job is, as lines in the journal (syslog) of the host: a module has no other way out before its end."""
+"""The progress of a long job, as lines in the journal (syslog) of the host."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from . import journal
 
 # Seconds between two lines.
 INTERVAL = 5.0
-# Seconds that a line which is being written may keep the end of the job waiting.
+# Seconds that the end of the job waits for a line that is being written.
 PATIENCE = 1.0
 Thing = TypeVar("Thing")
 
 
 class Stage:
-    """What a job is doing, and how much of it is done.
+    """One stage of a job, and the number of things that are done.
 
-    :param text: such as "planning", or what is counted, such as "events done"
-    :param total: how many there are, where that is known
+    :param text: the stage, such as "planning", or the things that are counted, such as "events done"
+    :param total: the number of all things, if it is known
     """
 
     def __init__(self, text: str, total: int | None = None) -> None:
@@ -37,16 +37,16 @@ class Stage:
         return f"{self._done} {self._text}" if self._total is None else f"{self._done} of {self._total} {self._text}"
 
     def advance(self, number: int) -> None:
-        """Count as many things more."""
+        """Add a number to the things that are done."""
         self._done = (self._done or 0) + number
 
 
 class Progress:
-    """Writes a line every few seconds, whatever the job waits for, and none for a job that ends before.
+    """Writes a line every few seconds, also while the job waits for something. A short job has no line.
 
-    Lines have counts only. Where there is no syslog they go nowhere.
+    Lines name the stage and have counts, nothing else.
 
-    :param job_type: the job, after which the lines are tagged, such as ``opentalk-maintenance-event-cleanup``
+    :param job_type: the job, for the tag of the lines
     """
 
     def __init__(self, job_type: str) -> None:
@@ -55,10 +55,10 @@ class Progress:
         self._ended = threading.Event()
 
     @contextlib.contextmanager
-    def told(self) -> Iterator[None]:
+    def written(self) -> Iterator[None]:
         """Write lines until the block ends."""
-        # A thread of its own, as the job's may be in a single long wait; no line is worth a job that goes on for it.
-        thread = threading.Thread(target=self._tell, daemon=True)
+        # A thread of its own, because the job's thread may be in one long wait. It must not keep the process alive.
+        thread = threading.Thread(target=self._write_lines, daemon=True)
         thread.start()
         try:
             yield
@@ -69,13 +69,13 @@ class Progress:
     def stage(self, text: str, total: int | None = None) -> Callable[[int], None]:
         """Begin a stage; the parameters are those of :class:`Stage`.
 
-        :returns: is to be called with the number of things that were done since
+        :returns: a function to call with the number of things that were done since the last call
         """
         self._stage = stage = Stage(text, total)
         return stage.advance
 
     def counted(self, things: Iterable[Thing], text: str) -> Iterator[Thing]:
-        """The things, which are counted as they are taken; then the stage is again what it was."""
+        """Yield the things and count them, in a stage of their own. After them the earlier stage goes on."""
         before, advance = self._stage, self.stage(text)
         advance(0)
         for thing in things:
@@ -83,6 +83,6 @@ class Progress:
             advance(1)
         self._stage = before
 
-    def _tell(self) -> None:
+    def _write_lines(self) -> None:
         while not self._ended.wait(INTERVAL):
             journal.write(self._job_type, str(self._stage))

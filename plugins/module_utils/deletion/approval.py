@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: The opentalk.maintenance authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Holding a batch to what was approved: its rows are locked, so what has come to them since the plan is all there."""
+"""Limits a batch to the approved plan. The rows of the batch are locked, so nothing new can come to them any more."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ from .origins import roots_of
 
 
 class Approval:
-    """Finds the roots with which something would go that was not approved.
+    """Finds the roots that must stay, because something unapproved would go with them.
 
-    :param expected: the plan that was approved, if the run is held to one; where its things are not listed, nothing is found
-    :param folders: knows which shared folders would be deleted
+    :param expected: the approved plan, if there is one; if it lists no things, every root may go
+    :param folders: knows which shared folders can be deleted
     """
 
     def __init__(self, expected: ExpectedPlan | None, folders: FolderDeletion) -> None:
         self._expected = expected if expected and expected.listed is not None else None
         self._folders = folders
 
-    def keep_new(
+    def split(
         self, database: Database, closure: Closure, folders_of: Callable[[Closure], list[SharedFolder]]
     ) -> tuple[Closure, list[str]]:
-        """Take out what was not approved, with everything that would have to go with it.
+        """Split the roots of a closure into those that may go and those that must stay.
 
         :param closure: with locks
         :param folders_of: reads the shared folders that go with a closure
-        :returns: what may go, and the ids of the roots that stay
-        :raises PlanDiffersError: it is unclear what must stay
+        :returns: the closure of the roots that may go, and the ids of the roots that must stay
+        :raises PlanDiffersError: it is unclear which roots must stay
         """
         if self._expected is None:
             return closure, []
@@ -56,7 +56,7 @@ class Approval:
         return remaining, sorted(kept)
 
     def _new(self, expected: ExpectedPlan, closure: Closure, folders: list[SharedFolder]) -> dict[str, list[str]]:
-        """Ids of rows that have no approval, by their table."""
+        """The ids of unapproved rows by table. The event stands for an unapproved shared folder."""
         found = {kind: expected.new(kind, list(closure.ids(kind))) for kind in KINDS}
         events = folder_records.identities(self._folders.deletable(folders))
         found["events"] += [events[folder] for folder in expected.new("shared_folders", list(events))]

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: The opentalk.maintenance authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""One batch: what is outside the database first, rows last, in one transaction."""
+"""The deletion of one batch in one transaction: first what is outside the database, then the rows."""
 
 from __future__ import annotations
 
@@ -32,17 +32,17 @@ LeftBehind = list[tuple[SharedFolder, str]]
 
 @dataclass
 class BatchOutcome:
-    """What became of a batch after its transaction was committed.
+    """The result of a batch whose transaction was committed.
 
     :ivar effects: what was deleted
     :ivar unselected: ids of roots that the job no longer chooses
-    :ivar unapproved: ids of roots with which something would have gone that was not approved
-    :ivar objects: keys of the objects that were deleted and whose assets are so, too
-    :ivar refused: ids of assets whose objects the storage refused to delete, with the reason
-    :ivar kept: ids of roots that stay because of that
-    :ivar announced_and_kept: what the audit log says was about to be deleted and is still there, ids by kind
+    :ivar unapproved: ids of roots that stay because something unapproved would have gone with them
+    :ivar objects: keys of deleted objects whose assets were deleted, too
+    :ivar refused: ids of assets whose objects the storage did not delete, with the reason
+    :ivar kept: ids of roots that stay because the storage did not delete an object
+    :ivar announced_and_kept: ids, by kind, of things that the audit log announced and that are still there
     :ivar left_behind: shared folders of deleted events that could not be deleted, with the reason
-    :ivar waited: seconds that the server of the shared folders took of it
+    :ivar waited: seconds that the deletion of shared folders took
     """
 
     effects: Effects
@@ -59,15 +59,15 @@ class BatchOutcome:
 class BatchDeletion:
     """Deletes batches of roots with everything that goes with them.
 
-    :param select: the job's selection, asked again under the locks of the batch
-    :param storage: where the objects of assets are
+    :param select: the job's selection, which runs again under the locks of the batch
+    :param storage: deletes the objects of assets
     :param folders: deletes the shared folders of events
-    :param approval: what may go
-    :param planned_folders: those of all events of the plan, by event
-    :param leaving: is told of the shared folders that nobody will know any more once the batch is committed, before it is
-    :param report_limit: how many ids are reported of each kind
+    :param approval: finds the roots that must stay
+    :param planned_folders: the shared folders of all events of the plan, by event
+    :param leaving: called before the commit with folders that stay in the cloud, because the commit deletes their records
+    :param report_limit: the most ids that are reported of each kind
     :param roots: all roots of the plan
-    :param done: what earlier batches have deleted
+    :param done: the effects of earlier batches
     """
 
     def __init__(
@@ -100,15 +100,15 @@ class BatchDeletion:
     def delete(self, batch: KeySet, audit: AuditBatch) -> BatchOutcome:
         """Delete one batch.
 
-        :param audit: is told what is about to be deleted
-        :returns: what was done, once it is committed
-        :raises PauseError: the batch's rows all stay; it can be done again after a while
-        :raises MaintenanceError: the batch's rows all stay, unless it struck in the commit
+        :param audit: records what is about to be deleted
+        :returns: the result, after the commit
+        :raises PauseError: all rows of the batch stay; it can be done again after the pause
+        :raises MaintenanceError: all rows of the batch stay, unless the error came during the commit
         """
         outcome = BatchOutcome(Effects({}))
         with self._database.transaction():
             locked = self._lock(batch, outcome)
-            closure, outcome.unapproved = self._approval.keep_new(self._database, locked, self._shared_folders)
+            closure, outcome.unapproved = self._approval.split(self._database, locked, self._shared_folders)
             folders = self._shared_folders(closure)
             announced = self._announce(closure, folders, audit)
             started = time.monotonic()
@@ -150,8 +150,8 @@ class BatchDeletion:
         }
 
     def _lock(self, batch: KeySet, outcome: BatchOutcome) -> Closure:
-        # Under the locks nothing can be added to the batch any more, so the selection is asked now; the locks of what
-        # is no longer selected end with the transaction.
+        # Nothing can be added to locked rows any more, so the selection runs again now. Rows that it no longer selects
+        # stay locked until the end of the transaction.
         closure = Closure(self._database, self._graph, batch, lock=True)
         present = closure.sets[self._graph.root]
         selected = self._select(self._database, present)
@@ -185,7 +185,7 @@ class BatchDeletion:
         )
 
     def _left_behind(self, closure: Closure, refused: Refusals) -> LeftBehind:
-        # Only of events that really go.
+        # The closure has only those events that are really deleted.
         if not refused:
             return []
         folders = self._shared_folders(closure)

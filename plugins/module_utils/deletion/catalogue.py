@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from ..base.errors import SchemaError
@@ -46,46 +46,44 @@ class Reference:
     reset_columns: tuple[str, ...]
 
 
+@dataclass
 class Catalogue:
     """Tables, columns, keys and foreign keys.
 
-    :param database: the connection to read with
-    :raises SchemaError: this is not a controller's database, or too old a one
+    :ivar schema: the controller's schema
+    :ivar types: the types of each table's columns
+    :ivar unique: sets of columns in which no two rows of a table can have the same values
     """
 
-    def __init__(self, database: Database) -> None:
-        self._types: dict[Table, dict[str, str]] = {}
-        self._primary_keys: dict[Table, tuple[str, ...]] = {}
-        self._unique: dict[Table, set[tuple[str, ...]]] = {}
-        self.references: list[Reference] = []
-        _check_migration(database)
-        self._schema = database.row(
-            "SELECT nspname FROM pg_class JOIN pg_namespace n ON n.oid = relnamespace"
-            " WHERE pg_class.oid = to_regclass('events')"
-        )[0]
-        self._read_columns(database)
-        self._read_keys(database)
-        self._read_references(database)
+    schema: str
+    types: dict[Table, dict[str, str]] = field(default_factory=dict)
+    primary_keys: dict[Table, tuple[str, ...]] = field(default_factory=dict)
+    unique: dict[Table, set[tuple[str, ...]]] = field(default_factory=dict)
+    references: list[Reference] = field(default_factory=list)
 
     def has(self, name: str, column: str | None = None) -> bool:
         """Whether the controller's schema has that table, or that column of it."""
         table = self.table(name)
-        return table in self._types and (column is None or column in self._types[table])
+        return table in self.types and (column is None or column in self.types[table])
 
     def table(self, name: str) -> Table:
         """A table of the controller's schema, whether it exists or not."""
-        return Table(self._schema, name, name)
+        return Table(self.schema, name, name)
+
+    def table_of(self, schema: str, name: str) -> Table:
+        """A table of any schema."""
+        return Table(schema, name, name if schema == self.schema else f"{schema}.{name}")
 
     def type_of(self, table: Table, column: str) -> str:
         """The column's type, for a cast."""
-        return self._types[table][column]
+        return self.types[table][column]
 
     def primary_key(self, table: Table) -> tuple[str, ...]:
-        return self._primary_keys.get(table, ())
+        return self.primary_keys.get(table, ())
 
     def is_unique(self, table: Table, columns: tuple[str, ...]) -> bool:
         """Whether no two rows can have the same values in these columns."""
-        return any(set(unique) <= set(columns) for unique in self._unique.get(table, ()))
+        return any(set(unique) <= set(columns) for unique in self.unique.get(table, ()))
 
     def referencing(self, table: Table) -> list[Reference]:
         """The foreign keys that refer to the table."""
@@ -95,61 +93,77 @@ class Catalogue:
         """The foreign keys that the table has."""
         return [reference for reference in self.references if reference.table == table]
 
-    def _table(self, schema: str, name: str) -> Table:
-        return Table(schema, name, name if schema == self._schema else f"{schema}.{name}")
 
-    def _read_columns(self, database: Database) -> None:
-        rows = database.rows(
-            "SELECT n.nspname, c.relname, a.attname, format_type(a.atttypid, NULL)"
-            " FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace"
-            " WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND a.attnum > 0 AND NOT a.attisdropped"
-            " AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname NOT LIKE 'pg\\_t%'"
-        )
-        for schema, name, column, type_name in rows:
-            self._types.setdefault(self._table(schema, name), {})[column] = type_name
+def read_catalogue(database: Database) -> Catalogue:
+    """Read the catalogue of a database.
 
-    def _read_keys(self, database: Database) -> None:
-        rows = database.rows(
-            "SELECT n.nspname, c.relname, i.indisprimary,"
-            " array(SELECT a.attname::text FROM unnest(i.indkey::int2[]) WITH ORDINALITY k (attnum, place)"
-            "   JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = k.attnum"
-            "   WHERE k.place <= i.indnkeyatts ORDER BY k.place)"
-            " FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid JOIN pg_namespace n ON n.oid = c.relnamespace"
-            " WHERE i.indisunique AND i.indisvalid AND i.indpred IS NULL AND i.indexprs IS NULL"
-        )
-        for schema, name, primary, columns in rows:
-            table = self._table(schema, name)
-            self._unique.setdefault(table, set()).add(tuple(columns))
-            if primary:
-                self._primary_keys[table] = tuple(columns)
+    :raises SchemaError: this is not a controller's database, or too old a one
+    """
+    _check_migration(database)
+    (schema,) = database.row(
+        "SELECT nspname FROM pg_class JOIN pg_namespace n ON n.oid = relnamespace"
+        " WHERE pg_class.oid = to_regclass('events')"
+    )
+    catalogue = Catalogue(schema)
+    for read in (_read_columns, _read_keys, _read_references):
+        read(catalogue, database)
+    return catalogue
 
-    def _read_references(self, database: Database) -> None:
-        # confdelsetcols exists since PostgreSQL 15; conparentid is set on what a partition inherits.
-        rows = database.rows(
-            "SELECT tn.nspname, t.relname, rn.nspname, r.relname, c.confdeltype::text,"
-            " array(SELECT a.attname::text FROM unnest(c.conkey) WITH ORDINALITY k (attnum, place)"
-            "   JOIN pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = k.attnum ORDER BY k.place),"
-            " array(SELECT a.attname::text FROM unnest(c.confkey) WITH ORDINALITY k (attnum, place)"
-            "   JOIN pg_attribute a ON a.attrelid = c.confrelid AND a.attnum = k.attnum ORDER BY k.place),"
-            " CASE WHEN c.confdeltype = 'n' THEN array(SELECT a.attname::text FROM pg_attribute a"
-            "   WHERE a.attrelid = c.conrelid AND to_jsonb(c) -> 'confdelsetcols' @> to_jsonb(a.attnum)) END"
-            " FROM pg_constraint c"
-            " JOIN pg_class t ON t.oid = c.conrelid JOIN pg_namespace tn ON tn.oid = t.relnamespace"
-            " JOIN pg_class r ON r.oid = c.confrelid JOIN pg_namespace rn ON rn.oid = r.relnamespace"
-            " WHERE c.contype = 'f' AND c.conparentid = 0"
-            " ORDER BY tn.nspname, t.relname, c.conname"
-        )
-        for schema, name, target_schema, target, rule, columns, target_columns, reset in rows:
-            self.references.append(
-                Reference(
-                    table=self._table(schema, name),
-                    columns=tuple(columns),
-                    target=self._table(target_schema, target),
-                    target_columns=tuple(target_columns),
-                    rule=rule,
-                    reset_columns=tuple(reset or columns),
-                )
+
+def _read_columns(catalogue: Catalogue, database: Database) -> None:
+    rows = database.rows(
+        "SELECT n.nspname, c.relname, a.attname, format_type(a.atttypid, NULL)"
+        " FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace"
+        " WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND a.attnum > 0 AND NOT a.attisdropped"
+        " AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname NOT LIKE 'pg\\_t%'"
+    )
+    for schema, name, column, type_name in rows:
+        catalogue.types.setdefault(catalogue.table_of(schema, name), {})[column] = type_name
+
+
+def _read_keys(catalogue: Catalogue, database: Database) -> None:
+    rows = database.rows(
+        "SELECT n.nspname, c.relname, i.indisprimary,"
+        " array(SELECT a.attname::text FROM unnest(i.indkey::int2[]) WITH ORDINALITY k (attnum, place)"
+        "   JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = k.attnum"
+        "   WHERE k.place <= i.indnkeyatts ORDER BY k.place)"
+        " FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid JOIN pg_namespace n ON n.oid = c.relnamespace"
+        " WHERE i.indisunique AND i.indisvalid AND i.indpred IS NULL AND i.indexprs IS NULL"
+    )
+    for schema, name, primary, columns in rows:
+        table = catalogue.table_of(schema, name)
+        catalogue.unique.setdefault(table, set()).add(tuple(columns))
+        if primary:
+            catalogue.primary_keys[table] = tuple(columns)
+
+
+def _read_references(catalogue: Catalogue, database: Database) -> None:
+    # confdelsetcols exists since PostgreSQL 15; conparentid is set on what a partition inherits.
+    rows = database.rows(
+        "SELECT tn.nspname, t.relname, rn.nspname, r.relname, c.confdeltype::text,"
+        " array(SELECT a.attname::text FROM unnest(c.conkey) WITH ORDINALITY k (attnum, place)"
+        "   JOIN pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = k.attnum ORDER BY k.place),"
+        " array(SELECT a.attname::text FROM unnest(c.confkey) WITH ORDINALITY k (attnum, place)"
+        "   JOIN pg_attribute a ON a.attrelid = c.confrelid AND a.attnum = k.attnum ORDER BY k.place),"
+        " CASE WHEN c.confdeltype = 'n' THEN array(SELECT a.attname::text FROM pg_attribute a"
+        "   WHERE a.attrelid = c.conrelid AND to_jsonb(c) -> 'confdelsetcols' @> to_jsonb(a.attnum)) END"
+        " FROM pg_constraint c"
+        " JOIN pg_class t ON t.oid = c.conrelid JOIN pg_namespace tn ON tn.oid = t.relnamespace"
+        " JOIN pg_class r ON r.oid = c.confrelid JOIN pg_namespace rn ON rn.oid = r.relnamespace"
+        " WHERE c.contype = 'f' AND c.conparentid = 0"
+        " ORDER BY tn.nspname, t.relname, c.conname"
+    )
+    for schema, name, target_schema, target, rule, columns, target_columns, reset in rows:
+        catalogue.references.append(
+            Reference(
+                table=catalogue.table_of(schema, name),
+                columns=tuple(columns),
+                target=catalogue.table_of(target_schema, target),
+                target_columns=tuple(target_columns),
+                rule=rule,
+                reset_columns=tuple(reset or columns),
             )
+        )
 
 
 def _check_migration(database: Database) -> None:

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: The opentalk.maintenance authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""From rows of one table to every row that goes with them, set by set."""
+"""The closure of some rows of one table: all rows that go with them, found set by set."""
 
 from __future__ import annotations
 
@@ -18,12 +18,13 @@ from .keys import KeySet, Sql, any_of, key_set
 class Closure:
     """All rows that go with the roots.
 
-    Rows on which others depend are held by their keys; of the rest only the condition is known that finds them.
+    The closure holds the keys of rows on which other rows depend. For all others it has only a condition that finds them.
+    A ``table_name`` is the name of one of the controller's own tables.
 
     :param database: inside a transaction
-    :param graph: what follows from what
-    :param roots: the rows that were chosen; unless they are locked, they must be there
-    :param lock: whether every row found is locked, so that nothing can be added to it any more
+    :param graph: the edges to follow
+    :param roots: the chosen rows; without ``lock`` all of them must exist
+    :param lock: whether to lock every row that is found, so that nothing can be added to it any more
     :raises DatabaseError: a query failed
     """
 
@@ -38,18 +39,18 @@ class Closure:
         self._grow(roots)
 
     def keys(self, table_name: str) -> KeySet:
-        """The keys of the rows of one of the controller's tables; none where the table takes no part."""
+        """The keys of the table's rows that the closure holds."""
         return self.sets.get(self.graph.catalogue.table(table_name)) or KeySet(("id",))
 
     def condition(self, table: Table) -> Composable:
-        """The condition that a row of the table goes."""
+        """The SQL condition for the rows of the table that go."""
         if table in self.sets:
             columns = self.graph.catalogue.primary_key(table) or self.sets[table].columns
             return self._among(table, columns, self.sets[table], columns)
         return any_of(self._edge_conditions(self.edges_to(table)))
 
     def edges_to(self, table: Table) -> list[Edge]:
-        """The edges to the table from rows that go."""
+        """The edges to the table from tables that have rows that go."""
         return [edge for edge in self.graph.edges_to(table) if self.sets[edge.source]]
 
     def concerns(self, table: Table) -> bool:
@@ -59,11 +60,11 @@ class Closure:
         return bool(self.edges_to(table))
 
     def ids(self, table_name: str, limit: int | None = None) -> Iterator[str]:
-        """The ids of the rows that go of one of the controller's tables, or of the first of them, sorted.
+        """The sorted ids of the table's rows that go; with a limit only the first of them.
 
-        Where the closure locks its rows, these are locked: no other session may delete and report them, too.
+        A closure with locks locks these rows, too. Otherwise another session could delete and report the same rows.
 
-        Where there is no limit they are read as a stream, to its end or the end of the transaction.
+        Without a limit the ids are a stream, which is open until its end or the end of the transaction.
         """
         table = self.graph.catalogue.table(table_name)
         if limit == 0 or table not in self.graph.tables:
@@ -80,13 +81,12 @@ class Closure:
         return (row[0] for row in rows)
 
     def holds(self, table_name: str) -> bool:
-        """Whether the rows that go of one of the controller's tables are held by their keys, or none can go."""
+        """Whether the closure holds the keys of all rows of the table that go."""
         table = self.graph.catalogue.table(table_name)
         return table in self.sets or table not in self.graph.tables
 
     def digest(self, table_name: str) -> tuple[int, str]:
-        """The number of the rows that go of one of the controller's tables, which are not held, and the SHA-256 of their
-        ids, sorted, with a space between each two, in hexadecimal digits."""
+        """The number of the table's rows that go, and the digest of their ids for :meth:`PlanIdentity.add_digest`."""
         table = self.graph.catalogue.table(table_name)
         query = sql.SQL(
             "SELECT count(*), encode(sha256(convert_to(coalesce(string_agg(id::text, ' ' ORDER BY id), ''), 'UTF8')), 'hex')"
@@ -96,7 +96,7 @@ class Closure:
         return count, digest
 
     def asset_bytes(self) -> int:
-        """The size of the assets that go, as the database has it, in bytes."""
+        """The total size in bytes of the assets that go, as the database records it."""
         table = self.graph.catalogue.table("assets")
         if not self.keys("assets"):
             return 0
@@ -114,14 +114,14 @@ class Closure:
         return found
 
     def change_condition(self, table: Table, changes: list[Change]) -> Composable:
-        """The condition that a row of the table stays and loses one of these references."""
+        """The SQL condition for rows of the table that stay and lose one of these references."""
         refers = any_of([self.refers(change) for change in changes])
         if table not in self.graph.tables:
             return refers
         return sql.SQL("{} AND ({}) IS NOT TRUE").format(refers, self.condition(table))
 
     def refers(self, change: Change) -> Composable:
-        """The condition that a row's reference points at a row that goes."""
+        """The SQL condition for rows whose reference points at a row that goes."""
         reference = change.reference
         return self._among(reference.table, reference.columns, self.sets[reference.target], reference.target_columns)
 
@@ -144,7 +144,7 @@ class Closure:
         return roots
 
     def _unfollowed(self, edge: Edge, keys: KeySet) -> KeySet:
-        """The keys of an edge's source that may lead to rows which are not known yet."""
+        """The keys of an edge's source that may lead to rows that are not in the closure yet."""
         known = self.sets[edge.target]
         if not known or not self._leads_to_one(edge):
             return keys
@@ -153,7 +153,7 @@ class Closure:
         return KeySet.of_ids(sorted({key for key in keys.ids(column) if key not in found}), column)
 
     def _leads_to_one(self, edge: Edge) -> bool:
-        """Whether each key leads to one row at most, which is known by that key; so do an event and its room."""
+        """Whether each key leads to at most one row, which has this key in the closure. An event's room is such a row."""
         catalogue, table, columns = self.graph.catalogue, edge.target, edge.target_columns
         return (
             len(columns) == 1
@@ -163,9 +163,9 @@ class Closure:
         )
 
     def _follow(self, table: Table, leads: list[tuple[Edge, KeySet]]) -> KeySet:
-        """Add the rows to which the keys lead, and give those that were not known before."""
+        """Add the rows to which the keys lead, and return the new ones."""
         ((edge, keys), *others), known = leads, self.sets[table]
-        # What is carried by a foreign key is there, so the rows that carry it know the keys already.
+        # A carried row exists, because a foreign key points at it. So the keys of carried rows need not be read.
         if (
             not (self._lock or others)
             and self.graph.carries(edge)
@@ -179,9 +179,9 @@ class Closure:
         return self._find(table, condition, new=all(self._leads_to_one(edge) for edge, _unused in leads))
 
     def _find(self, table: Table, condition: Composable, *, new: bool = False) -> KeySet:
-        """Add the rows that meet the condition, and give those that were not known before.
+        """Add the rows that meet the condition, and return the new ones.
 
-        :param new: whether no known row meets the condition
+        :param new: whether all rows that meet the condition are new
         """
         known = self.sets[table]
         if known and not new:

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: The opentalk.maintenance authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""How many rows a closure deletes and changes, counted without reading them."""
+"""The numbers of rows that a closure deletes and changes, counted without reading the rows."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from .keys import Sql
 
 
 def deleted(database: Database, closure: Closure, *, known: Collection[str] = ()) -> dict[str, int]:
-    """How many rows of each table go, permission rows included.
+    """The number of rows of each table that go, permission rows included.
 
-    :param database: a session that sees what the closure was read from
+    :param database: a session that sees the same rows as the session of the closure
     :param known: labels of tables that need not be counted
     :raises DatabaseError: a query failed
     """
@@ -45,7 +45,7 @@ def deleted(database: Database, closure: Closure, *, known: Collection[str] = ()
 
 
 def updated(database: Database, closure: Closure) -> dict[str, int]:
-    """How many rows of each table stay and lose a reference; parameters and errors are those of :func:`deleted`."""
+    """The number of rows of each table that stay and lose a reference; the rest is as in :func:`deleted`."""
     return {
         table.label: _count(database, table, closure.change_condition(table, changes))
         for table, changes in closure.changes().items()
@@ -58,7 +58,7 @@ def _count(database: Database, table: Table, condition: Composable) -> int:
 
 
 def _count_among(database: Database, literal: str, type_name: str, columns: list[tuple[Table, str]]) -> dict[str, int]:
-    """Count the rows of several tables by the same keys, which the server then reads and hashes once only."""
+    """Count the rows of several tables by the same keys in one query, so that the server hashes the keys only once."""
     rows = sql.SQL(" UNION ALL ").join(
         sql.SQL("SELECT {} AS place, {} AS key FROM {}").format(
             sql.Literal(place), sql.Identifier(column), Sql.name(table)

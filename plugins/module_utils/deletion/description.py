@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: The opentalk.maintenance authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A closure as the effects that a report shows."""
+"""The effects of deleting a closure, for reports."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ KINDS = ("events", "rooms", "users", "invites", "assets")
 
 
 def listings(limit: int) -> dict[str, Listing]:
-    """The kinds of things that the deleting jobs report, empty.
+    """Empty listings of the kinds of things that the deleting jobs report.
 
-    :param limit: how many ids are listed of each kind
+    :param limit: the most ids that are listed of each kind
     """
     return {
         "events": Listing(limit),
@@ -34,13 +34,13 @@ def listings(limit: int) -> dict[str, Listing]:
 
 
 class Description:
-    """The ids and sizes of what goes, read while the rows are still there.
+    """The ids and sizes of the things that go, read before the rows are deleted.
 
-    :param limit: how many ids are listed of each kind
-    :param roots: all roots of the plan, of which the closure may have a batch
-    :param listed: what is listed already, so that it need not be read any more
-    :param identity: takes in all ids
-    :ivar counts: how many there are of each kind of which all were read
+    :param limit: the most ids that are listed of each kind
+    :param roots: all roots of the plan; the closure may have only a batch of them
+    :param listed: the effects of earlier batches, whose ids count towards the limit
+    :param identity: gets all ids, or a digest of them
+    :ivar counts: the number of things by kind, if there is an identity
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class Description:
         if identity:
             identity.at_least(sum(closure.keys(kind).count for kind in KINDS))
         for kind in KINDS:
-            if identity and not (identity.takes_ids or closure.holds(kind)):
+            if identity and not (identity.needs_ids or closure.holds(kind)):
                 self.counts[kind], digest = closure.digest(kind)
                 identity.add_digest(kind, self.counts[kind], digest)
                 self._ids[kind] = list(closure.ids(kind, limit))
@@ -72,10 +72,10 @@ class Description:
         self._of_others = _events_not_created_by(closure, roots) if closure.graph.root.label == "users" else []
 
     def effects(self, deleted: dict[str, int], updated: dict[str, int], folders: Iterable[SharedFolder]) -> Effects:
-        """What goes, with the numbers of rows.
+        """The effects, with the numbers of rows.
 
-        :param deleted: rows by table
-        :param updated: rows by table
+        :param deleted: the number of deleted rows by table
+        :param updated: the number of updated rows by table
         :param folders: the shared folders that go
         """
         effects = Effects(listings(self._limit))

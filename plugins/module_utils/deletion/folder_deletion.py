@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: The opentalk.maintenance authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Deleting the shared folders of a batch, a few at a time."""
+"""Deletes the shared folders of a batch, a few at a time."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from concurrent.futures import ThreadPoolExecutor
 from ..base.errors import PauseError, SharedFolderError
 from ..systems.clouds.shared_folder import SharedFolder, SharedFolderProvider
 
-# Why folders cannot be deleted, by the ids of their events.
+# Reasons why shared folders cannot be deleted, by the ids of their events.
 Refusals = dict[str, str]
 
 
 class FolderDeletion:
-    """Deletes shared folders, or says why they cannot be deleted.
+    """Deletes shared folders, or gives reasons why they cannot be deleted.
 
-    :param provider: where the folders are, or None where the settings name no provider
-    :param parallel: how many folders are worked on at once
+    :param provider: deletes one folder; None if the settings name no provider
+    :param parallel: the most folders that it works on at once
     :param fail: whether a folder that cannot be deleted is an error
     """
 
@@ -33,19 +33,19 @@ class FolderDeletion:
         self._unreported: list[SharedFolder] = []
 
     def undeletable(self, folders: Iterable[SharedFolder]) -> Refusals:
-        """The folders that no request may or can delete; found without any request."""
+        """The folders that must not or cannot be deleted, as far as this is known without a request."""
         return dict(filter(None, map(self._objection, folders)))
 
     def deletable(self, folders: Iterable[SharedFolder]) -> list[SharedFolder]:
-        """The folders that are not undeletable."""
+        """The folders without the undeletable ones."""
         return [folder for folder in folders if self._objection(folder) is None]
 
     def delete(self, folders: list[SharedFolder]) -> Refusals:
         """Delete the folders with their share links, except those that this run has deleted already.
 
-        :returns: those that could not be deleted
-        :raises SharedFolderError: there are such, and that is an error
-        :raises PauseError: the server wants to be left alone for longer than a transaction may wait
+        :returns: the folders that could not be deleted
+        :raises SharedFolderError: a folder could not be deleted, and that is an error
+        :raises PauseError: the cloud asks for a pause that is longer than a transaction may wait
         :raises DeadlineExceeded: the deadline passed meanwhile
         """
         refused = self.undeletable(folders)
@@ -61,9 +61,9 @@ class FolderDeletion:
         return refused
 
     def look(self, folders: list[SharedFolder]) -> tuple[list[str], Refusals]:
-        """Ask for folders that can be deleted, without changing anything.
+        """Ask the cloud whether deletable folders exist, without changing anything.
 
-        :returns: the ids of the events whose folder is not there any more, and the folders that cannot be asked for
+        :returns: the ids of events whose folder does not exist any more, and the folders for which there was no answer
         """
         missing: list[str] = []
 
@@ -77,7 +77,7 @@ class FolderDeletion:
         return missing, self._each(folders, exists, stop=False)
 
     def take_deleted(self) -> list[SharedFolder]:
-        """The folders that were confirmed deleted since this was asked last."""
+        """The folders whose deletion was confirmed since the last call."""
         with self._lock:
             deleted, self._unreported = self._unreported, []
         return deleted

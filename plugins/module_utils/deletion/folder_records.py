@@ -17,8 +17,8 @@ from .keys import KeySet, Sql
 
 TABLE = "event_shared_folders"
 
-# What the names of the folders of events that stay, and of all above these, have in common with those of events that go.
-# A set operation: the server does it in time proportional to the number of folders whatever it expects.
+# Finds folders of events that go which are also the folder of an event that stays, or are above one. A set operation takes
+# a time that is proportional to the number of folders, even if the server's estimate of that number is wrong.
 _NEEDED = """
 WITH folder AS (
     SELECT {provider} AS provider, btrim(regexp_replace(path, '/+', '/', 'g'), '/') AS path, gone.id IS NULL AS stays
@@ -40,8 +40,8 @@ def read(
     Up to migration 64 the ids of the two share links have columns of their own, and the provider is Nextcloud; from 65
     on both are in ``provider_data``.
 
-    :param planned: the folders of all events that the run deletes, by event, where these are some of them; else these
-        are all that go
+    :param planned: the folders of all events of the plan, by event, if ``events`` are only some of them; None if
+        ``events`` are all events that go
     """
     if not events or not catalogue.has(TABLE):
         return []
@@ -68,7 +68,7 @@ def read(
 
 
 def _needed(database: Database, table: Table, data: Composable, going: KeySet) -> set[tuple[str, str]]:
-    """Provider and path of the folders of these events that an event that stays has as well, or has one inside of."""
+    """Provider and path of the folders that a staying event needs: it has the same folder, or one inside it."""
     query = sql.SQL(_NEEDED).format(
         provider=sql.SQL("split_part(coalesce(({}) ->> 'type', 'unknown'), '_', 1)").format(data),
         table=Sql.name(table),
@@ -86,7 +86,7 @@ def _name(folder: SharedFolder) -> tuple[str, str]:
 
 
 def identities(folders: Iterable[SharedFolder]) -> dict[str, str]:
-    """What tells a folder from every other one, at another place too, as 32 hexadecimal digits, with its event's id."""
+    """The event's id by an identity of its folder: 32 hexadecimal digits for event, provider and path together."""
     return {
         hashlib.sha256(f"{folder.event_id}\0{folder.provider}\0{folder.path}".encode()).hexdigest()[
             :32

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: The opentalk.maintenance authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Which tables rows go from when rows of one table go, and along which foreign keys."""
+"""The graph of a deletion: the tables that lose rows when rows of one table go, and the foreign keys between them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .catalogue import CASCADE, SET_NULL, Catalogue, Reference, Table
 
 @dataclass(frozen=True)
 class Edge:
-    """Rows of ``target`` go when rows of ``source`` go: those whose columns have the same values."""
+    """When a row of ``source`` goes, all rows of ``target`` go whose columns have the same values."""
 
     source: Table
     source_columns: tuple[str, ...]
@@ -26,10 +26,9 @@ class Edge:
 
 @dataclass(frozen=True)
 class Change:
-    """Rows that stay lose their reference to rows that go.
+    """A foreign key from rows that stay to rows that go. The rows that stay lose this reference.
 
-    :ivar reference: the foreign key
-    :ivar replacement: the column whose value takes the place of the reference, or None for NULL
+    :ivar replacement: the column whose value replaces the reference, or None for NULL
     """
 
     reference: Reference
@@ -37,13 +36,13 @@ class Change:
 
 
 class DeletionGraph:
-    """Everything that can follow from deleting rows of one table.
+    """All edges and changes that can follow from deleting rows of one table.
 
     :param catalogue: the database's tables and keys
-    :param root: the table from which rows are chosen
-    :param locked: names of tables whose rows must be locked although nothing depends on them
-    :param read: further columns that must be known of the rows of some tables, by the tables' names
-    :raises SchemaError: a reference has no rule that says what happens to its rows
+    :param root: the table of the roots
+    :param locked: names of tables whose rows must be locked, although no other row depends on them
+    :param read: further columns that a closure must hold, by table name
+    :raises SchemaError: a foreign key has no rule that says what happens to its rows
     """
 
     def __init__(
@@ -66,7 +65,7 @@ class DeletionGraph:
         self._columns = {table: self._tracked_columns(table) for table in self.tables}
 
     def for_reading(self) -> DeletionGraph:
-        """The graph that finds the same rows with fewer queries, where none of them need be locked."""
+        """A graph that finds the same rows with fewer queries, for closures without locks."""
         graph = copy.copy(self)
         graph._locked = ()
         graph.edges = list(dict.fromkeys(map(self._shortened, self.edges)))
@@ -74,19 +73,19 @@ class DeletionGraph:
         return graph
 
     def tracked_columns(self, table: Table) -> tuple[str, ...]:
-        """The columns by which the table's rows must be known; none where nothing depends on its rows."""
+        """The columns of the table that a closure must hold; none if no other row depends on the table's rows."""
         return self._columns[table]
 
     def edges_to(self, table: Table) -> list[Edge]:
         return [edge for edge in self.edges if edge.target == table]
 
     def carries(self, edge: Edge) -> bool:
-        """Whether an edge leads from rows to what they alone refer to."""
+        """Whether an edge leads from rows to the rows that they carry."""
         return edge in self._carrying
 
     def _follow(self, table: Table) -> None:
         for reference in self.catalogue.referencing(table):
-            # Names of the policy are single columns of the controller's own tables.
+            # The policy names single columns of the controller's own tables.
             known = (reference.table.label, ",".join(reference.columns))
             if known in policy.REPOINTED:
                 self.changes.append(Change(reference, policy.REPOINTED[known]))
@@ -112,7 +111,8 @@ class DeletionGraph:
                 self._add(edge)
 
     def _shortened(self, edge: Edge) -> Edge:
-        # What refers to the columns by which a row refers on has their values, too: it needs no look at that row.
+        # If one edge ends at the columns at which the next one starts, the rows at both ends have the same values.
+        # Then one edge can replace both, and the row in the middle need not be read.
         while edge.source != self.root and edge not in self._carrying:
             ways = self.edges_to(edge.source)
             if len(ways) > 1 or ways[0] in self._carrying or ways[0].target_columns != edge.source_columns:

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: The opentalk.maintenance authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Which foreign keys PostgreSQL would check without an index, and where an index for one run pays."""
+"""Foreign keys that PostgreSQL would check without an index, and the indexes that are worth building for one run."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from typing import Any
 from ..systems.database import Database
 from .catalogue import Reference, Table
 
-# Names of indexes that a run builds and drops begin so.
+# The names of temporary indexes begin with this.
 PREFIX = "opentalk_maintenance_tmp_"
 
-# Seconds for each row that a sequential scan passes, and that an index is built from: measured with PostgreSQL 15, of
-# which only the ratio matters.
+# Seconds per row of a sequential scan, and per row when an index is built. Both were measured with PostgreSQL 15; only
+# their ratio matters.
 _SCAN = 5e-8
 _BUILD = 1e-6
-# Seconds that building and dropping an index takes however small its table is.
+# Seconds that building and dropping an index takes even for an empty table.
 _BUILD_ANY = 0.1
 # An index must save this many times what it costs.
 _MARGIN = 2
@@ -47,10 +47,10 @@ def worthwhile(
 ) -> list[ForeignKeyIndex]:
     """The indexes that save more time than they cost.
 
-    For every deleted row PostgreSQL looks for rows that refer to it, and reads the whole table where the foreign key has
-    no index.
+    For every deleted row, PostgreSQL searches for rows that refer to it. If the foreign key has no index, each search
+    reads the whole table.
 
-    :param references: the foreign keys that refer to tables from which rows are deleted
+    :param references: the foreign keys that refer to tables with deleted rows
     :param deleted: the number of rows that are deleted, by table
     """
     sizes = _sizes(database)
@@ -72,7 +72,7 @@ def _covered(reference: Reference, indexed: set[tuple[str, str, str]]) -> bool:
 
 
 def _sizes(database: Database) -> dict[tuple[str, str], float]:
-    """About how many rows each ordinary table has: the planner's density, with the size that it has now."""
+    """The estimated number of rows of each ordinary table: the planner's rows per page, times its pages now."""
     rows = database.rows(
         "SELECT n.nspname, c.relname, pg_relation_size(c.oid) / current_setting('block_size')::float8"
         "   * CASE WHEN c.relpages > 0 AND c.reltuples >= 0 THEN c.reltuples / c.relpages ELSE 50 END"
@@ -90,7 +90,7 @@ def _indexed(database: Database) -> set[tuple[str, str, str]]:
         " JOIN pg_namespace n ON n.oid = c.relnamespace"
         " JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = i.indkey[0]"
         " WHERE i.indisvalid AND i.indpred IS NULL AND m.amname IN ('btree', 'hash')"
-        # Those of another run vanish when it ends.
+        # Another run drops its temporary indexes when it ends.
         " AND NOT starts_with(x.relname, %(prefix)s)",
         {"prefix": PREFIX},
     )

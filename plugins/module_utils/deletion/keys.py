@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: The opentalk.maintenance authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Sets of row keys, held as PostgreSQL array literals so that a hundred thousand keys are one string."""
+"""Sets of row keys as PostgreSQL array literals, so that a hundred thousand keys are one string."""
 
 from __future__ import annotations
 
@@ -11,15 +11,14 @@ from typing import Any
 from ..systems.database import Composable, sql
 from .catalogue import Catalogue, Table
 
-# Characters of an array literal that are taken apart at once.
+# Characters of an array literal that are split at once.
 _PIECE = 100_000
 
 
 class KeySet:
-    """Rows of one table, by the values of some columns.
+    """The keys of rows of one table: the values of some columns.
 
-    :param columns: the columns
-    :param literals: for each column the array literal of its values; all have the same length
+    :param literals: for each column the array literal of its values; all arrays have the same length
     :param count: the number of rows
     """
 
@@ -41,7 +40,7 @@ class KeySet:
 
     @classmethod
     def of_ids(cls, ids: list[str], column: str = "id") -> KeySet:
-        """A set of rows with these UUIDs."""
+        """The key set of the rows with these UUIDs."""
         return cls((column,), ("{" + ",".join(ids) + "}",), len(ids))
 
     def ids(self, column: str = "id") -> Iterator[str]:
@@ -55,7 +54,7 @@ class KeySet:
             start = end + 1
 
     def values(self, column: str) -> list[str]:
-        """The UUIDs in that column, each once, sorted as PostgreSQL sorts them; NULL is none."""
+        """The distinct UUIDs in that column, without NULL, in the order in which PostgreSQL sorts them."""
         return sorted(set(self.ids(column)) - {"NULL"})
 
 
@@ -83,9 +82,9 @@ class Sql:
         *,
         alias: str | None = None,
     ) -> Composable:
-        """The condition that the row's columns are among the keys.
+        """The SQL condition for rows whose columns have the values of one of the keys.
 
-        :param alias: the name that the query gives the table
+        :param alias: the name of the table in the query
         """
         names = [sql.Identifier(alias, column) if alias else sql.Identifier(column) for column in columns]
         literals = [keys.literals[keys.columns.index(column)] for column in key_columns]
@@ -100,7 +99,7 @@ class Sql:
         )
 
     def keys(self, table: Table, columns: tuple[str, ...], condition: Composable, *, lock: bool) -> Composable:
-        """The query for the keys of the rows that meet a condition: their number, then a literal for each column."""
+        """A query for the keys of the rows that meet a condition. It gives their number, then a literal for each column."""
         names = sql.SQL(", ").join(map(sql.Identifier, columns))
         order = sql.SQL(", ").join(map(sql.Identifier, self._catalogue.primary_key(table) or columns))
         return sql.SQL("SELECT count(*), {} FROM (SELECT {} FROM {} WHERE {} ORDER BY {}{}) found").format(
@@ -114,13 +113,13 @@ class Sql:
 
 
 def key_set(columns: tuple[str, ...], row: tuple[Any, ...]) -> KeySet:
-    """The key set in the answer to :meth:`Sql.keys`."""
+    """The key set in the only row of the query :meth:`Sql.keys`."""
     count, *literals = row
     return KeySet(columns, tuple(literals), count) if count else KeySet(columns)
 
 
 def any_of(conditions: Sequence[Composable]) -> Composable:
-    """The condition that one of the conditions holds."""
+    """The SQL condition that at least one of the conditions is true."""
     if not conditions:
         return sql.SQL("false")
     return sql.SQL("({})").format(sql.SQL(" OR ").join(conditions))

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: The opentalk.maintenance authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The way back: which roots of a closure are the reason that certain of its rows go."""
+"""The way back from rows of a closure to the roots that they go with."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def _keys(
     condition: Composable,
     found: dict[Table, KeySet],
 ) -> KeySet:
-    """Rows of the closure's table that meet the condition and were not found before; adds them to those found."""
+    """Find rows of the closure that meet the condition, add them to ``found``, and return the new ones."""
     key = closure.graph.catalogue.primary_key(table) or closure.sets[table].columns
     query = builder.keys(
         table,

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def condition(closure: Closure) -> Composable:
-    """The condition that a row of casbin_rule is about a resource that goes."""
+    """The SQL condition for rows of casbin_rule that are about a resource that goes."""
     rooms, events = closure.keys("rooms"), closure.keys("events")
     resources, invites, users = closure.keys("module_resources"), closure.keys("invites"), closure.keys("users")
     objects = [
@@ -38,7 +38,7 @@ def condition(closure: Closure) -> Composable:
 
 
 def _path(kind: str, keys: KeySet) -> list[Composable]:
-    # The resource itself, and everything below it.
+    # The paths of the resource itself and of everything below it.
     if not keys:
         return []
     return [

@@ -1,14 +1,14 @@
 # SPDX-FileCopyrightText: The opentalk.maintenance authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the catalogue cannot tell: which references without a rule own their rows, and what goes the other way.
+"""Facts that the catalogue lacks: which rows go although their foreign key has no rule, and which rows are carried.
 
-Names are those of the controller's schema, migrations 52 to 67.
+The names are those of the controller's schema, migrations 52 to 67.
 """
 
 from __future__ import annotations
 
-# Referencing rows that go with the referenced row although the foreign key has no ON DELETE rule.
+# Foreign keys without an ON DELETE rule whose referring rows go with the row to which they refer.
 OWNED = frozenset(
     {
         ("event_email_invites", "created_by"),
@@ -27,15 +27,15 @@ OWNED = frozenset(
     }
 )
 
-# Referencing rows that stay: the column is set to the value of another column of the same row.
+# Foreign keys whose referring rows stay. The column gets the value of another column of the same row.
 REPOINTED = {
     ("events", "updated_by"): "created_by",
     ("invites", "updated_by"): "created_by",
 }
 
-# Referenced rows that go with the referencing row: the room of an event, the asset of a room.
+# Foreign keys to carried rows, which go with the row that refers to them: the room of an event, the asset of a room.
 CARRIED = frozenset({("events", "room"), ("room_assets", "asset_id")})
 
-# The table, and the tables of resources whose ids its rows name.
+# The table of permissions, and the tables of the resources whose ids its rows contain.
 PERMISSIONS = "casbin_rule"
 RESOURCES = ("rooms", "events", "module_resources", "invites", "users")

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: The opentalk.maintenance authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Running a job's selection: which rows of its table are chosen."""
+"""The selection of a job: the rows of its table that it chooses."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from .keys import KeySet, key_set
 
 
 class Select(Protocol):
-    """From None (all rows) or some rows to those among them that the job chooses."""
+    """Takes some rows, or None for all rows, and gives those among them that the job chooses."""
 
     def __call__(self, database: Database, within: KeySet | None) -> KeySet: ...
 
 
 def select_keys(database: Database, columns: tuple[str, ...], query: Composable) -> KeySet:
-    """The keys that a query gives, in its order.
+    """The keys that a query gives, in the order of the query.
 
     :param columns: the names of the query's columns
     """

@@ -16,10 +16,10 @@ from .keys import Sql
 def delete_rows(database: Database, closure: Closure) -> tuple[dict[str, int], dict[str, int]]:
     """Delete the rows, and change the references of rows that stay.
 
-    All in one statement: PostgreSQL checks foreign keys at its end, so no order of tables is needed, and every row is
-    counted where it was deleted instead of vanishing in a cascade.
+    One statement does all of it. PostgreSQL checks foreign keys at its end, so the order of the tables does not matter.
+    The statement itself deletes every row, so that it counts rows that a cascade would delete without a count.
 
-    :param closure: made with ``lock=True`` in the transaction that this is called in
+    :param closure: made with ``lock=True`` in the current transaction
     :returns: the numbers of deleted and of updated rows by table
     :raises DatabaseError: PostgreSQL refused it
     """
@@ -39,7 +39,7 @@ def delete_rows(database: Database, closure: Closure) -> tuple[dict[str, int], d
 
 
 def delete_permissions(database: Database, closure: Closure) -> int:
-    """Delete the permission rows of the closure's rows, and nothing else.
+    """Delete only the permission rows of the closure's rows.
 
     :returns: their number
     """

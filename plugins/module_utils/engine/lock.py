@@ -26,14 +26,14 @@ def acquire(database: Database, job_type: str) -> bool:
 
 
 def release(database: Database) -> None:
-    """Let go of the lock before the session ends: the server may take a moment to notice its end."""
+    """Release the lock before the session ends, because the server may notice that end late."""
     with contextlib.suppress(MaintenanceError):
         database.row("SELECT pg_advisory_unlock_all()")
 
 
 def is_free(database: Database, job_type: str) -> bool:
-    """Whether no run of the job holds the lock; only looks, so that a preview never makes a run skip."""
-    # What pg_locks has of a lock with two keys: https://www.postgresql.org/docs/current/view-pg-locks.html
+    """Whether no run of the job holds the lock. The lock is not taken, so a preview never makes a run skip."""
+    # The columns of pg_locks for a lock with two keys: https://www.postgresql.org/docs/current/view-pg-locks.html
     return database.row(
         "SELECT NOT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 2"
         " AND classid = CAST(%(space)s AS int)::oid AND objid = CAST(%(job)s AS int)::oid"

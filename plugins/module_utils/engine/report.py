@@ -19,7 +19,7 @@ SHOWN = 20
 def result(job_type: str, run: Run, *, check_mode: bool, duration: float | None) -> dict[str, Any]:
     """The return values that all jobs have.
 
-    :param duration: seconds, or None where it shall not be shown
+    :param duration: seconds, or None to leave it out
     """
     values = {
         "job_type": job_type,
@@ -38,9 +38,9 @@ def result(job_type: str, run: Run, *, check_mode: bool, duration: float | None)
 
 
 def diff(effects: Effects) -> list[dict[str, str]]:
-    """What goes or went and what changes, for people: how much of each kind, the rows by table, then some ids of each kind.
+    """The effects for people: the number of things of each kind, the rows by table, then some ids of each kind.
 
-    All of it is YAML, and never longer than a few screens.
+    All texts are YAML. Together they are never longer than a few screens.
     """
     touched = {kind: listing for kind, listing in effects.listings.items() if listing.count and not listing.informative}
     rows = effects.as_result()

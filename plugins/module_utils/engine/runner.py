@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: The opentalk.maintenance authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The one sequence in which every job runs: options, settings, lock, plan, safety, then apply or report."""
+"""The steps of every run: options, settings, lock, plan, safety limits, then apply or report."""
 
 from __future__ import annotations
 
@@ -25,17 +25,16 @@ from ..systems.database import Database
 from ..systems.settings import Settings
 from ..systems.write_gate import WriteGate
 from . import lock, report
-from .module import JobModule, job_module
+from .module import JobModule
 
 
 def main(job_class: type[Job]) -> None:
-    """Run a job as an Ansible module: ends the process with its result."""
-    module, refusal = job_module(registry.JOBS[job_class.job_type].argument_spec())
+    """Run a job as an Ansible module, and end the process with its result."""
+    spec = registry.JOBS[job_class.job_type].argument_spec()
+    module = JobModule(argument_spec=spec, supports_check_mode=True)
     log = JobLog()
     log.info("Starting job execution")
     try:
-        if refusal:
-            raise refusal
         run = _prepare(job_class, module, log)
     except MaintenanceError as error:
         log.error(f"Job failed: {error}")
@@ -43,7 +42,7 @@ def main(job_class: type[Job]) -> None:
         return
     failure: MaintenanceError | None = None
     try:
-        with run.progress.told():
+        with run.progress.written():
             _execute(job_class(run), run, check_mode=module.check_mode)
     except MaintenanceError as error:
         failure = error
@@ -119,7 +118,7 @@ def _execute_with_database(job: Job, run: Run, *, check_mode: bool) -> None:
     try:
         job.plan()
     except MaintenanceError:
-        # What was found until then would look like the whole plan.
+        # A part of the plan would look like the whole plan.
         run.plan = Effects(job.listings())
         raise
     safety.check(
@@ -146,7 +145,7 @@ def _execute_with_database(job: Job, run: Run, *, check_mode: bool) -> None:
 
 
 def _expected_plan(run: Run, job_type: str) -> ExpectedPlan | None:
-    """The plan to which the run is held; its moment becomes that of the run, so that both decide alike."""
+    """The plan that the operator approved. Its moment becomes the moment of the run, so that both choose alike."""
     text = run.options.get("expected_plan_id")
     if text is None:
         return None
@@ -161,7 +160,7 @@ def _expected_plan(run: Run, job_type: str) -> ExpectedPlan | None:
 
 
 def _end_audit(run: Run, failure: MaintenanceError | None) -> MaintenanceError | None:
-    """Write the last line, and give the error that the job ends with."""
+    """Write the last line of the audit log, and return the error with which the job ends."""
     status = "failed" if failure else "skipped" if run.skipped else "succeeded"
     try:
         run.audit.ended(status, run.done.counts(), run.failure_count)

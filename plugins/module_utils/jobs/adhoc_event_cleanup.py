@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: The opentalk.maintenance authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""adhoc_event_cleanup: ad-hoc events that were created a number of seconds ago."""
+"""adhoc_event_cleanup: deletes ad-hoc events that were created at least a number of seconds ago."""
 
 from __future__ import annotations
 

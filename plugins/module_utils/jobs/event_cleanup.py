@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: The opentalk.maintenance authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""event_cleanup: events that ended a number of days ago."""
+"""event_cleanup: deletes events that ended at least a number of days ago."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class EventCleanup(DeletionJob):
         query = sql.SQL(
             "SELECT e.id::text, {starts_at}, {timezone}, {duration}, {pattern} FROM {source}"
             " WHERE {conditions} AND {starts_at} <= {limit}"
-            # An occurrence that was moved counts where it was moved to; without an end of its own it keeps its length.
+            # A moved occurrence counts at its new time. If it has no end of its own, it keeps its length.
             " AND NOT EXISTS (SELECT FROM {exceptions} x WHERE x.event_id = e.id AND x.kind = 'modified' AND"
             " greatest(x.starts_at, coalesce(x.ends_at, x.starts_at + {duration} * interval '1 second')) > {limit})"
         ).format(

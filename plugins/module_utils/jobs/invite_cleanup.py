@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: The opentalk.maintenance authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""invite_cleanup: the permissions of invites that are inactive or expired."""
+"""invite_cleanup: deletes the permissions of inactive or expired invites, or the invites themselves."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ class InviteCleanup(BatchedJob):
 
     @property
     def _kind(self) -> str:
-        """What goes, as a kind."""
+        """The kind of the things that go."""
         return "invites" if self._deletes_invites else "invite_permissions"
 
     @property

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: The opentalk.maintenance authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""keycloak_account_sync: which users are disabled, after the accounts in Keycloak."""
+"""keycloak_account_sync: disables and enables users so that they agree with the accounts in Keycloak."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 from ..base.errors import KeycloakError
 from ..deletion.batches import Batches
-from ..deletion.catalogue import Catalogue
+from ..deletion.catalogue import read_catalogue
 from ..deletion.keys import Sql
 from ..record.effects import ChangeListing, Effects, Listing
 from ..record.safety import DefaultLimit
@@ -58,8 +58,8 @@ class KeycloakAccountSync(Job):
         )
 
     def plan(self) -> None:
-        self._users = Sql.name(Catalogue(self.run.database).table("users"))
-        # A user who comes after this may have an account that comes after it was asked for.
+        self._users = Sql.name(read_catalogue(self.run.database).table("users"))
+        # A user who is created after this may have an account that Keycloak's list lacks, so such users are not disabled.
         (newest,) = self.run.database.row(sql.SQL("SELECT coalesce(max(id_serial), 0) FROM {}").format(self._users))
         accounts = self._accounts()
         self._disable, self._enable = self._choose(accounts, newest)
@@ -89,10 +89,10 @@ class KeycloakAccountSync(Job):
         self.run.log.info(f"Users enabled: {self.run.done['users_enabled'].count}")
 
     def _look_again(self, newest: int) -> None:
-        """Keep of the plan only what a second list of the accounts says, too.
+        """Remove from the plan what a second list of the accounts does not confirm.
 
-        Where one account is removed and another one created while the list is read, the numbers agree although an
-        account was passed over.
+        If one account is removed and another one is created while a list is read, the numbers agree, but the list may
+        lack an account.
         """
         self.run.log.info("There are users to be disabled, so all accounts are listed once more to make sure")
         disable, enable = self._choose(self._read(), newest)
@@ -124,7 +124,7 @@ class KeycloakAccountSync(Job):
         return accounts
 
     def _choose(self, accounts: Accounts, newest: int) -> tuple[dict[str, str], dict[str, str]]:
-        """The users to disable and those to enable, ids with what they are matched by.
+        """The users to disable and the users to enable: the key that matches the account, by the user's id.
 
         :param newest: the serial number of the newest user who may be disabled
         """
@@ -148,12 +148,12 @@ class KeycloakAccountSync(Job):
         )
 
     def _set(self, kind: str, users: dict[str, str], value: datetime | None, condition: str) -> None:
-        """Set ``disabled_since`` of those users who still are what was decided about."""
+        """Set ``disabled_since`` of the users who are still as they were in the plan."""
         statement = sql.SQL(
             "WITH locked AS (SELECT chosen.id FROM {} chosen"
             " JOIN unnest(%(ids)s::uuid[], %(subjects)s::text[]) planned (id, sub)"
             " ON chosen.id = planned.id AND chosen.oidc_sub = planned.sub"
-            # In the order in which the other jobs lock users, too.
+            # The other jobs lock users in the same order.
             " WHERE chosen.{} ORDER BY chosen.id FOR UPDATE OF chosen)"
             " UPDATE {} changed SET disabled_since = %(value)s FROM locked WHERE changed.id = locked.id"
             " RETURNING changed.id::text"

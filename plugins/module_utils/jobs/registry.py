@@ -1,10 +1,10 @@
 # SPDX-FileCopyrightText: The opentalk.maintenance authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The jobs: what each is called, what it does, and which options and parameters it takes.
+"""The jobs: the name, the description, the options and the parameters of each.
 
 The names, types, defaults and meanings of parameters are those of the OpenTalk controller's ``jobs execute`` command.
-The class of a job is in the file of its name.
+The class of a job is in the file with the job's name.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ..base.parameters import Parameters
 class Registration:
     """One job.
 
-    :ivar options: the option groups that it takes besides its parameters, the settings file and those of the run
+    :ivar options: the groups of options that only some jobs take
     """
 
     parameters: Parameters

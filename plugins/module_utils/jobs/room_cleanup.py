@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: The opentalk.maintenance authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""room_cleanup: rooms that no event is associated with."""
+"""room_cleanup: deletes rooms that have no event."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: The opentalk.maintenance authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""self_check: prints log lines of every level, changes nothing."""
+"""self_check: prints log lines of every level, and changes nothing."""
 
 from __future__ import annotations
 

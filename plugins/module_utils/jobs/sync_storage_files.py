@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: The opentalk.maintenance authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""sync_storage_files: sizes of assets as the storage has them, and what has lost its other half."""
+"""sync_storage_files: corrects sizes of assets, and handles assets without an object and objects without an asset."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 from ..base.errors import MaintenanceError, SafetyLimitExceeded
 from ..deletion.batches import Batches
-from ..deletion.catalogue import Catalogue
+from ..deletion.catalogue import read_catalogue
 from ..deletion.closure import Closure
 from ..deletion.graph import DeletionGraph
 from ..deletion.keys import KeySet
@@ -57,7 +57,7 @@ class SyncStorageFiles(Job):
         )
 
     def plan(self) -> None:
-        catalogue = Catalogue(self.run.database)
+        catalogue = read_catalogue(self.run.database)
         self._graph = DeletionGraph(catalogue, catalogue.table("assets"))
         self._comparison, self._old_orphans = Comparison(empty=self._deletes_rows), Records(1)
         if self._storage.keeps_versions():
@@ -121,7 +121,7 @@ class SyncStorageFiles(Job):
 
     @property
     def _looks_mistaken(self) -> bool:
-        """Whether the bucket and the database have nothing in common."""
+        """Whether no asset has an object, so that the settings may name a wrong bucket or database."""
         found = self._comparison
         return bool(found.assets or found.objects) and not found.matched
 
@@ -129,8 +129,8 @@ class SyncStorageFiles(Job):
 
     def _compare(self) -> None:
         minimum = self.run.parameters["orphan_min_age"]
-        # The first rows are read before the first objects: what is uploaded and recorded meanwhile is no row without an
-        # object, but a young object without a row.
+        # The snapshot of the rows is older than the listing of the objects. So a file that is uploaded and recorded
+        # meanwhile is a young object without a row. It is never a row without an object.
         for asset_id, stored in self._comparison.orphans(
             asset_rows.stream(self.run.database, self._graph.root),
             self.run.progress.counted(self._storage.objects(), "objects compared"),
@@ -225,7 +225,7 @@ class SyncStorageFiles(Job):
 
     @contextlib.contextmanager
     def _audited(self, effects: Effects) -> Iterator[AuditBatch]:
-        """The record of a batch, the effects of which are added to what was done when the block has ended."""
+        """The record of a batch. At the end of the block, the batch's effects are added to the run's ``done``."""
         audit = self.run.audit.batch()
         try:
             yield audit
@@ -248,7 +248,7 @@ class SyncStorageFiles(Job):
             audit.not_deleted(certain=False)
             raise
         finally:
-            # Also what was deleted before a request failed.
+            # Some objects may have been deleted before a request failed.
             deleted = [ids[key] for key in self._storage.take_deleted()]
             self.run.done["orphaned_objects"].add_sized((asset_id, sizes[asset_id]) for asset_id in deleted)
         for key, reason in refused.items():

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: The opentalk.maintenance authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""user_cleanup: users that were disabled a number of days ago."""
+"""user_cleanup: deletes users that were disabled at least a number of days ago."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
 # SPDX-FileCopyrightText: The opentalk.maintenance authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The audit log: JSON lines that say what is about to be deleted, and what became of it. Described in docs/audit-log.md.
+"""The audit log: JSON lines that say what is about to be deleted, and later what was deleted. See docs/audit-log.md.
 
-Ids, counts and the names of kinds and tables only: no personal data. Of shared folders that somebody must remove by hand
-also where they are.
+The lines have ids, counts and the names of kinds and tables, but no personal data. Lines about shared folders that
+somebody must remove by hand also say where these are.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from ..base.errors import AuditLogError
 class AuditLog:
     """Appends the lines of one run to a file.
 
-    :param path: the file, which is made if it is not there, or None for no audit log
+    :param path: the file, which is created if it is missing, or None for no audit log
     :param job: the job's type
     :ivar run_id: a UUID in every line of this run
     :raises AuditLogError: the file cannot be opened or written
@@ -45,9 +45,9 @@ class AuditLog:
         return self._file is not None
 
     def planned(self, counts: Mapping[str, int]) -> None:
-        """Record how much of each kind the run sets out to do.
+        """Record how many things of each kind the plan has.
 
-        :raises AuditLogError: it cannot be written
+        :raises AuditLogError: the file cannot be written
         """
         self._write([{"event": "planned", "counts": dict(counts)}])
 
@@ -55,9 +55,9 @@ class AuditLog:
         """Record the end of the run, and close the file.
 
         :param status: ``succeeded``, ``failed`` or ``skipped``
-        :param counts: how much of each kind was done
-        :param failures: the number of things that stay although they were planned
-        :raises AuditLogError: it cannot be written
+        :param counts: how many things of each kind were deleted or changed
+        :param failures: how many things of the plan stay as they are
+        :raises AuditLogError: the file cannot be written
         """
         line = {"event": "run_ended", "status": status, "counts": dict(counts), "failures": failures}
         self._write([line], sync=True)
@@ -66,7 +66,7 @@ class AuditLog:
             self._file = None
 
     def batch(self) -> AuditBatch:
-        """The record of a batch that begins."""
+        """Begin the record of the next batch."""
         self._batches += 1
         return AuditBatch(self, self._batches)
 
@@ -75,7 +75,7 @@ class AuditLog:
             is_new = not os.path.exists(path)
             self._file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
             size = os.fstat(self._file).st_size
-            if size and os.pread(self._file, 1, size - 1) != b"\n":  # the end of a line that a crash cut off
+            if size and os.pread(self._file, 1, size - 1) != b"\n":  # a crash cut off the last line
                 os.write(self._file, b"\n")
             if is_new:
                 self._sync_directory(path)
@@ -112,7 +112,7 @@ class AuditLog:
 
 
 class AuditBatch:
-    """The record of what is deleted together."""
+    """The record of one batch."""
 
     def __init__(self, log: AuditLog, number: int) -> None:
         self._log = log
@@ -124,29 +124,29 @@ class AuditBatch:
         return self._log.is_open
 
     def deleting(self, things: Mapping[str, list[str]]) -> None:
-        """Record what is about to be deleted; on disk when this returns.
+        """Record what is about to be deleted. The lines are on the disk when this returns.
 
         :param things: ids by kind
-        :raises AuditLogError: it cannot be written, so nothing may be deleted
+        :raises AuditLogError: the file cannot be written, so nothing may be deleted
         """
         self._announced = {kind: len(ids) for kind, ids in things.items() if ids}
         if self._announced:
             self._log._write(self._lines("deleting", things), sync=True)
 
     def left_behind(self, things: Iterable[dict[str, Any]]) -> None:
-        """Record what cannot be deleted and will be known to nobody once the batch is committed; on disk on return.
+        """Record things that cannot be deleted, on the disk, before the commit deletes the rows that name them.
 
-        :param things: mappings with ``kind``, ``id``, and whatever it takes to find the thing
-        :raises AuditLogError: it cannot be written, so the batch must not be committed
+        :param things: mappings with ``kind``, ``id``, and the fields that say where the thing is
+        :raises AuditLogError: the file cannot be written, so the batch must not be committed
         """
         self._log._write([{"event": "left_behind", "batch": self._number, **thing} for thing in things], sync=True)
 
     def deleted(self, rows: Mapping[str, int], kept: Mapping[str, list[str]]) -> None:
-        """Record that the batch is done, after its transaction was committed.
+        """Record that the batch's transaction was committed.
 
         :param rows: the number of deleted rows by table
-        :param kept: what of that which was about to be deleted is still there, ids by kind
-        :raises AuditLogError: it cannot be written
+        :param kept: ids, by kind, of the announced things that are still there
+        :raises AuditLogError: the file cannot be written
         """
         if self._announced:
             counts = {kind: number - len(kept.get(kind, ())) for kind, number in self._announced.items()}
@@ -159,9 +159,9 @@ class AuditBatch:
             self._log._write([*self._lines("kept", kept), summary])
 
     def not_deleted(self, *, certain: bool) -> None:
-        """Record that the batch ended with an error, which is what matters, so that no further one is raised.
+        """Record that the batch ended with an error. This raises no error, because it would hide the first one.
 
-        :param certain: whether all of its rows are still there, else nobody knows
+        :param certain: whether all rows of the batch are certainly still there
         """
         if self._announced:
             with suppress(AuditLogError):

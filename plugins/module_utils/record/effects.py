@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: The opentalk.maintenance authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a run sets out to do and what it has done: the same shape, filled twice."""
+"""The effects of a run. A plan and the effects that are done have the same shape."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from typing import Any
 
 
 class Listing:
-    """Things of one kind: all are counted, the first ones are listed.
+    """Things of one kind. All are counted, the first ones are listed.
 
-    :param limit: how many are listed
+    :param limit: the most things that are listed
     :param key: the name of the list in the result
-    :param informative: whether these things only are there, so that they are no effect
-    :cvar changes: whether the things stay and change, so that :meth:`change` can be asked
+    :param informative: whether the job only reports these things, so that they are no effect
+    :cvar changes: whether the things change instead of being deleted; only then :meth:`change` may be called
     """
 
     changes = False
@@ -32,7 +32,7 @@ class Listing:
         """Count and list more things.
 
         :param things: the things, or the first of them
-        :param count: how many there are, where things is not all of them
+        :param count: the number of things, if ``things`` has only the first of them
         """
         number = 0
         for thing in things:
@@ -42,11 +42,11 @@ class Listing:
         self.count += number if count is None else count
 
     def merge(self, other: Listing) -> None:
-        """Add what another listing of the same kind holds."""
+        """Add another listing of the same kind."""
         self.add(other.listed, count=other.count)
 
     def change(self, thing: Any) -> tuple[Any, Any]:
-        """One of the things before and after, for people."""
+        """One thing before and after its change, for people."""
         raise NotImplementedError
 
     def as_result(self) -> dict[str, Any]:
@@ -54,10 +54,10 @@ class Listing:
 
 
 class ChangeListing(Listing):
-    """A listing of things that stay, in another state.
+    """A listing of things that change their state.
 
-    :param before: the state in which they were
-    :param after: the state in which they are then
+    :param before: the state before the change
+    :param after: the state after the change
     """
 
     changes = True
@@ -72,7 +72,7 @@ class ChangeListing(Listing):
 
 
 class ResizeListing(Listing):
-    """A listing of things as mappings with ``id``, and their size in bytes as ``from`` and ``to``."""
+    """A listing of things that change their size: mappings with ``id``, and the sizes in bytes ``from`` and ``to``."""
 
     changes = True
 
@@ -84,14 +84,14 @@ class ResizeListing(Listing):
 
 
 class SizedListing(Listing):
-    """A listing of things that have a size, which is summed up in bytes."""
+    """A listing of things that have a size, with the sum of the sizes in bytes."""
 
     def __init__(self, limit: int, key: str = "ids", *, informative: bool = False) -> None:
         super().__init__(limit, key, informative=informative)
         self.bytes = 0
 
     def add_sized(self, things: Iterable[tuple[Any, int]]) -> None:
-        """Count, list and sum up more things, each with its size in bytes."""
+        """Count and list more things, each with its size in bytes."""
         for thing, size in things:
             self.add([thing])
             self.bytes += size
@@ -105,7 +105,7 @@ class SizedListing(Listing):
 
 
 class Tally(SizedListing):
-    """Things that are counted and summed up in bytes, but have no id that could be shown."""
+    """The number of things that have no id to show, and the sum of their sizes in bytes."""
 
     def __init__(self, *, informative: bool = False) -> None:
         super().__init__(0, informative=informative)
@@ -115,9 +115,9 @@ class Tally(SizedListing):
 
 
 class Effects:
-    """The effects of one job, planned or done.
+    """The effects of one run, planned or done.
 
-    :param listings: the kinds of things that this job touches, by the name they have in the result
+    :param listings: a listing for each kind of things, by the name of the kind in the result
     """
 
     def __init__(self, listings: dict[str, Listing]) -> None:
@@ -144,7 +144,7 @@ class Effects:
         self.rows_updated.update(other.rows_updated)
 
     def counts(self) -> dict[str, int]:
-        """How many things of each kind there are, those left out that only are there or of which there is none."""
+        """The number of things of each kind, without kinds that are empty or no effect."""
         return {
             kind: listing.count for kind, listing in self.listings.items() if listing.count and not listing.informative
         }

@@ -1,10 +1,10 @@
 # SPDX-FileCopyrightText: The opentalk.maintenance authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Many ids as a few bytes each, in which an id that is not among them is found out.
+"""Fingerprints of ids: a few bytes for each id, to find out whether an id is among many others.
 
-Each id becomes the first 38 bits of its SHA-256: an id that is not among a number of others looks as if it was with a
-probability of that number divided by 2 to the 38th, which is less than one in a million for 200,000 others.
+A fingerprint is the first 38 bits of the id's SHA-256. An id that is not among n others has the fingerprint of one of
+them with a probability of n / 2**38; for 200,000 others that is less than one in a million.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _PLANES = 8
 def of(seed: str, ids: Iterable[str]) -> list[int]:
     """The fingerprints of ids, in their order.
 
-    :param seed: another one gives other fingerprints
+    :param seed: text that is hashed with each id, so that another seed gives other fingerprints
     """
     start, number = hashlib.sha256(f"{seed} ".encode()), int.from_bytes
     found = []
@@ -38,20 +38,20 @@ def of(seed: str, ids: Iterable[str]) -> list[int]:
 
 
 def encode(fingerprints: Iterable[int]) -> str:
-    """Fingerprints in any order as text, with less than four characters for each of many."""
+    """Encode fingerprints, in any order, as text. Large numbers of them take less than four characters each."""
     ordered = sorted(fingerprints)
     gaps = array.array("Q", (later - earlier for earlier, later in zip([0, *ordered], ordered, strict=False)))
     data = _little_endian(gaps).tobytes()
-    # Bytes of the same weight beside each other are alike, so that they can be compressed.
+    # Bytes of the same weight are alike, so they are put beside each other to compress well.
     planes = b"".join(data[weight::_PLANES] for weight in range(_PLANES))
     return base64.b64encode(zlib.compress(planes)).decode()
 
 
 def decode(text: str, count: int) -> list[int]:
-    """The fingerprints, sorted.
+    """Decode fingerprints; they come sorted.
 
     :param count: their number
-    :raises ValueError: the text is not that of so many fingerprints
+    :raises ValueError: the text does not encode so many fingerprints
     """
     size = count * _PLANES
     decompression = zlib.decompressobj()

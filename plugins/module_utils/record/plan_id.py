@@ -1,12 +1,12 @@
 # SPDX-FileCopyrightText: The opentalk.maintenance authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The id of a plan, by which a run can be held to what a preview showed.
+"""The id of a plan. With it, an operator limits a run to the effects that a preview showed.
 
-It is text of the form ``v1:<job>:<moment>:<digest>:<counts>:<things>``: the job's type; the moment by which the plan was
-made, in microseconds since 1970; a digest of all things; how many there are of each kind, such as ``events=2,rooms=2``; and
-the fingerprints of the things, so that those that were not in the plan can be told from those that are not in it any more,
-or ``-`` where there are too many.
+It is text of the form ``v1:<job>:<moment>:<digest>:<counts>:<things>``. The moment is the time of the plan, in microseconds
+since 1970. The digest is made from all things. The counts are the numbers of things by kind, such as ``events=2,rooms=2``.
+The things are fingerprints, with which a run finds the things that only its own plan has. If there are too many things,
+there is ``-`` instead.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from datetime import datetime, timedelta, timezone
 from ..base.errors import ParameterError, PlanDiffersError
 from . import fingerprints
 
-# The most things that are listed in an id, which then has 740 kB.
+# The most things whose fingerprints an id has. Such an id has 740 kB.
 MOST_LISTED = 200_000
 _CHUNK = 10_000
 _COUNT = r"[a-z_]{1,40}=[1-9]\d{0,17}"
@@ -35,11 +35,11 @@ _MICROSECOND = timedelta(microseconds=1)
 
 @dataclass(frozen=True)
 class ExpectedPlan:
-    """What an id says.
+    """The plan that an id stands for.
 
-    :ivar now: the moment by which the plan was made
-    :ivar counts: how many things of each kind it has
-    :ivar listed: the fingerprints of the things, or None where they were too many
+    :ivar now: the moment of the plan
+    :ivar counts: the number of things by kind
+    :ivar listed: the fingerprints of the things, or None if there were too many
     """
 
     job_type: str
@@ -49,20 +49,20 @@ class ExpectedPlan:
     listed: frozenset[int] | None
 
     def new(self, kind: str, ids: list[str]) -> list[str]:
-        """Those of the things of one kind that the plan does not list."""
+        """The ids, all of one kind, that the plan does not list."""
         return self.unlisted(ids, fingerprints.of(_seed(self.job_type, self.now, kind), ids))
 
     def unlisted(self, ids: list[str], prints: list[int]) -> list[str]:
-        """Those of the ids whose fingerprints the plan does not list."""
+        """The ids whose fingerprints the plan does not list."""
         listed = self.listed or frozenset()
         return [identifier for identifier, number in zip(ids, prints, strict=True) if number not in listed]
 
 
 class PlanIdentity:
-    """Takes in the things of a plan, in constant memory but for eight bytes of each that is listed.
+    """Makes the id of a plan from its things. It keeps eight bytes of each listed thing, and nothing of the others.
 
-    :param now: the moment by which the plan is made
-    :param expected: the plan to which the run is held, of the same job and moment
+    :param now: the moment of the plan
+    :param expected: the plan that the operator approved, of the same job and moment
     """
 
     def __init__(self, job_type: str, now: datetime, expected: ExpectedPlan | None = None) -> None:
@@ -81,21 +81,21 @@ class PlanIdentity:
         return sum(self._counts.values())
 
     def at_least(self, count: int) -> None:
-        """Say that there will be so many things, so that they need not be listed if they are too many."""
+        """Announce that the plan has at least so many things. If these are too many, none is listed."""
         if count > MOST_LISTED:
             self._fingerprints = None
 
     @property
-    def takes_ids(self) -> bool:
-        """Whether the ids themselves are wanted, else their digests do as well."""
+    def needs_ids(self) -> bool:
+        """Whether :meth:`add` must get the ids. Otherwise :meth:`add_digest` is enough."""
         return self._fingerprints is not None or self._listed_by_expected is not None
 
     def add(self, kind: str, ids: Iterable[str], names: Mapping[str, str] | None = None) -> int:
-        """Take in things of one kind, and give their number.
+        """Add the things of one kind, and return their number.
 
-        :param kind: the kinds come in the same order for each plan of a job
+        :param kind: every plan of a job must add its kinds in the same order
         :param ids: sorted
-        :param names: what the things are called in messages, where that is not their id
+        :param names: names for messages, by id, if messages do not use the ids
         """
         ids, expected, seed = iter(ids), self._listed_by_expected, _seed(self._job_type, self._now, kind)
         digest, count = hashlib.sha256(), 0
@@ -103,7 +103,7 @@ class PlanIdentity:
             digest.update(f"{' ' if count else ''}{' '.join(chunk)}".encode())
             count += len(chunk)
             self.at_least(self.count + count)
-            if not self.takes_ids:
+            if not self.needs_ids:
                 continue
             prints = fingerprints.of(seed, chunk)
             if self._fingerprints is not None:
@@ -114,10 +114,10 @@ class PlanIdentity:
         return count
 
     def add_digest(self, kind: str, count: int, digest: str) -> None:
-        """Take in things of one kind of which the ids are not wanted.
+        """Add the things of one kind by a digest of their ids.
 
-        :param count: how many there are
-        :param digest: the SHA-256 of their ids, sorted, with a space between each two, in hexadecimal digits
+        :param count: the number of things
+        :param digest: the SHA-256 of the ids, sorted, with a space between each two, in hexadecimal digits
         """
         self._hash.update(f" {kind} {digest}".encode())
         if count:
@@ -131,7 +131,7 @@ class PlanIdentity:
         return f"v1:{self._job_type}:{moment}:{self._hash.hexdigest()}:{counts}:{things}"
 
     def check(self) -> None:
-        """:raises PlanDiffersError: this plan has things that the expected one has not, or that cannot be told"""
+        """:raises PlanDiffersError: this plan has, or may have, things that the expected plan lacks"""
         expected = self.expected
         if expected is None or not self.count or self._hash.hexdigest() == expected.digest:
             return
@@ -166,8 +166,8 @@ class PlanIdentity:
 def parse(text: str, job_type: str) -> ExpectedPlan:
     """Read an id.
 
-    :param job_type: the job that it must be of
-    :raises ParameterError: it is none, or one of another job
+    :param job_type: the job whose plan it must be
+    :raises ParameterError: the text is no id, or the id is from another job
     """
     match = _ID.fullmatch(text.strip())
     try:

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: The opentalk.maintenance authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Limits on how much one run may touch."""
+"""Limits for the number of things that one run may touch."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from ..base.errors import SafetyLimitExceeded
 
 @dataclass(frozen=True)
 class DefaultLimit:
-    """A limit that holds where the operator sets none.
+    """A limit for runs for which the operator sets none.
 
-    :ivar percent: of all such things
-    :ivar always: how many may be touched whatever percentage that is
+    :ivar percent: the share of all such things that a run may touch, in percent
+    :ivar always: the number of things that a run may touch, even if that is a larger share
     """
 
     percent: float
@@ -33,9 +33,9 @@ def check(
 ) -> None:
     """Refuse a plan that touches more than the operator allows.
 
-    :param affected: how many things the plan touches
-    :param total: how many such things there are; asked only when a limit in percent holds
-    :param default: the limit where neither of the others is set
+    :param affected: the number of things that the plan touches
+    :param total: gives the number of all such things; called only for a limit in percent
+    :param default: the limit if neither of the others is set
     :raises SafetyLimitExceeded: the plan is over one of the limits
     """
     if max_affected is None and max_percent is None and default is not None:

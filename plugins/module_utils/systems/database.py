@@ -24,7 +24,7 @@ except ImportError:
     psycopg2 = extensions = sql = Composable = None  # type: ignore[assignment, misc]
     PSYCOPG2_TRACEBACK = traceback.format_exc()
 
-# Seconds that the server has to cancel a statement at the deadline before the connection is given up.
+# Seconds after the deadline that the server has to cancel a statement. Then the connection is given up.
 GRACE = 3.0
 CONNECT_TIMEOUT = 10.0
 # Rows that a stream fetches at once.
@@ -34,11 +34,11 @@ LOCK_TIMEOUT = 2000
 
 
 class Database:
-    """One session, on which every wait ends with the job's deadline.
+    """One session. Every wait in it ends with the job's deadline.
 
     :param url: libpq connection URI
     :param read_only: whether PostgreSQL itself refuses every write of this session
-    :raises DatabaseError: the server cannot be reached, refuses the connection, or accepts no writes where they are meant
+    :raises DatabaseError: the server cannot be reached or refuses the connection, or accepts no writes in a writing session
     """
 
     def __init__(self, url: str, *, deadline: Deadline, read_only: bool, application_name: str) -> None:
@@ -46,7 +46,7 @@ class Database:
             raise MissingLibraryError("psycopg2", PSYCOPG2_TRACEBACK)
         self._deadline = deadline
         self._connection = self._connect(url, application_name)
-        # Limits that are set for the role or the database are meant for requests of the controller, not for jobs.
+        # Limits of the role or the database are meant for requests of the controller, not for jobs.
         self.execute(
             "SET TIME ZONE 'UTC'; SET DateStyle = 'ISO'; SET client_min_messages = error;"
             f" SET statement_timeout = {self._milliseconds()}; SET lock_timeout = 0;"
@@ -56,11 +56,11 @@ class Database:
         if read_only:
             self.execute("SET default_transaction_read_only = on")
         elif self.row("SHOW transaction_read_only") == ("on",):
-            # Found out before anything outside the database is deleted after what a standby still has.
+            # A batch would delete objects and shared folders before its first write to the database failed.
             raise not_writable()
 
     def execute(self, statement: str | Composable, parameters: dict[str, Any] | None = None) -> int:
-        """Run a statement and give the number of rows it touched.
+        """Run a statement, and return the number of rows that it touched.
 
         :raises DatabaseError: PostgreSQL refused it
         :raises DeadlineExceeded: the deadline passed meanwhile
@@ -81,7 +81,7 @@ class Database:
         return row
 
     def stream(self, query: Composable, parameters: dict[str, Any] | None = None) -> Iterator[tuple[Any, ...]]:
-        """The rows of a query one after the other, in constant memory; only inside :meth:`transaction`."""
+        """The rows of a query, in constant memory. It needs a :meth:`transaction`, which may have one stream at a time."""
         self.execute(sql.SQL("DECLARE stream NO SCROLL CURSOR FOR {}").format(query), parameters)
         while rows := self.rows(f"FETCH {STREAM_ROWS} FROM stream"):
             yield from rows
@@ -106,12 +106,12 @@ class Database:
     def transaction(self, *, snapshot: bool = False) -> Iterator[None]:
         """A transaction that is committed at the end of the block, or rolled back when it raises.
 
-        :param snapshot: one snapshot for all statements, read-only; else each statement sees what is committed
+        :param snapshot: whether it is read-only and all statements see one snapshot; else each statement sees new commits
         """
         mode = "ISOLATION LEVEL REPEATABLE READ READ ONLY" if snapshot else "ISOLATION LEVEL READ COMMITTED"
         if not snapshot:
-            # What a batch reads was read by the plan. With the default, made for disks that turn, PostgreSQL scans whole
-            # tables for a batch of keys that an index would find.
+            # The plan has read the pages that a batch reads, so they are in memory. With the default, which is for rotating
+            # disks, PostgreSQL would scan whole tables instead of using an index.
             mode += "; SET LOCAL random_page_cost = 1.1"
         milliseconds = self._milliseconds()
         self.execute(
@@ -155,7 +155,7 @@ class Database:
                 keepalives_count=3,
             )
         except (psycopg2.Error, _Expired, ValueError) as error:
-            # A ValueError is about characters that no URL can have.
+            # psycopg2 raises ValueError for characters that no URL can have.
             self._deadline.check()
             raise connection_failure(error, url) from None
         connection.wait_limit = None
@@ -163,8 +163,8 @@ class Database:
         return connection
 
     def _set_where_known(self) -> None:
-        # The first so that the locks of a run that was killed do not outlive it by more than seconds: since PostgreSQL
-        # 14, and not on every platform. The others are since 14 and 17.
+        # With the first setting, the server releases the locks of a killed run within seconds. It exists since PostgreSQL
+        # 14, but not on every platform. The others exist since 14 and 17.
         with contextlib.suppress(DatabaseError):
             self.rows(
                 "SELECT set_config(name, wanted.value, false) FROM pg_settings JOIN (VALUES"
@@ -173,7 +173,7 @@ class Database:
             )
 
     def _milliseconds(self) -> int:
-        """What is left until the deadline, as PostgreSQL takes it."""
+        """Milliseconds until the deadline, at least one: PostgreSQL takes zero for no limit."""
         return max(1, int(self._deadline.bound(10**6) * 1000))
 
     def _roll_back(self) -> None:
@@ -196,7 +196,7 @@ class Database:
 def array_literal(values: Iterable[str]) -> str:
     """Strings as one array literal, which PostgreSQL reads many times faster than a list of constants.
 
-    What PostgreSQL cannot store, and so cannot find either, is left out: the character NUL and unpaired surrogates.
+    Strings with the character NUL or unpaired surrogates are left out, because PostgreSQL cannot store them.
     """
     quoted = ('"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"' for value in values if _storable(value))
     return "{" + ",".join(quoted) + "}"

@@ -1,11 +1,11 @@
 # SPDX-FileCopyrightText: The opentalk.maintenance authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Sentences for what psycopg2 and PostgreSQL report.
+"""Messages for errors of psycopg2 and PostgreSQL.
 
-PostgreSQL's own messages may hold values of rows, and libpq's may hold the connection URI: neither is shown. What is
-said comes from the SQLSTATE (https://www.postgresql.org/docs/current/errcodes-appendix.html) and from the names of
-tables and constraints.
+PostgreSQL's own messages may contain values of rows, and libpq's may contain the connection URI, so neither is shown. The
+messages here are made from the SQLSTATE (https://www.postgresql.org/docs/current/errcodes-appendix.html) and the names
+of tables and constraints.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ _LOST = {
 
 
 def connection_failure(error: Exception, url: str) -> DatabaseError:
-    """The error to raise when no connection came about."""
+    """The error to raise when a connection failed."""
     server = _server(url)
     if server is None:
         return DatabaseError(
@@ -120,7 +120,7 @@ def statement_failure(error: Any, *, lost: bool) -> DatabaseError:
 
 
 def not_writable() -> DatabaseError:
-    """The error to raise when the server takes no writes."""
+    """The error to raise when the server accepts no writes."""
     return DatabaseError(
         "The PostgreSQL server accepts no writes (a standby, or one that is set to read-only);"
         " set the database URL to the primary server, or run the job again when writes are allowed."
@@ -146,7 +146,7 @@ def _server(url: str) -> str | None:
         return None
     host = parts.get("host") or parts.get("hostaddr") or "on the local socket"
     port, database = parts.get("port", "5432"), parts.get("dbname") or parts.get("user", "unknown")
-    # With a character that should have been encoded, a part of the password ends up in one of these.
+    # If a character of the password should have been encoded, a part of the password is in one of these.
     if not re.fullmatch(r"[\d,]*", port) or "@" in f"{host}{database}" or not f"{host}{database}".isprintable():
         return None
     return f"{host}:{port}, database {database},"

@@ -1,12 +1,26 @@
 # SPDX-FileCopyrightText: The opentalk.maintenance authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""python-keycloak (https://python-keycloak.readthedocs.io/), with requests that are sent by the collection's session."""
+"""python-keycloak (https://python-keycloak.readthedocs.io/), with requests that are sent by the collection's session.
+
+python-keycloak decides which requests are sent, with which token, and when a new token is needed (the first version that
+wants one after a refusal is 5.1.2). It does not send them itself, because its ConnectionManager, as read and tried in
+versions 5.1.2 and 7.1.1, does this in another way:
+
+- Its timeout is for each read, so a server that trickles its answer holds a job up beyond the deadline.
+- It sends a request twice at most, and waits as long as a Retry-After header says. urllib3's Retry could make more
+  attempts, but would show only the last answer (dump_failed_responses shows all of them), and would not repeat a request
+  whose answer breaks off.
+- It follows redirects. With status 307 or 308, the client's secret goes to another host.
+- It has one error for everything that prevents an answer, and asks no write gate.
+"""
 
 from __future__ import annotations
 
 import traceback
-from typing import Any, Protocol
+from collections.abc import Callable
+from functools import partialmethod
+from typing import Any
 from urllib.parse import urljoin
 
 from ..base.errors import MissingLibraryError
@@ -17,15 +31,11 @@ from .settings import KeycloakSettings
 UNEXPECTED = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 
 
-class Send(Protocol):
-    """Sends a request and gives the answer, a requests.Response; `token` says whether it is for a token."""
-
-    def __call__(self, method: str, url: str, *, token: bool, **content: Any) -> Any: ...
-
-
-def admin(settings: KeycloakSettings, send: Send) -> Any:
+def admin(settings: KeycloakSettings, send: Callable[..., Any]) -> Any:
     """A KeycloakAdmin that obtains its token when it is first used, and a new one when that has expired.
 
+    :param send: is given method and URL, whether the request is for a `token`, and headers, params and data as for
+        requests.request; gives a requests.Response
     :raises MissingLibraryError: python-keycloak is not installed
     """
     try:
@@ -35,29 +45,18 @@ def admin(settings: KeycloakSettings, send: Send) -> Any:
         raise MissingLibraryError("python-keycloak", traceback.format_exc()) from None
 
     class Connection(ConnectionManager):
-        """Everything that python-keycloak sends passes here."""
+        """Everything that python-keycloak sends passes here; its requests.Session is not public."""
 
         for_tokens = False
 
-        def raw_get(self, path: str, **query: Any) -> Any:
-            return self._send("GET", path, params=query)
+        def _send(self, method: str, path: str, data: Any = None, **query: Any) -> Any:
+            url, headers = urljoin(self.base_url, path), dict(self.headers)
+            return send(method, url, token=self.for_tokens, headers=headers, params=query, data=data)
 
-        def raw_post(self, path: str, data: Any, **query: Any) -> Any:
-            return self._send("POST", path, data=data, params=query)
-
-        def raw_put(self, path: str, data: Any, **query: Any) -> Any:
-            return self._send("PUT", path, data=data, params=query)
-
-        def raw_delete(self, path: str, data: Any = None, **query: Any) -> Any:
-            return self._send("DELETE", path, data=data, params=query)
-
-        def _send(self, method: str, path: str, **content: Any) -> Any:
-            return send(
-                method, urljoin(self.base_url, path), token=self.for_tokens, headers=dict(self.headers), **content
-            )
-
-    class TokenConnection(Connection):
-        for_tokens = True
+        raw_get = partialmethod(_send, "GET")
+        raw_post = partialmethod(_send, "POST")
+        raw_put = partialmethod(_send, "PUT")
+        raw_delete = partialmethod(_send, "DELETE")
 
     tokens = KeycloakOpenID(
         server_url=settings.authority.server,
@@ -65,14 +64,13 @@ def admin(settings: KeycloakSettings, send: Send) -> Any:
         client_id=settings.client_id,
         client_secret_key=settings.client_secret,
     )
-    tokens.connection = TokenConnection(settings.authority.server)
+    tokens.connection = Connection(settings.authority.server)
+    tokens.connection.for_tokens = True
 
     class AdminConnection(KeycloakOpenIDConnection, Connection):
         """Asks for tokens where they are issued, which may be another host or realm than that of the accounts."""
 
-        @property
-        def keycloak_openid(self) -> Any:
-            return tokens
+        keycloak_openid = tokens
 
         def get_token(self) -> None:
             try:

@@ -20,7 +20,7 @@ from .object_storage_errors import RequestRefusedError, refusal
 
 # The most keys that DeleteObjects takes.
 KEYS_PER_REQUEST = 1000
-# More than any object has, and the first number that a bigint cannot hold.
+# In bytes: every object is smaller. It is the first number that a bigint cannot hold.
 LARGEST = 2**63
 
 
@@ -33,8 +33,8 @@ class StoredObject(NamedTuple):
     """An object as a listing shows it.
 
     :ivar size: in bytes
-    :ivar modified: when it was last written, in ISO 8601
-    :ivar listed_at: the server's clock when it was listed, as in the HTTP header Date
+    :ivar modified: the time of the last write, in ISO 8601
+    :ivar listed_at: the time of the listing by the server's clock, as in the HTTP header Date
     """
 
     key: str
@@ -44,10 +44,10 @@ class StoredObject(NamedTuple):
 
     @property
     def age(self) -> float:
-        """Seconds since it was last written, by the server's clock; -1 where the server does not tell."""
+        """Seconds since the last write, by the server's clock; -1 if the server does not give both times."""
         try:
             modified = datetime.fromisoformat(self.modified.replace("Z", "+00:00"))
-            # The header has whole seconds, so that what was just written can seem to be of the future.
+            # The header has whole seconds, so an object that was just written can seem to be from the future.
             return max(0.0, (parsedate_to_datetime(self.listed_at) - modified).total_seconds())
         except (ValueError, TypeError):
             return -1.0
@@ -64,17 +64,17 @@ class ObjectStorage:
         self._deleted: dict[str, None] = {}
 
     def check(self) -> None:
-        """Make sure that the bucket is there and may be read.
+        """Check that the bucket exists and may be read.
 
-        :raises ObjectStorageError: it is not, or the server cannot be reached
+        :raises ObjectStorageError: the bucket is missing or may not be read, or the server cannot be reached
         """
         self._client.call(lambda client: client.head_bucket(Bucket=self._client.bucket))
         self.keeps_versions()
 
     def keeps_versions(self) -> bool:
-        """Whether the bucket keeps versions, or has kept some; the server is asked once.
+        """Whether the bucket keeps versions, or kept some in the past. The server is asked once.
 
-        :returns: False also where the server refuses to tell, of which there is a warning
+        :returns: False also if the server refuses to say it; then there is a warning
         :raises ObjectStorageError: the server did not answer this time
         """
         with self._lock:
@@ -83,15 +83,15 @@ class ObjectStorage:
             return self._keeps_versions
 
     def take_warnings(self) -> list[str]:
-        """What the operator should know, as far as it was not asked for before."""
+        """The warnings for the operator since the last call."""
         with self._lock:
             warnings, self._warnings = self._warnings, []
         return warnings
 
     def objects(self) -> Iterator[StoredObject]:
-        """Every current object of the bucket, in the order of the keys, with a request for each thousand.
+        """All current objects of the bucket in the order of their keys. There is one request for each thousand.
 
-        :raises ObjectStorageError: a request failed; what was listed until then is not all
+        :raises ObjectStorageError: a request failed; the objects until then are not all
         :raises DeadlineExceeded: the deadline passed meanwhile
         """
         position: dict[str, str] = {}
@@ -109,24 +109,24 @@ class ObjectStorage:
                 return
 
     def absent(self, keys: list[str]) -> set[str]:
-        """Those of the keys that have no object at this moment.
+        """The keys that have no object at this moment.
 
-        :raises ObjectStorageError: the server did not tell of one of them
+        :raises ObjectStorageError: the server gave no answer about one of them
         :raises DeadlineExceeded: the deadline passed meanwhile
         """
         with ThreadPoolExecutor(PARALLEL_REQUESTS) as executor:
             found = dict(zip(keys, executor.map(self._exists, keys), strict=True))
         missing = {key for key, exists in found.items() if not exists}
         if missing:
-            # An object in a bucket that is gone is "not found" as well.
+            # The server also answers "not found" if the whole bucket is missing.
             self._client.call(lambda client: client.head_bucket(Bucket=self._client.bucket))
         return missing
 
     def delete(self, keys: Iterable[str]) -> dict[str, str]:
-        """Delete objects, with all their versions where the bucket keeps versions.
+        """Delete objects, with all their versions if the bucket keeps versions.
 
-        An object that is not there counts as deleted. What was deleted is known to :meth:`take_deleted`, whatever is
-        raised.
+        An object that does not exist counts as deleted. After an error, too, :meth:`take_deleted` gives the keys that
+        were deleted.
 
         :returns: the keys that the server refused to delete or did not confirm, with the reason
         :raises ObjectStorageError: a request failed as a whole
@@ -140,13 +140,13 @@ class ObjectStorage:
         return refused
 
     def take_deleted(self) -> list[str]:
-        """The keys that were confirmed deleted, with all their versions, since this was asked last."""
+        """The keys whose deletion, with all versions, was confirmed since the last call."""
         with self._lock:
             deleted, self._deleted = self._deleted, {}
         return list(deleted)
 
     def forget_deleted(self, keys: Iterable[str]) -> None:
-        """Take these keys for told of: what they stood for is accounted for otherwise."""
+        """Leave these keys out of :meth:`take_deleted`, because the caller reports them in another way."""
         with self._lock:
             for key in keys:
                 self._deleted.pop(key, None)
@@ -163,12 +163,12 @@ class ObjectStorage:
         return "Status" in answer
 
     def _delete_at_once(self, identifiers: list[dict[str, str]]) -> dict[str, str]:
-        """Delete with one request; gives what :meth:`delete` gives."""
+        """Delete with one request; the result is as in :meth:`delete`."""
         refused: dict[str, str] = {}
         if not identifiers:
             return refused
         answer = self._client.call(partial(_delete_objects, bucket=self._client.bucket, identifiers=identifiers))
-        # What is in neither list was not answered by an S3 server, whatever the HTTP status says.
+        # An S3 server puts every key in one of two lists. A key in neither list is not confirmed, whatever the status is.
         open_keys = Counter(identifier["Key"] for identifier in identifiers)
         open_keys.subtract(map(_key, answer.get("Deleted", ())))
         for error in answer.get("Errors", ()):
@@ -183,14 +183,14 @@ class ObjectStorage:
         return refused
 
     def _check_listing(self, page: dict[str, Any]) -> None:
-        # A page of another server, such as that of a login, has no such element and would seem to be an empty listing.
+        # A page of another server, such as a login page, has no such element. It would seem to be an empty listing.
         if "IsTruncated" not in page:
             raise self._client.not_understood()
 
     def _next_page(self, page: dict[str, Any], position: dict[str, str], **names: str) -> dict[str, str]:
-        """The parameters that ask for the page after this one; none after the last.
+        """The parameters that ask for the next page; none after the last page.
 
-        :param names: which of the page's elements each of them is
+        :param names: for each parameter, the element of the page that has its value
         """
         if not page.get("IsTruncated"):
             return {}
@@ -213,7 +213,7 @@ class ObjectStorage:
         return self._client.call(head)
 
     def _requests(self, keys: Iterable[str]) -> Iterator[tuple[list[dict[str, str]], list[str]]]:
-        """What to delete with one request each, and the keys of which nothing is left after it."""
+        """The identifiers to delete with each request, and the keys whose last version this request deletes."""
         identifiers: list[dict[str, str]] = []
         complete: list[str] = []
         for key, versions in self._identifiers(keys):
@@ -226,7 +226,7 @@ class ObjectStorage:
         yield identifiers, complete
 
     def _identifiers(self, keys: Iterable[str]) -> Iterator[tuple[str, list[dict[str, str]]]]:
-        # A plain deletion in a bucket with versions would hide the object, and delete nothing.
+        # In a bucket with versions, a deletion without the id of a version would only hide the object.
         if not self.keeps_versions():
             yield from ((key, [{"Key": key}]) for key in keys)
             return
@@ -249,7 +249,7 @@ class ObjectStorage:
 
 
 def _key(entry: dict[str, Any]) -> str:
-    """The key in an element of an answer; empty where there is none, or more than one."""
+    """The key in an element of an answer; empty if it has no key or more than one."""
     key = entry.get("Key")
     return key if isinstance(key, str) else ""
 

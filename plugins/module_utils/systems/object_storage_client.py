@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: The opentalk.maintenance authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Requests to an S3 server: bounded in time, repeated where that may help, and never writing in check mode."""
+"""Requests to an S3 server. They are bounded in time, repeated if that may help, and never write in a preview."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from .write_gate import WriteGate
 CONNECT_TIMEOUT = 5.0
 READ_TIMEOUT = 30.0
 ATTEMPTS = 4
-# Requests about single keys that are under way at once.
+# The most requests about single keys that are sent at the same time.
 PARALLEL_REQUESTS = 8
 
 
 class StorageClient:
-    """A connection to the controller's bucket, made when it is first used.
+    """A connection to the controller's bucket, which is opened at the first use.
 
     :param gate: asked before every request
     :param ca_path: a file of CA certificates, or None for those of the system
-    :ivar bucket: its name
+    :ivar bucket: the name of the bucket
     """
 
     def __init__(
@@ -49,13 +49,13 @@ class StorageClient:
         self._connecting = threading.Lock()
 
     def call(self, request: Callable[[Any], Any]) -> Any:
-        """The answer to a request, which is given a boto3 client; may be called by several threads.
+        """Call a function with a boto3 client, and return its answer. Several threads may do this at the same time.
 
-        :raises ObjectStorageError: the server refused it, or cannot be reached
+        :raises ObjectStorageError: the server refused the request, or cannot be reached
         :raises DeadlineExceeded: the deadline passed meanwhile
         :raises MissingLibraryError: the package boto3 is not installed
         """
-        # The timeouts of a client are those of a connection and of each piece of an answer, and it repeats requests.
+        # The client's own timeouts are not enough: they are for each piece of an answer, and the client repeats requests.
         return self._deadline.run(lambda: self._answer(request))
 
     def not_understood(self) -> ObjectStorageError:
@@ -66,7 +66,7 @@ class StorageClient:
         try:
             client = self._connected()
         except ValueError:
-            # botocore refuses addresses without saying so in an exception of its own.
+            # botocore has no exception of its own for an address that it refuses.
             raise unusable_address() from None
         from botocore.exceptions import BotoCoreError, ClientError
         from botocore.parsers import ResponseParserError
@@ -78,7 +78,7 @@ class StorageClient:
         except UnicodeError:
             raise unusable_address() from None
         except (ResponseParserError, AttributeError, LookupError, TypeError, ValueError, RecursionError):
-            # botocore's parser takes for granted that an answer has the form that S3 gives it.
+            # botocore's parser raises one of these when an answer does not have the form of S3.
             raise not_understood(self._settings) from None
 
     def _connected(self) -> Any:
@@ -95,7 +95,7 @@ class StorageClient:
         except ImportError:
             raise MissingLibraryError("boto3", traceback.format_exc()) from None
         core = botocore.session.get_session()
-        # Timestamps stay text: parsing them takes longer than all the rest of a listing.
+        # Timestamps stay text, because parsing them takes longer than the rest of a listing.
         core.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=str)
         session = boto3.session.Session(
             botocore_session=core,
@@ -122,5 +122,5 @@ class StorageClient:
 
     def _before_send(self, request: Any, **kwargs: Any) -> None:
         self._gate.check(request.method, "the object storage")
-        # By then nobody waits for the answer any more, so nothing more is sent.
+        # After the deadline nobody waits for the answer, so nothing more is sent.
         self._deadline.check()

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: The opentalk.maintenance authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Sentences for what botocore and S3 servers report, made from error codes: never from their texts.
+"""Messages for errors of botocore and S3 servers. They are made from error codes, never from texts of the server.
 
 Codes: https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html
 """
@@ -17,7 +17,7 @@ from .settings import ObjectStorageSettings
 
 _ADVICE = "check section [minio] of the controller's settings or the option object_storage"
 
-# The client may not do it, or the server cannot, however often it is asked.
+# Codes for requests that this client may not send, or that the server cannot serve. Asking again does not help.
 _FINAL = frozenset({"AccessDenied", "MethodNotAllowed", "NotImplemented", "403", "405", "501"})
 
 _REFUSALS = {
@@ -37,7 +37,7 @@ _REFUSALS = {
 
 
 class RequestRefusedError(ObjectStorageError):
-    """The server does not serve such a request of this client, while it may well serve others."""
+    """The server does not serve this kind of request for this client. It may serve other kinds."""
 
 
 def failure(error: Exception, settings: ObjectStorageSettings) -> ObjectStorageError:
@@ -60,7 +60,7 @@ def not_understood(settings: ObjectStorageSettings) -> ObjectStorageError:
 
 
 def unusable_address() -> ObjectStorageError:
-    """The error to raise when nothing can be sent to the address."""
+    """The error to raise when no request can be sent to the address."""
     return ObjectStorageError(
         "The address of the object storage cannot be used; correct the key uri of section [minio] in the controller's"
         " settings or in the option object_storage."
@@ -68,7 +68,7 @@ def unusable_address() -> ObjectStorageError:
 
 
 def refusal(code: str) -> str:
-    """Why the server did not delete one object, as a clause."""
+    """The reason why the server did not delete one object, as a clause."""
     return (
         f"the object storage refused to delete it ({code if re.fullmatch(r'[A-Za-z0-9]{1,64}', code) else 'unknown'})"
     )

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: The opentalk.maintenance authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The one place that decides whether an external system may be written to."""
+"""The one place that decides whether a run may write to external systems."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ READING_METHODS = frozenset({"GET", "HEAD", "PROPFIND", "OPTIONS"})
 
 
 class WriteGate:
-    """Closed in check mode, open otherwise.
+    """Closed in a preview, open otherwise.
 
-    The database session is made read-only when the gate is closed; every HTTP client asks it before each request.
+    A closed gate makes the database session read-only. Every HTTP client asks the gate before each request.
 
     :param is_open: whether writes may pass
     """
@@ -20,10 +20,10 @@ class WriteGate:
         self.is_open = is_open
 
     def check(self, method: str, system: str, *, token_request: bool = False) -> None:
-        """Let a request pass or not.
+        """Stop a request that writes while the gate is closed.
 
-        :param token_request: whether it is a POST that only obtains an access token, which reading needs as well
-        :raises RuntimeError: a write was attempted while the gate is closed, which is a bug of this collection
+        :param token_request: whether this is a POST that only obtains an access token; reading needs one, too
+        :raises RuntimeError: the request is stopped; that it was made is a bug of this collection
         """
         if self.is_open or method.upper() in READING_METHODS or (token_request and method.upper() == "POST"):
             return

@@ -11,7 +11,7 @@ from typing import ClassVar
 from ...base.errors import MaintenanceError
 from ...deletion.batch_deletion import BatchOutcome
 from ...deletion.batches import Batches
-from ...deletion.catalogue import Catalogue
+from ...deletion.catalogue import Catalogue, read_catalogue
 from ...deletion.index_advice import ForeignKeyIndex, worthwhile
 from ...deletion.keys import KeySet, Sql
 from ...deletion.selection import select_keys
@@ -93,7 +93,7 @@ class BatchedJob(Job):
 
     def plan(self) -> None:
         self._indexes, self._total = [], 0
-        self.catalogue = Catalogue(self.run.database)
+        self.catalogue = read_catalogue(self.run.database)
         self.read_schema()
         with self.run.database.transaction(snapshot=True):
             self.roots = self.select(self.run.database, None)

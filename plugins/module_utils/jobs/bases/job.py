@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: The opentalk.maintenance authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a job is to the engine, and what the engine gives it."""
+"""The base class of the jobs, and the run that the engine gives to a job."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ from ...systems.write_gate import WriteGate
 
 @dataclass
 class Run:
-    """One run of a job.
+    """One execution of a job.
 
     :ivar parameters: the job's own parameters
     :ivar options: all options of the module
-    :ivar gate: closed in check mode
+    :ivar gate: closed in a preview
     :ivar now: the database server's clock, UTC, read once; only where the job uses the database
-    :ivar audit: closed in check mode and where no audit log is asked for
-    :ivar plan: what the run sets out to do
-    :ivar done: what was confirmed done
-    :ivar touched: whether something was changed that done does not tell of
-    :ivar failures: the first things that could not be done: kind, id and reason of each
-    :ivar failure_count: how many things could not be done
-    :ivar identity: takes in the things that the plan deletes, where the job has such and the plan's id is wanted
-    :ivar affected: how many things the plan touches, for the safety limits
+    :ivar audit: closed in a preview, and if the operator asks for no audit log
+    :ivar plan: the effects that the run sets out to have
+    :ivar done: the effects that are confirmed
+    :ivar touched: whether the run changed something that is not in ``done``
+    :ivar failures: the first things that could not be done, each with kind, id and reason
+    :ivar failure_count: the number of all things that could not be done
+    :ivar identity: makes the plan's id; None if the job has no plan id, or this run does not need it
+    :ivar affected: the number of things that the plan touches, for the safety limits
     """
 
     parameters: dict[str, Any]
@@ -68,11 +68,11 @@ class Run:
 
 
 class Job(ABC):
-    """A maintenance job: what it reads, and how it plans and applies.
+    """A maintenance job. It reads settings, makes a plan and applies it.
 
-    :cvar job_type: its name, which is the module's
-    :cvar uses_database: whether it needs a database connection, and with it the lock
-    :cvar default_limit: how much it may touch where the operator sets no limit, None for any number
+    :cvar job_type: the name of the job and of its module
+    :cvar uses_database: whether it needs a session, and with it the lock
+    :cvar default_limit: the limit if the operator sets none, or None for no limit
     """
 
     job_type: ClassVar[str]
@@ -83,13 +83,13 @@ class Job(ABC):
         self.run = run
 
     def listings(self) -> dict[str, Listing]:
-        """The kinds of things that the job reports, empty."""
+        """Empty listings of the kinds of things that the job reports."""
         return {}
 
     def prepare(self) -> None:  # noqa: B027 - optional
         """Read the settings that the job needs.
 
-        :raises MaintenanceError: one is missing or wrong
+        :raises MaintenanceError: a setting is missing or wrong
         """
 
     @abstractmethod
@@ -97,21 +97,21 @@ class Job(ABC):
         """Fill the run's plan, without changing anything."""
 
     def total(self) -> int:
-        """The number of things of which ``affected`` is a part, for the limit in percent."""
+        """The number of all things, of which ``affected`` is a share, for the limit in percent."""
         return 0
 
     def check_plan(self) -> None:  # noqa: B027 - optional
-        """Refuse a plan that is complete, but rests on something doubtful.
+        """Refuse a complete plan that may come from a mistake, such as a wrong setting.
 
-        :raises MaintenanceError: it is not carried out, and the check mode fails as well
+        :raises MaintenanceError: the plan is refused; a preview fails, too
         """
 
     @abstractmethod
     def apply(self) -> None:
-        """Do what is planned, and fill the run's record of what was done."""
+        """Carry out the plan, and fill the run's ``done``."""
 
     def fail(self, kind: str, identifier: str, reason: str) -> None:
-        """Record that something stays as it is; named are as many things as are listed of one kind, but at least one."""
+        """Record that a thing stays as it is. Only the first ``report_limit`` things are named, but at least one."""
         limit = max(1, self.run.options["report_limit"])
         self.run.failure_count += 1
         if self.run.failure_count > limit:

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: The opentalk.maintenance authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Assets in the database and objects in the bucket, compared as two streams in the order of their ids."""
+"""Compares the assets in the database with the objects in the bucket, as two streams in the order of their ids."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from ...systems.object_storage import StoredObject
 
 # The key of an asset, as the controller writes it.
 _KEY = re.compile(r"assets/([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})")
-# After every id.
+# A string that sorts after every id.
 _END = "~"
 
 
 class Records:
-    """Many UUIDs, each with the same number of integers, in a few bytes each and in the order in which they were added.
+    """UUIDs, each with some integers, in the order of their addition. A record takes only a few bytes.
 
-    :param numbers: how many integers
+    :param numbers: the number of integers with each UUID
     """
 
     def __init__(self, numbers: int = 0) -> None:
@@ -45,16 +45,16 @@ class Records:
 
 
 class Comparison:
-    """How assets and objects differ.
+    """The differences between assets and objects.
 
-    :param empty: whether assets without an object matter although their recorded size is zero
-    :ivar assets: the number of rows
+    :param empty: whether ``missing`` gets assets with a recorded size of zero, too
+    :ivar assets: the number of assets
     :ivar objects: the number of objects that have the key of an asset
-    :ivar matched: the number of rows that have an object
-    :ivar resized: assets whose recorded size is not the object's, with both sizes in bytes
-    :ivar missing: assets without an object that matter, with their recorded size in bytes
+    :ivar matched: the number of assets that have an object
+    :ivar resized: assets whose recorded size differs from their object's, with both sizes in bytes
+    :ivar missing: assets without an object, with their recorded size in bytes
     :ivar unknown: the number of objects that have another key
-    :ivar unknown_bytes: their size
+    :ivar unknown_bytes: the total size of these objects in bytes
     """
 
     def __init__(self, *, empty: bool) -> None:
@@ -70,7 +70,7 @@ class Comparison:
     def orphans(
         self, rows: Iterable[tuple[str, int]], objects: Iterable[StoredObject]
     ) -> Iterator[tuple[str, StoredObject]]:
-        """Compare, and give each object that no row knows, with the id in its key, when it is met.
+        """Compare, and yield each object without an asset together with the id in its key.
 
         :param rows: id and size of every asset, in the order of the ids
         :param objects: every object of the bucket, in the order of the keys

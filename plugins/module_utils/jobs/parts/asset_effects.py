@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: The opentalk.maintenance authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What deleting assets does to rows, counted a part of the assets at a time so that memory stays small."""
+"""Counts the rows that go or change with assets. It does so for a part of the assets at a time, to save memory."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from ...deletion.graph import DeletionGraph, Edge
 from ...deletion.keys import KeySet
 from ...systems.database import Database
 
-# Assets that are counted at once.
+# The most assets in a part.
 PART = 10_000
 
 
 def count(database: Database, graph: DeletionGraph, ids: Iterator[str]) -> tuple[Counter[str], Counter[str]]:
-    """How many rows of each table go, and how many change, when these assets go.
+    """The number of rows that go, and the number of rows that change, by table, when these assets go.
 
-    :param database: a session that sees what the ids were read from
+    :param database: a session that sees the same rows as the session that read the ids
     :raises DatabaseError: a query failed
     """
     deleted: Counter[str] = Counter()
@@ -36,8 +36,8 @@ def count(database: Database, graph: DeletionGraph, ids: Iterator[str]) -> tuple
 
 
 def _in_parts(graph: DeletionGraph) -> bool:
-    """Whether every row belongs to one asset only, so that none would be counted with two parts."""
-    # The way back to the assets, along the columns by which others refer to them, finds no further ones.
+    """Whether every row belongs to only one asset, so that no row is counted in two parts."""
+    # An edge to the assets must lead back to the same asset: its reverse must be an edge, too.
     back = [
         Edge(graph.root, edge.target_columns, edge.source, edge.source_columns) for edge in graph.edges_to(graph.root)
     ]

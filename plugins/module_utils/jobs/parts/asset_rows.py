@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: The opentalk.maintenance authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The statements on rows of ``assets``."""
+"""SQL statements for rows of ``assets``."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from ...systems.database import Database, sql
 
 
 def stream(database: Database, table: Table) -> Iterator[tuple[str, int]]:
-    """Id and size in bytes of every asset, in the order of the ids; only inside a transaction."""
+    """Id and size in bytes of every asset, in the order of the ids. It needs a transaction."""
     return database.stream(sql.SQL("SELECT id::text, size FROM {} ORDER BY id").format(Sql.name(table)))
 
 
 def present(database: Database, table: Table, ids: list[str]) -> set[str]:
-    """Those of the assets that have a row."""
+    """The ids that have a row."""
     query = sql.SQL("SELECT id::text FROM {} WHERE id = ANY (%(ids)s::uuid[])").format(Sql.name(table))
     return {row[0] for row in database.rows(query, {"ids": ids})}
 
 
 def lock(database: Database, table: Table, ids: list[str]) -> dict[str, int]:
-    """Lock the rows, and give the sizes in bytes of those that are still there, by id."""
+    """Lock the rows, and return the sizes in bytes of the rows that still exist, by id."""
     query = sql.SQL("SELECT id::text, size FROM {} WHERE id = ANY (%(ids)s::uuid[]) ORDER BY id FOR UPDATE")
     return dict(database.rows(query.format(Sql.name(table)), {"ids": ids}))
 
@@ -33,7 +33,7 @@ def resize(database: Database, table: Table, assets: Sequence[tuple[str, int, in
     """Set the sizes of assets whose size is still the recorded one.
 
     :param assets: id, recorded size and stored size of each, in bytes
-    :returns: the ids of those that were changed
+    :returns: the ids of the changed assets
     """
     query = sql.SQL(
         "UPDATE {} SET size = found.stored"

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: The opentalk.maintenance authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Where an event's dates and recurrence are: in ``events``, or from migrations 61 and 62 on in tables of their own."""
+"""The columns of events' dates and recurrences: in ``events``, or since migrations 61 and 62 in tables of their own."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ class EventColumns:
         raise KeyError(name)
 
     def dated(self) -> Composable:
-        """The condition that the event has a date."""
+        """The SQL condition for events that have a date."""
         if self._catalogue.has("events", "is_time_independent"):
             return sql.SQL("(e.is_time_independent IS NOT TRUE AND {} IS NOT NULL)").format(self.column("ends_at"))
         return sql.SQL("{} IS NOT NULL").format(self.column("ends_at"))
 
     def recurs(self) -> Composable:
-        """The condition that the event recurs."""
+        """The SQL condition for events that recur."""
         has_pattern = sql.SQL("{} IS NOT NULL").format(self.column("recurrence_pattern"))
         if self._catalogue.has("events", "is_recurring"):
             return sql.SQL("(e.is_recurring IS TRUE OR {})").format(has_pattern)

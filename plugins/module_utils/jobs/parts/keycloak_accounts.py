@@ -1,10 +1,10 @@
 # SPDX-FileCopyrightText: The opentalk.maintenance authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Reading all accounts of a realm page by page, and refusing a list that may be incomplete.
+"""Reads all accounts of a realm page by page, and refuses a list that may be incomplete.
 
-Keycloak pages by offset, so that an account which is created or removed meanwhile shifts all later ones: one of them may
-come twice or not at all.
+Keycloak pages by offset. If an account is created or removed meanwhile, all later accounts move, and one of them may come
+twice or not at all.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ ATTEMPTS = 2
 class Accounts:
     """The accounts of a realm.
 
-    :ivar enabled: what users are matched by, of the accounts that are enabled
-    :ivar count: how many accounts there are
-    :ivar matched_by_id: how many of them are matched by their id
-    :ivar ambiguous: how many keys belong to an enabled account and to another one that is not
+    :ivar enabled: the keys of the enabled accounts; a key matches a user
+    :ivar count: the number of accounts
+    :ivar matched_by_id: the number of accounts whose key is their id
+    :ivar ambiguous: the number of keys that an enabled and a disabled account have in common
     """
 
     enabled: frozenset[str]
@@ -39,8 +39,8 @@ class Accounts:
 def read(keycloak: Keycloak, page_size: int, log: JobLog, progress: Progress) -> Accounts:
     """All accounts of the realm.
 
-    :param progress: is told how many are listed
-    :raises KeycloakError: a request failed, or the list differs in length from what Keycloak counts, twice
+    :param progress: gets the number of accounts that are listed
+    :raises KeycloakError: a request failed, or the length of the list differed from Keycloak's count twice
     """
     for attempt in range(1, ATTEMPTS + 1):
         before = keycloak.count()
@@ -60,17 +60,17 @@ def read(keycloak: Keycloak, page_size: int, log: JobLog, progress: Progress) ->
 def _list(keycloak: Keycloak, page_size: int, expected: int, advance: Callable[[int], None]) -> dict[str, Account]:
     accounts: dict[str, Account] = {}
     received = 0
-    # A server that goes on giving the same accounts is not asked for ever.
+    # A server that repeats the same accounts is not asked for ever.
     while received <= 2 * expected + page_size:
         page = keycloak.page(received, page_size)
         received += len(page)
         advance(len(page))
         for account in page:
             known = accounts.get(account.id)
-            # Of two answers about one account, the one counts that disables nobody.
+            # If an account comes twice, it counts as enabled if it is enabled once, so that nobody is disabled.
             if known is None or account.enabled > known.enabled:
                 accounts[account.id] = account
-        # A server may give less than it was asked for, though there is more.
+        # A page may be shorter than the page size although there are more accounts.
         if not page or (len(page) < page_size and len(accounts) >= expected):
             break
     return accounts

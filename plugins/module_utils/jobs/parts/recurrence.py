@@ -1,17 +1,17 @@
 # SPDX-FileCopyrightText: The opentalk.maintenance authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Whether a recurring event's series is over: RFC 5545 lines, expanded in the event's own time zone.
+"""Finds out whether the series of a recurring event is over. RFC 5545 lines are expanded in the event's own time zone.
 
 The answer decides about a deletion, so every doubt counts as "later" or as UnsupportedRecurrence:
 
-- A wall time that exists twice, or not at all, is read as the later instant, and for UNTIL as the earlier one.
-- A wall time that does not exist is an occurrence, but uses up none of the rule's COUNT: RFC 5545 wants both.
-- COUNT counts what the rule generates. A DTSTART outside the rule comes on top of it.
-- Rule parts that RFC 5545 forbids with a frequency, or that python-dateutil expands otherwise than RFC 5545
-  (BYWEEKNO at the turn of the year, BYSETPOS in the first week, BYDAY that mixes MO and 1MO), are refused.
+- A wall time that exists twice, or not at all, counts as the later instant; in a comparison with UNTIL, as the earlier.
+- A wall time that does not exist is an occurrence, but is not counted for COUNT (RFC 5545, 3.3.5 and 3.3.10).
+- COUNT counts the occurrences of the rule. A DTSTART that the rule does not generate is one more occurrence.
+- A rule is refused if RFC 5545 forbids a part with its frequency, or if python-dateutil expands a part differently
+  (BYWEEKNO at the turn of the year, BYSETPOS in the first week, BYDAY that mixes MO and 1MO).
 
-Expansion is bounded, whatever the pattern says: see the limits below.
+The limits below bound the expansion of every pattern.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ MAX_OCCURRENCES = 50_000
 MAX_TIMES_A_DAY = 96
 MAX_AGE = timedelta(days=36_525)
 
-# The calendar repeats, weekdays included. The search for a rule's next occurrence ends at the year 9999 only, so the
-# expansion is moved towards it by whole cycles: a rule that never matches comes to its end within 400 years.
+# The calendar repeats after a cycle, weekdays included. python-dateutil searches for the next occurrence until the year
+# 9999. Whole cycles move the expansion close to that year, so a rule that never matches ends within 400 years.
 CYCLE_YEARS = 400
 CYCLE = timedelta(days=146_097)
 
@@ -46,7 +46,7 @@ WITHOUT: dict[str, frozenset[str]] = {
     "DAILY": frozenset({"BYYEARDAY", "BYSETPOS"}),
     "HOURLY": frozenset({"BYSETPOS"}),
 }
-# name: lowest and highest number, and whether it may be negative, counted from the end
+# By name: the lowest and the highest number, and whether negative numbers are allowed, which count from the end.
 NUMBERS: dict[str, tuple[int, int, bool]] = {
     "BYMONTH": (1, 12, False),
     "BYMONTHDAY": (1, 31, True),
@@ -70,13 +70,13 @@ Readings = tuple[datetime, datetime]
 
 
 class UnsupportedRecurrence(ValueError):
-    """The pattern cannot be parsed or trusted. The message is a short clause that says why, never with its text."""
+    """The pattern cannot be parsed or trusted. The message is a short clause with the reason, without the pattern."""
 
 
 @dataclass(frozen=True)
 class _Rule:
     parts: str
-    """What python-dateutil expands: the rule without COUNT and UNTIL."""
+    """The rule without COUNT and UNTIL, which python-dateutil expands."""
     count: int | None
     until: datetime | None
     """In UTC."""
@@ -99,16 +99,16 @@ class _Series:
 def finished(pattern: str, *, starts_at: datetime, timezone: str, duration: timedelta, cutoff: datetime) -> bool:
     """Whether a series is finite and its last occurrence ended at or before the cutoff.
 
-    With every occurrence excluded, the end of the first one decides.
+    If every occurrence is excluded, the end of the first one decides.
 
     :param pattern: RFC 5545 lines: RRULE, RDATE, EXDATE
     :param starts_at: start of the first occurrence, with a time zone
     :param timezone: IANA name of the event's own time zone, in which the series is expanded
     :param duration: length of one occurrence
     :param cutoff: with a time zone
-    :returns: false for an endless series too
-    :raises UnsupportedRecurrence: when the answer cannot be trusted
-    :raises ImportError: when python-dateutil is not installed
+    :returns: False also for an endless series
+    :raises UnsupportedRecurrence: the answer cannot be trusted
+    :raises ImportError: python-dateutil is not installed
     """
     from dateutil.rrule import rrulestr
 
@@ -134,7 +134,7 @@ def _finished(
     cutoff: datetime,
     rrulestr: Callable[..., Iterable[datetime]],
 ) -> bool:
-    # RFC 5545 knows no fractions of a second: the series is expanded without, and each occurrence ends that much later.
+    # RFC 5545 has no fractions of a second. The series is expanded without the fraction, which is added to each end.
     fraction = timedelta(microseconds=start.microsecond)
     first = start - fraction
     series = _parse(pattern, first, zone)
@@ -143,7 +143,7 @@ def _finished(
     if cutoff - start > MAX_AGE:
         raise UnsupportedRecurrence("it starts too long ago to expand")
 
-    # The first occurrence has ended, so what is left are those of the lines.
+    # The first occurrence has ended, so the occurrences of the lines decide.
     latest_start = cutoff - duration - fraction
     expanded = (_expand(rule, first, zone, cutoff, rrulestr) for rule in series.rules)
     for number, occurrence in enumerate(chain(series.added, chain.from_iterable(expanded)), 1):
@@ -160,7 +160,7 @@ def _finished(
 def _expand(
     rule: _Rule, first: datetime, zone: ZoneInfo, cutoff: datetime, rrulestr: Callable[..., Iterable[datetime]]
 ) -> Iterator[datetime]:
-    """The instants a finite rule generates, in wall-clock order."""
+    """The instants that a finite rule generates, in the order of their wall times."""
     shift = CYCLE * ((MAXYEAR - cutoff.year) // CYCLE_YEARS)
     left = rule.count
     for shifted in rrulestr(rule.parts, dtstart=_wall(first, zone) + shift):
@@ -311,7 +311,7 @@ def _parse_rule(text: str, zone: ZoneInfo) -> _Rule:
     if count is not None and until is not None:
         raise UnsupportedRecurrence("COUNT and UNTIL exclude each other")
     _check_parts(parts)
-    # The week's first day is a setting of the whole process in python-dateutil, unless it is given.
+    # Without WKST, python-dateutil takes the first day of the week from a setting of the whole process.
     parts.setdefault("WKST", "MO")
     return _Rule(
         parts=";".join(f"{name}={value}" for name, value in parts.items()),
@@ -331,7 +331,7 @@ def _parse_until(text: str, zone: ZoneInfo) -> datetime:
 
 
 def _check_parts(parts: dict[str, str]) -> None:
-    """Refuse what RFC 5545 forbids, what python-dateutil gets wrong and what takes too long."""
+    """Refuse parts that RFC 5545 forbids, that python-dateutil expands wrongly, or that take too long."""
     frequency = parts.get("FREQ")
     if frequency in ("MINUTELY", "SECONDLY"):
         raise UnsupportedRecurrence("it recurs too often to expand")

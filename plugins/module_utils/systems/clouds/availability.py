@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: The opentalk.maintenance authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Whether a cloud server works, as far as a run knows by now."""
+"""Keeps track of whether a cloud works."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from typing import TypeVar
 from ...base.errors import PauseError, SharedFolderError
 from .client import CloudClient, RefusedAccountError, UnansweredError
 
-# Seconds until a server that did not work is looked at again.
+# Seconds until a cloud that did not work is asked again.
 LOOK_AGAIN = 60.0
-# So many pauses that the server asks for are waited for, with no success in between.
+# The most pauses for which a run waits without a success in between.
 MOST_PAUSES = 3
 
 Result = TypeVar("Result")
 
 
 class ServerUnavailableError(SharedFolderError):
-    """The server is known not to work, and was not asked."""
+    """The cloud is known not to work, so no request was sent."""
 
 
 class Availability:
-    """The verdict on one server, for all threads and batches of a run.
+    """The verdict on one cloud, for all threads and batches of a run.
 
-    A request that fails however often it is sent may be about one thing or about the server: one further request, for
-    something that is always there, tells which. A server that does not work is not asked for anything else, but looked
-    at again now and then; one that refuses the account is left alone.
+    If a request fails at every attempt, one more request asks for a directory that always exists. It shows whether the
+    whole cloud does not work, or only the first request fails. A cloud that does not work gets only this second request,
+    now and then. A cloud that refuses the account gets no more requests.
     """
 
     def __init__(self, client: CloudClient) -> None:
@@ -43,12 +43,12 @@ class Availability:
         self._paused_until = 0.0
 
     def ask(self, path: str, action: Callable[[], Result]) -> Result:
-        """Do something that takes requests, unless the server is known not to work.
+        """Do something that sends requests, unless the cloud is known not to work.
 
-        :param path: of the URL of a directory that is always there
-        :raises ServerUnavailableError: the server does not work; nothing was tried
-        :raises PauseError: the server wants to be left alone first
-        :raises SharedFolderError: it failed
+        :param path: the URL path of a directory that always exists
+        :raises ServerUnavailableError: the cloud does not work; the action was not tried
+        :raises PauseError: the cloud asks for a pause first
+        :raises SharedFolderError: the action failed
         """
         self._check(path)
         try:
@@ -82,7 +82,7 @@ class Availability:
             self._verdict, self._look_at = str(error), math.inf
 
     def _count_pause(self, error: PauseError) -> None:
-        # Several threads meet the same pause.
+        # Several threads may meet the same pause. It counts once.
         with self._lock:
             now = time.monotonic()
             if now >= self._paused_until:
@@ -101,7 +101,7 @@ class Availability:
             return False
         except (UnansweredError, PauseError):
             return False
-        except SharedFolderError:  # an answer, at least
+        except SharedFolderError:  # the cloud answered
             pass
         return True
 

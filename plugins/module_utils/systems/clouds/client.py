@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: The opentalk.maintenance authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Requests to a cloud server: authenticated, bounded in time, and repeated where that may help."""
+"""Requests to a cloud. They are authenticated, bounded in time, and repeated if that may help."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from ..write_gate import WriteGate
 # RFC 4918, 11.3, and RFC 6585, 4
 _LOCKED, _TOO_MANY_REQUESTS = 423, 429
 
-# Seconds that a pause may last which the server asks for while the locks of a batch are held.
+# The longest pause in seconds for which a batch waits while it holds its locks.
 LONGEST_PAUSE = 10.0
 
 _ADVICE = "check section [shared_folder] of the controller's settings or the option shared_folder"
 
 
 class UnansweredError(SharedFolderError):
-    """One request was tried as often as may be: the server may not work at all, or only not for this."""
+    """One request failed at every attempt. Either the whole cloud does not work, or only this request fails."""
 
 
 class RefusedAccountError(SharedFolderError):
@@ -32,7 +32,7 @@ class RefusedAccountError(SharedFolderError):
 
 
 class CloudClient:
-    """Sends requests to one server; may be used by several threads.
+    """Sends requests to one cloud. Several threads may use it at the same time.
 
     :param gate: asked before every request
     :param ca_path: a file of CA certificates, or None for those of the system
@@ -70,17 +70,17 @@ class CloudClient:
         status_of: Callable[[Any], int] = lambda answer: answer.status_code,
         attempts: int | None = None,
     ) -> int:
-        """Send a request, again where the server is busy or did not answer.
+        """Send a request. Send it again if the cloud is busy or did not answer.
 
-        :param path: of the URL, percent-encoded, beginning with a slash
-        :param status_of: finds the status in an answer, where that is not the one of HTTP
-        :param attempts: how often it is sent at most, where that is not the usual number
+        :param path: the path of the URL, percent-encoded, with a slash at its beginning
+        :param status_of: finds the status in an answer, if it is not the HTTP status
+        :param attempts: the most times that the request is sent, if it is not the usual number
         :returns: the status of the last answer
-        :raises UnansweredError: the server cannot be reached, does not answer, or goes on failing
-        :raises RefusedAccountError: the server refuses the credentials, or its address cannot be used
-        :raises SharedFolderError: what the path names stays locked
-        :raises PauseError: the server asks for a pause that is too long to be waited for here
-        :raises DeadlineExceeded: the deadline passed, or would pass before the server wants to be asked again
+        :raises UnansweredError: the cloud cannot be reached, does not answer, or failed every time
+        :raises RefusedAccountError: the cloud refuses the credentials, or its address cannot be used
+        :raises SharedFolderError: the thing at the path stays locked
+        :raises PauseError: the cloud asks for a pause that is longer than LONGEST_PAUSE
+        :raises DeadlineExceeded: the deadline passed, or would pass before the end of a pause
         :raises MissingLibraryError: the package requests is not installed
         """
         try:

@@ -17,7 +17,7 @@ from .paths import identifier, url_path
 from .shared_folder import SharedFolder, SharedFolderProvider
 
 _SHARES = "/ocs/v2.php/apps/files_sharing/api/v1/shares"
-# Status codes of OCS that are not those of HTTP, as HTTP has them. 998 is none of them: the server has no such API.
+# Status codes of OCS that differ from HTTP, and what they are in HTTP. 998 is left out: it means that there is no such API.
 _OCS = {100: 200, 996: 500, 997: 401}
 
 
@@ -48,7 +48,7 @@ class Nextcloud(SharedFolderProvider):
 
 
 def _status(answer: Any) -> int:
-    # The status in the body counts, whatever that of HTTP is; without one the answer is not from the share API.
+    # The status in the body counts, whatever the HTTP status is. An answer without one is not from the share API.
     try:
         status = int(answer.json()["ocs"]["meta"]["statuscode"])
     except (ValueError, LookupError, TypeError, OverflowError, RecursionError):

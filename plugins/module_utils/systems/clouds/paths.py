@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: The opentalk.maintenance authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Which paths may be deleted, and how they are written in a URL."""
+"""Checks whether paths may be deleted, and writes them in URLs."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from ...base.errors import SharedFolderError
 
 
 def guarded(path: str, directory: str) -> list[str]:
-    """The segments of a folder's path.
+    """The segments of the path of a folder that may be deleted.
 
-    :param path: as the database has it, below the provider's root
+    :param path: as in the database, relative to the provider's root
     :param directory: the directory that holds all shared folders; empty for the root itself
-    :raises SharedFolderError: the path is not that of a folder inside the directory, and must never be deleted
+    :raises SharedFolderError: the path is not inside the directory, so it must never be deleted
     """
-    # Decoded as well, for servers behind a proxy that decodes a second time.
+    # A proxy may decode a path a second time, so the decoded path is checked, too.
     _check(unquote(path), unquote(directory))
     return _check(path, directory)
 
 
 def normal(path: str) -> str:
-    """A path without slashes that mean nothing."""
+    """A path without superfluous slashes."""
     return "/".join(_segments(path))
 
 
@@ -33,9 +33,9 @@ def url_path(*segments: str) -> str:
 
 
 def identifier(value: object) -> str:
-    """An id that is to be a segment of a URL.
+    """An id as one segment of a URL.
 
-    :raises SharedFolderError: it would change the path instead
+    :raises SharedFolderError: the id would change the path in another way
     """
     text = str(value)
     if text in ("", ".", "..") or not text.isprintable():

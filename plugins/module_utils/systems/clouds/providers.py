@@ -27,7 +27,7 @@ def provider(
 
     The parameters are those of :class:`CloudClient`.
 
-    :returns: None where no settings are given
+    :returns: None if there are no settings
     """
     if settings is None:
         return None

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: The opentalk.maintenance authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a shared folder is, and what any provider of shared folders can do."""
+"""A shared folder, and the base class of the providers of shared folders."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ class SharedFolder:
     """A folder that an event shares with its participants.
 
     :ivar provider: ``nextcloud`` or ``opencloud``
-    :ivar path: below the provider's root
-    :ivar shares: the ids of the share links, by access: a string, or a mapping of ids
+    :ivar path: the path, relative to the provider's root
+    :ivar shares: the ids of the share links by access; each is a string, or a mapping of ids
     :ivar is_needed: whether an event that stays has the same folder, or one inside it
     """
 
@@ -54,19 +54,19 @@ class SharedFolder:
         return {"event_id": self.event_id, "provider": self.provider, "path": self.path}
 
     def as_left_behind(self, reason: str) -> dict[str, Any]:
-        """The folder in the list of what somebody must remove by hand."""
+        """The folder in the list of folders that somebody must remove by hand."""
         return {**self.as_item(), "shares": self.shares, "reason": reason}
 
     def as_warning(self, reason: str) -> str:
-        """The same for people who read a log."""
+        """The same as a sentence for logs."""
         path, shares = (json.dumps(value, ensure_ascii=False) for value in (self.path, self.shares))
         return f"Shared folder of event {self.event_id} left behind: {self.provider}, {path}, shares {shares}: {reason}"
 
 
 class SharedFolderProvider(ABC):
-    """Deletes shared folders on one server; may be used by several threads.
+    """Deletes shared folders on one cloud. Several threads may use it at the same time.
 
-    :cvar name: as in the settings and in the database
+    :cvar name: the name of the provider in the settings and in the database
     :param directory: the directory that holds all shared folders
     """
 
@@ -79,7 +79,7 @@ class SharedFolderProvider(ABC):
         self._confirmed: set[str] = set()
 
     def check(self, folder: SharedFolder) -> None:
-        """:raises SharedFolderError: the folder can never be deleted here; no request is sent to find out"""
+        """:raises SharedFolderError: the folder can never be deleted here; no request is sent for this check"""
         if folder.provider != self.name:
             raise SharedFolderError(f"it is on {folder.provider}, but the settings name {self.name}")
         guarded(folder.path, self._directory)
@@ -87,19 +87,19 @@ class SharedFolderProvider(ABC):
         self.share_paths(folder)
 
     def delete(self, folder: SharedFolder) -> None:
-        """Delete the share links, then the folder; what is already gone counts as deleted.
+        """Delete the share links, then the folder. If one does not exist, it counts as deleted.
 
-        :raises SharedFolderError: something of it may still be there
-        :raises PauseError: the server wants to be left alone first
+        :raises SharedFolderError: a part of the folder or a share link may still exist
+        :raises PauseError: the cloud asks for a pause first
         """
         self.check(folder)
         self._availability.ask(self._outer(folder), functools.partial(self._delete, folder))
 
     def exists(self, folder: SharedFolder) -> bool:
-        """Whether the folder is there.
+        """Whether the folder exists.
 
-        :raises SharedFolderError: the server does not tell
-        :raises PauseError: the server wants to be left alone first
+        :raises SharedFolderError: the cloud does not say it
+        :raises PauseError: the cloud asks for a pause first
         """
         self.check(folder)
         return self._availability.ask(self._outer(folder), functools.partial(self._exists, folder))
@@ -128,9 +128,9 @@ class SharedFolderProvider(ABC):
 
     @abstractmethod
     def root(self, folder: SharedFolder) -> str:
-        """The URL path below which the folder's path lies.
+        """The URL path to which the folder's path is relative.
 
-        :raises SharedFolderError: the folder's record lacks what it takes
+        :raises SharedFolderError: the folder's record lacks a part of it
         """
 
     @abstractmethod
@@ -142,13 +142,13 @@ class SharedFolderProvider(ABC):
 
     @abstractmethod
     def delete_share(self, path: str) -> None:
-        """Delete a share link; one that is already gone counts as deleted.
+        """Delete a share link. A link that does not exist counts as deleted.
 
-        :raises SharedFolderError: it may still be there
+        :raises SharedFolderError: the link may still exist
         """
 
     def _confirm(self, root: str) -> None:
-        # "Not found" is what a wrong address answers as well: believed only where the root itself is found.
+        # A wrong address answers "not found", too. The answer is only believed if the root or the directory is found.
         if root in self._confirmed:
             return
         for path in (root + "/", root + self._outer_path()):

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: The opentalk.maintenance authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The controller's settings: its TOML file, overridden by environment variables, overridden by module options."""
+"""The controller's settings. Environment variables override its TOML file, and module options override both."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ __all__ = ["KeycloakSettings", "ObjectStorageSettings", "Settings", "SharedFolde
 class Settings:
     """The settings of the controller on this host.
 
-    :param path: the settings file; None looks where the controller looks
-    :param options: the module's options, of which ``database_url``, ``object_storage``, ``shared_folder`` and
-        ``keycloak`` override
+    :param path: the settings file; None searches for it as the controller does
+    :param options: the module's options; ``database_url``, ``object_storage``, ``shared_folder`` and ``keycloak``
+        override settings
     :param environment: the process environment
     :raises ConfigurationError: the file cannot be read
     """
@@ -37,9 +37,9 @@ class Settings:
         self._lookup = Lookup(found, values, options)
 
     def database_url(self) -> str:
-        """A libpq connection URI.
+        """The libpq connection URI.
 
-        :raises ConfigurationError: it is not set, or not a PostgreSQL URL
+        :raises ConfigurationError: it is not set, or is not a PostgreSQL URL
         """
         at = ("database", "url", "database_url")
         url = self._lookup.options.get("database_url") or self._lookup.text(*at)
@@ -52,7 +52,7 @@ class Settings:
         return object_storage.read(self._lookup)
 
     def shared_folder(self) -> SharedFolderSettings | None:
-        """The shared folder provider, or None where none is configured.
+        """The settings of the cloud, or None if there are none.
 
         :raises ConfigurationError: a setting is missing or wrong
         """

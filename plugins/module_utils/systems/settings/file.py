@@ -19,7 +19,7 @@ ENVIRONMENT_SEPARATOR = "__"
 
 
 def find(environment: Mapping[str, str]) -> Path | None:
-    """Where the settings file is, in the order of the controller's own search; None where there is none."""
+    """The path of the settings file; the order of the search is the controller's. None if there is no file."""
     candidates = [Path("controller.toml"), Path("config.toml")]
     home = environment.get("XDG_CONFIG_HOME")
     if not home and environment.get("HOME"):
@@ -39,12 +39,12 @@ def find(environment: Mapping[str, str]) -> Path | None:
 def load(path: Path) -> dict[str, Any]:
     """The content of the settings file.
 
-    :raises ConfigurationError: it cannot be read, or is not valid
+    :raises ConfigurationError: the file cannot be read, or is not valid
     """
     toml = _toml_parser()
     try:
         if path.exists() and not path.is_file():
-            # A pipe would be waited for, a device be read for ever.
+            # Reading a pipe or a device may never end.
             raise ConfigurationError(f"The settings file {path} is not a file; correct the path.")
         return toml.loads(path.read_bytes().decode("utf-8"))
     except FileNotFoundError:
@@ -81,7 +81,7 @@ def _toml_parser() -> Any:
 
 
 def override(values: dict[str, Any], environment: Mapping[str, str]) -> None:
-    """Put values of environment variables such as ``OPENTALK_CTRL_DATABASE__URL`` in place of those of the file."""
+    """Replace values of the file by those of environment variables, such as ``OPENTALK_CTRL_DATABASE__URL``."""
     for name, value in sorted(environment.items()):
         if not name.startswith(ENVIRONMENT_PREFIX):
             continue

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: The opentalk.maintenance authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The settings of Keycloak, which are spread over several sections."""
+"""The settings of Keycloak, which are in several sections."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .lookup import Lookup
 
 BACKEND = "keycloak_webapi"
 _OPTION = "keycloak"
-# The deprecated section, of the same name as the option.
+# The deprecated section has the same name as the option.
 _DEPRECATED = "keycloak"
 _PREFIX = r"(https?://[^/?#@\s]+/(?:[^?#\s]*/)?)"
 _REALM = r"realms/([^/?#\s]+)/?"
@@ -24,8 +24,8 @@ _REALM = r"realms/([^/?#\s]+)/?"
 class RealmAddress:
     """A realm on a server.
 
-    :ivar server: the URL below which Keycloak answers, with a slash at its end
-    :ivar realm: percent-encoded
+    :ivar server: the URL of Keycloak without the realm, with a slash at its end
+    :ivar realm: the name of the realm, percent-encoded
     """
 
     server: str
@@ -36,10 +36,10 @@ class RealmAddress:
 class KeycloakSettings:
     """Sections ``[oidc]`` and ``[user_search]``, or the deprecated section ``[keycloak]``.
 
-    :ivar authority: where tokens are issued
-    :ivar api: where accounts are read
-    :ivar external_id_attribute: the user attribute that holds the id by which users are matched, or empty
-    :ivar warnings: what the administrator should know about these settings
+    :ivar authority: the realm that issues tokens
+    :ivar api: the realm with the accounts
+    :ivar external_id_attribute: the user attribute with the id by which users are matched, or empty
+    :ivar warnings: warnings for the administrator about these settings
     """
 
     authority: RealmAddress

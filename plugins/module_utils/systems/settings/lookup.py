@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: The opentalk.maintenance authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Values of the settings, checked, with messages that name file, section, key and option."""
+"""Checked values of the settings. Messages name the file, section, key and option of a wrong value."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from ...base.errors import ConfigurationError
 class Lookup:
     """The values of the settings file and the environment, and the options that override them.
 
-    :param path: the settings file, None where there is none
-    :param values: its content, with the environment's values in it
+    :param path: the settings file, or None if there is none
+    :param values: the content of the file, overridden by the environment
     :param options: the module's options
     """
 
@@ -29,8 +29,8 @@ class Lookup:
     def section(self, section: str, option: str = "", *, required: bool = True) -> dict[str, Any]:
         """The values of a section, overridden by those of an option.
 
-        :param section: its name; with a dot, a section in a section
-        :raises ConfigurationError: it is not a section, or there is no value at all
+        :param section: the name of the section; a dot separates the names of an outer and an inner section
+        :raises ConfigurationError: it is not a section, or has no value at all
         """
         values: Any = self._values
         for name in section.split("."):
@@ -43,13 +43,13 @@ class Lookup:
         return merged
 
     def overrides(self, option: str) -> dict[str, Any]:
-        """What an option of several keys sets."""
+        """The values that an option with several keys sets."""
         return {name: value for name, value in (self.options.get(option) or {}).items() if value is not None}
 
     def required(self, values: Mapping[str, Any], section: str, key: str, option: str) -> str:
-        """A value that is a string and not empty.
+        """A value that must be a string and not empty.
 
-        :raises ConfigurationError: it is missing, or not a string
+        :raises ConfigurationError: it is missing or empty, or not a string
         """
         value = self.optional(values, section, key, option)
         if not value:
@@ -60,7 +60,7 @@ class Lookup:
         return value
 
     def optional(self, values: Mapping[str, Any], section: str, key: str, option: str) -> str:
-        """A value that is a string, empty where it is missing.
+        """A value that must be a string; empty if it is missing.
 
         :raises ConfigurationError: it is not a string
         """
@@ -70,7 +70,7 @@ class Lookup:
         try:
             value.encode()
         except UnicodeEncodeError:
-            # A variable of the environment that is not UTF-8.
+            # The value is from an environment variable that is not UTF-8.
             raise ConfigurationError(
                 f"The setting {key} ({self.where(section, key, option)}) is not UTF-8 text; correct it."
             ) from None
@@ -86,7 +86,7 @@ class Lookup:
         return value
 
     def text(self, section: str, key: str, option: str) -> str:
-        """A value for which there is an option of its own.
+        """A value that has an option of its own.
 
         :raises ConfigurationError: it is missing, or not a string
         """
@@ -102,7 +102,7 @@ class Lookup:
         return value
 
     def check_address(self, url: str, what: str, section: str, key: str, option: str) -> None:
-        """:raises ConfigurationError: it is not the address of a web server"""
+        """:raises ConfigurationError: the URL is not the address of a web server"""
         if not re.match(r"https?://[^/]", url):
             raise ConfigurationError(
                 f"The address of {what} ({self.where(section, key, option)})"
@@ -121,9 +121,9 @@ class Lookup:
         )
 
     def source(self) -> str:
-        """Where values come from, for messages."""
+        """The source of the values, for messages."""
         return str(self._path) if self._path else "the environment (no settings file was found)"
 
     def where(self, section: str, key: str, option: str) -> str:
-        """Where a value can be set, for messages."""
+        """The places where a value can be set, for messages."""
         return f"option {option}, or {key} in section [{section}] of {self.source()}"

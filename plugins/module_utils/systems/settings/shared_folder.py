@@ -26,7 +26,7 @@ class SharedFolderSettings:
 
 
 def read(lookup: Lookup) -> SharedFolderSettings | None:
-    """The shared folder provider, or None where none is configured.
+    """The settings of the cloud, or None if there are none.
 
     :raises ConfigurationError: a setting is missing or wrong
     """

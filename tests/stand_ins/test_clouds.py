@@ -15,6 +15,7 @@ import pytest
 import requests
 
 from support.cloud_server import CloudServer
+from support.limits import HANGS
 from support.nextcloud import NextcloudServer
 from support.opencloud import OpenCloudServer
 from support.recording_server import Request
@@ -44,7 +45,7 @@ def cloud(request: pytest.FixtureRequest) -> Iterator[CloudServer]:
 def send(server: CloudServer, method: str, path: str, *, password: str = PASSWORD, **headers: str) -> requests.Response:
     headers = {name.replace("_", "-"): value for name, value in headers.items()}
     return requests.request(
-        method, server.url + path, auth=(USER.encode(), password.encode()), headers=headers, timeout=10
+        method, server.url + path, auth=(USER.encode(), password.encode()), headers=headers, timeout=HANGS
     )
 
 
@@ -55,7 +56,7 @@ def send_raw(server: CloudServer, request_line: str) -> int:
         f"{request_line}\r\nHost: x\r\nAuthorization: {authorization['Authorization']}\r\nConnection: close\r\n\r\n"
     )
     address = urlsplit(server.url)
-    with socket.create_connection((address.hostname, address.port), timeout=10) as connection:
+    with socket.create_connection((address.hostname, address.port), timeout=HANGS) as connection:
         connection.sendall(content.encode())
         return int(connection.makefile("rb").readline().split()[1])
 
@@ -138,7 +139,7 @@ def test_demands_the_password(cloud: CloudServer) -> None:
     share = record.get("write_share_id") or record["write"]
     for path in (dav(cloud, "a"), share_path(share)):
         assert send(cloud, "DELETE", path, password="wrong", **OCS).status_code == 401
-        assert requests.delete(cloud.url + path, headers=OCS, timeout=10).status_code == 401
+        assert requests.delete(cloud.url + path, headers=OCS, timeout=HANGS).status_code == 401
     assert cloud.folders == {"a"}
     assert len(cloud.shares) == 2
 
@@ -150,7 +151,7 @@ def test_faults_and_the_number_of_requests_at_once(cloud: CloudServer) -> None:
     assert (refused.status_code, refused.headers["Retry-After"]) == (503, "1")
     assert cloud.folders == {"a"}
     assert cloud.most_parallel == 1
-    barrier = threading.Barrier(3, timeout=10)
+    barrier = threading.Barrier(3, timeout=HANGS)
 
     def meet(request: Request) -> None:
         barrier.wait()

@@ -1,0 +1,68 @@
+# SPDX-FileCopyrightText: The opentalk.maintenance authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Who the jobs of the role timers run as, and which files they must be able to use."""
+
+from __future__ import annotations
+
+from typing import Any
+
+_NOBODY = "65534"
+
+
+def decisions(variables: dict[str, Any], found: dict[str, Any], jobs: dict[str, Any]) -> dict[str, Any]:
+    """Which groups there must be, and what is tried on the host as the user that the jobs will be.
+
+    :param jobs: what timer_units has decided
+    """
+    user, group, exists = variables["timers_user"], variables["timers_group"], found["user"].get("rc") == 0
+    wanted = [variables["timers_settings_group"], group]
+    if variables["timers_textfile_directory"]:
+        wanted.append(variables["timers_textfile_group"])
+    entries = [pair for result in found["groups"] for pair in result["ansible_facts"]["getent_group"].items()]
+    gids = {name: entry[1] for name, entry in entries if entry}
+    made = [group] if group == user and not exists else []
+    numbers = [*gids.values(), *(found["user"]["stdout"].split() if exists else [])] or [_NOBODY]
+    return {
+        "groups": list(dict.fromkeys(wanted)),
+        "gids": gids,
+        "missing_groups": [name for name in dict.fromkeys(wanted) if name not in [*gids, *made]],
+        "supplementary_groups": [name for name in dict.fromkeys(wanted) if name != group],
+        # As somebody who owns nothing before the role has made the account.
+        "as_the_jobs": ["setpriv", "--reuid", user if exists else _NOBODY, "--regid", gids.get(group, _NOBODY)]
+        + ["--groups", ",".join(dict.fromkeys(numbers)), "--"],
+        "uses": _uses(variables, jobs),
+    }
+
+
+def _uses(variables: dict[str, Any], jobs: dict[str, Any]) -> list[dict[str, Any]]:
+    """The variables that name files, each with a test on the host and what is wrong where it fails."""
+    user, options = variables["timers_user"], {job_type: f"timers_jobs.{job_type}.options" for job_type in jobs}
+    ca_paths = {
+        f"{options[name]}.ca_path": job["variables"].get("opentalk_maintenance_ca_path") for name, job in jobs.items()
+    }
+    audited = {f"{options[name]}.audit_log": job["audit_directory"] for name, job in jobs.items()}
+    read = {"timers_controller_config": variables["timers_controller_config"], **ca_paths}
+    written = {"timers_textfile_directory": variables["timers_textfile_directory"], **audited}
+    unreadable = (
+        f"is not there, or cannot be read by {user} through the group {variables['timers_settings_group']};"
+        " correct the path, the group, or the modes of the file and of the directories above it."
+    )
+    unwritable = (
+        f"is not there, or {user} cannot write into it;"
+        " make it, or correct the path, or owner, group and mode of the directory."
+    )
+    return [
+        {"variable": name, "test": ["test", "-f", path, "-a", "-r", path], "problem": f"{path} {unreadable}"}
+        for name, path in read.items()
+        if path
+    ] + [
+        {
+            "variable": name,
+            "test": ["test", "-d", path, "-a", "-w", path, "-a", "-x", path],
+            "problem": f"the directory {path} {unwritable}",
+        }
+        for name, path in written.items()
+        if path
+    ]

@@ -1,0 +1,170 @@
+# SPDX-FileCopyrightText: The opentalk.maintenance authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the services of the role timers run and print, and what the role refuses before it touches a host."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.opentalk.maintenance.plugins.plugin_utils import run_metrics
+
+from support import ansible
+from support.collection import ROOT
+from support.limits import HANGS
+from support.upstream import SELF_CHECK
+
+DAILY = {"on_calendar": "daily"}
+
+
+def play(playbook: str, *arguments: str, collections: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [ansible.program(), f"opentalk.maintenance.{playbook}", *arguments],
+        env=ansible.environment(collections, **variables),
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=HANGS, cwd=ROOT.anchor, check=False,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "variables, problem",
+    [
+        (
+            {"timers_jobs": {"event_cleanup": {**DAILY, "parameters": {"days_since_last_occurrence": 0}}}},
+            "timers_jobs.event_cleanup.parameters.days_since_last_occurrence: 0 is less than the minimum of 1.",
+        ),
+        ({"timers_persistent": "perhaps"}, "timers_persistent"),
+        ({"timers_environment": {"PGPASSWORD": "planted"}}, "timers_environment.PGPASSWORD: this looks like a secret"),
+        (
+            {
+                "timers_randomized_delay": -1, "timers_wheelhouse": "/nowhere/wheels", "timers_requirements": "/nowhere/list",
+                "timers_config_directory": "/etc/opentalk", "timers_directory": "/opt/opentalk-maintenance/",
+            },
+            "timers_randomized_delay must not be negative.*timers_directory.* must be absolute paths"
+            ".*timers_config_directory must be a directory of the role's own"
+            ".*timers_requirements names no file.*timers_wheelhouse names no directory",
+        ),
+        ({"timers_controller_config": "/home/opentalk/controller.toml"}, "timers_controller_config must be an absolute path"),
+    ],
+)  # fmt: skip
+def test_no_host_is_touched_while_one_has_wrong_variables(
+    collections_path: str, tmp_path: Path, variables: dict[str, Any], problem: str
+) -> None:
+    """Nothing listens where the hosts are said to be, so that touching them would fail in another way."""
+    hosts = {"right": {}, "wrong": variables}
+    inventory = tmp_path / "hosts.json"
+    shared = {"ansible_host": "127.0.0.1", "ansible_port": 1, "timers_jobs": {"self_check": DAILY}}
+    inventory.write_text(json.dumps({"opentalk_controllers": {"hosts": hosts, "vars": shared}}))
+    played = play("provision_timers", "-i", str(inventory), collections=collections_path)
+    assert played.returncode == 2
+    assert re.search(problem, played.stdout, re.DOTALL) and "fatal: [wrong]" in played.stdout
+    assert "UNREACHABLE" not in played.stdout and "planted" not in played.stdout + played.stderr
+    inventory.write_text(json.dumps({"opentalk_controllers": {"hosts": {"right": {}}, "vars": shared}}))
+    assert "UNREACHABLE" in play("provision_timers", "-i", str(inventory), collections=collections_path).stdout
+
+
+PRINTED = SELF_CHECK + "self_check: finished, nothing was to be done\n"
+LOCAL = ("-i", "localhost,", "-c", "local", "-e", "opentalk_maintenance_hide_duration=true")
+LOG = {"ANSIBLE_STDOUT_CALLBACK": "opentalk.maintenance.job_log"}
+
+
+def test_only_the_log_and_a_summary_are_printed(collections_path: str, tmp_path: Path) -> None:
+    played = play("self_check", *LOCAL, collections=collections_path, **LOG)
+    assert (played.stdout, played.returncode) == (PRINTED, 0)
+    outcome = tmp_path / "outcome"
+    failed = play(
+        "event_cleanup", *LOCAL, "-e", "opentalk_maintenance_controller_config=/nowhere/controller.toml",
+        collections=collections_path, **LOG, OPENTALK_MAINTENANCE_RESULT_FILE=str(outcome),
+    )  # fmt: skip
+    reason = (
+        "The settings file /nowhere/controller.toml does not exist;"
+        " set the option controller_config to the controller's file."
+    )
+    assert failed.returncode == 2
+    assert failed.stdout.splitlines()[-2:] == [f"[ERROR] Job failed: {reason}", f"event_cleanup: failed. {reason}"]
+    assert json.loads(outcome.read_text())["started"] > 0
+
+
+def test_journal_is_told_severities(collections_path: str, tmp_path: Path) -> None:
+    """JOURNAL_STREAM names a file instead of a socket here, which is all that the plugin looks at."""
+    path = tmp_path / "journal"
+    with path.open("w") as file:
+        status = os.fstat(file.fileno())
+        journal = f"{status.st_dev}:{status.st_ino}"
+        environment = ansible.environment(collections_path, **LOG, JOURNAL_STREAM=journal)
+        command = [ansible.program(), "opentalk.maintenance.self_check", *LOCAL]
+        subprocess.run(command, env=environment, stdout=file, check=True, timeout=HANGS, cwd=tmp_path)
+    severities = {"INFO": 6, "TRACE": 7, "DEBUG": 7, "WARN": 4, "ERROR": 3, "self_check: finished": 6}
+    for line, shown in zip(PRINTED.splitlines(), path.read_text().splitlines(), strict=True):
+        (severity,) = (number for text, number in severities.items() if line.lstrip("[").startswith(text))
+        assert shown == f"<{severity}>{line}"
+
+
+def metrics(folder: Path, outcome: dict[str, Any] | str, **environment: str) -> dict[str, float]:
+    """What the program writes for a run that left this outcome."""
+    result, output = folder / "result.json", folder / "metrics" / "job.prom"
+    result.write_text(outcome if isinstance(outcome, str) else json.dumps(outcome))
+    output.parent.mkdir(exist_ok=True)
+    command = [sys.executable, run_metrics.__file__, "event_cleanup", f"--result={result}", f"--output={output}"]
+    subprocess.run(command, env={**os.environ, **environment}, check=True, timeout=HANGS, umask=0o077)
+    assert [path.name for path in output.parent.iterdir()] == ["job.prom"]
+    assert output.stat().st_mode & 0o777 == 0o644
+    lines = [line for line in output.read_text().splitlines() if not line.startswith("#")]
+    shown = {}
+    for line in lines:
+        name, value = line.replace('{job_type="event_cleanup"', "").removeprefix(run_metrics.PREFIX).rsplit(" ", 1)
+        shown[name.strip("},").replace(',kind="', " ").strip('"')] = float(value)
+    return shown
+
+
+def test_metrics_of_every_kind_of_end(tmp_path: Path) -> None:
+    done = {"started": 1.0, "skipped": False, "counts": {"events": 4, "rooms": 0}}
+    success = {"SERVICE_RESULT": "success", "EXIT_CODE": "exited", "EXIT_STATUS": "0"}
+    failure = {"SERVICE_RESULT": "exit-code", "EXIT_CODE": "exited", "EXIT_STATUS": "2"}
+
+    never = metrics(tmp_path, done, **failure)
+    assert never["success_timestamp_seconds"] == 0 and never["run_success"] == 0 and never["run_exit_code"] == 2
+    good = metrics(tmp_path, done, **success)
+    assert good["success_timestamp_seconds"] == good["run_timestamp_seconds"] > never["run_timestamp_seconds"]
+    assert good["run_duration_seconds"] == pytest.approx(good["run_timestamp_seconds"] - 1)
+    assert (good["run_success"], good["run_skipped"], good["run_exit_code"]) == (1, 0, 0)
+    assert (good["run_count events"], good["run_count rooms"]) == (4, 0)
+
+    last = good["success_timestamp_seconds"]
+    skipped = metrics(tmp_path, {**done, "skipped": True, "counts": {"events": 0}}, **success)
+    assert (skipped["run_success"], skipped["run_skipped"], skipped["success_timestamp_seconds"]) == (1, 1, last)
+    killed = metrics(tmp_path, '{"start', SERVICE_RESULT="signal", EXIT_CODE="killed", EXIT_STATUS="KILL")
+    assert killed["run_exit_code"] == 128 + signal.SIGKILL and killed["success_timestamp_seconds"] == last
+    assert not [name for name in killed if name.startswith("run_count") or name == "run_duration_seconds"]
+    stopped = metrics(tmp_path, done, SERVICE_RESULT="timeout", EXIT_CODE="exited", EXIT_STATUS="0")
+    assert stopped["run_success"] == 0 and stopped["success_timestamp_seconds"] == last
+
+
+def test_metrics_are_replaced_as_a_whole(tmp_path: Path) -> None:
+    """A reader that comes at any moment finds all of one run's metrics."""
+    success = {"SERVICE_RESULT": "success", "EXIT_CODE": "exited", "EXIT_STATUS": "0"}
+    runs = [{"started": 1.0, "counts": {f"kind{number}": run for number in range(20_000)}} for run in range(6)]
+    metrics(tmp_path, runs[0], **success)
+    path, seen, ended = tmp_path / "metrics" / "job.prom", set(), threading.Event()
+
+    def read() -> None:
+        while not ended.is_set():
+            counts = re.findall(r'kind="kind\d+"\} (\d+)\n', path.read_text())
+            seen.add((len(counts), len(set(counts))))
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    try:
+        for run in runs[1:]:
+            metrics(tmp_path, run, **success)
+    finally:
+        ended.set()
+        reader.join()
+    assert seen == {(20_000, 1)}

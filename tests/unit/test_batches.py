@@ -1,0 +1,209 @@
+# SPDX-FileCopyrightText: The opentalk.maintenance authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Work in batches: their sizes, and what becomes of rows that are locked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from ansible_collections.opentalk.maintenance.plugins.module_utils.base.deadline import Deadline
+from ansible_collections.opentalk.maintenance.plugins.module_utils.base.errors import (
+    DatabaseError,
+    DeadlineExceeded,
+    LockTimeoutError,
+    PauseError,
+    TransientDatabaseError,
+)
+from ansible_collections.opentalk.maintenance.plugins.module_utils.deletion.batches import (
+    ATTEMPTS,
+    FIRST,
+    MOST_LOCKED,
+    Batches,
+    BatchSizer,
+)
+
+Work = Callable[[list[str]], "float | None"]
+
+
+class Patient(Deadline):
+    """A deadline that writes down how long somebody wants to sleep, and does not."""
+
+    def __init__(self) -> None:
+        super().__init__(1000)
+        self.slept: list[float] = []
+
+    def sleep(self, seconds: float) -> None:
+        if seconds >= self.remaining():
+            raise self.exceeded()
+        self.slept.append(seconds)
+
+
+class Running:
+    """One run over rows called 0, 1 and so on.
+
+    :ivar tried: the batches that were begun
+    :ivar left: the rows that were left, with the reason
+    :ivar done: the number of rows of which the progress was told
+    """
+
+    def __init__(self, worker: Work, largest: int = 1000) -> None:
+        self.tried: list[list[str]] = []
+        self.left: dict[str, str] = {}
+        self.done = 0
+        self.deadline = Patient()
+        self._batches = Batches(
+            self._recorded(worker),
+            self.left.__setitem__,
+            self.deadline,
+            largest=largest,
+            progress=self._advance,
+        )
+
+    def run(self, number: int) -> None:
+        self._batches.run(map(str, range(number)))
+
+    def _advance(self, number: int) -> None:
+        self.done += number
+
+    def _recorded(self, worker: Work) -> Work:
+        def work(batch: list[str]) -> float | None:
+            self.tried.append(batch)
+            return worker(batch)
+
+        return work
+
+
+def deadlock() -> TransientDatabaseError:
+    return TransientDatabaseError("A deadlock.", "a deadlock")
+
+
+def lock_timeout() -> LockTimeoutError:
+    return LockTimeoutError("A lock.", "it is locked")
+
+
+@pytest.mark.parametrize(
+    ("largest", "worthwhile", "took", "size"),
+    [
+        (1000, 1, [], FIRST),
+        (7, 1, [], 7),
+        (1000, 300, [], 300),
+        (50, 300, [], 50),
+        (1000, 1, [(100, 0.5, 0)], 200),
+        (1000, 1, [(100, 0.001, 0)], 400),
+        (1000, 1, [(100, 0.001, 0), (400, 0.001, 0)], 1000),
+        (1000, 1, [(100, 2, 0)], 50),
+        (1000, 1, [(100, 60, 0)], 25),
+        (1000, 1, [(1, 60, 0)], 1),
+        # Time that another server took shrinks batches to what is worthwhile, time of the database further.
+        (1000, 80, [(100, 60, 59.5)], 80),
+        (1000, 80, [(100, 60, 0)], 25),
+    ],
+)
+def test_size_makes_a_batch_take_a_second(
+    largest: int, worthwhile: int, took: list[tuple[int, float, float]], size: int
+) -> None:
+    sizer = BatchSizer(largest, worthwhile)
+    for one in took:
+        sizer.took(*one)
+    assert sizer.size == size
+
+
+def test_every_row_is_done_once_and_told() -> None:
+    running = Running(lambda batch: None, largest=30)
+    running.run(100)
+    assert [row for batch in running.tried for row in batch] == [str(row) for row in range(100)]
+    assert max(map(len, running.tried)) == 30 and running.done == 100 and running.left == {}
+
+
+def test_locked_row_is_found_by_halves_and_left() -> None:
+    def work(batch: list[str]) -> None:
+        if "5" in batch:
+            raise lock_timeout()
+
+    running = Running(work)
+    running.run(8)
+    assert running.left == {"5": "it is locked"} and running.done == 8
+    # In the order of the rows, and no part a second time: the lock was waited for.
+    assert running.tried == [list("01234567"), list("0123"), list("4567"), list("45"), list("4"), list("5"), list("67")]
+    assert running.deadline.slept == []
+
+
+def test_deadlock_is_tried_again_before_rows_are_parted() -> None:
+    failures = iter([deadlock()] * (ATTEMPTS - 1))
+
+    def work(batch: list[str]) -> None:
+        for error in failures:
+            raise error
+
+    running = Running(work)
+    running.run(8)
+    assert running.tried == [list("01234567")] * ATTEMPTS and running.left == {}
+    assert running.deadline.slept == [0.1, 0.2]
+
+
+def test_deadlock_that_strikes_every_time_leaves_the_row() -> None:
+    def work(batch: list[str]) -> None:
+        if "0" in batch:
+            raise deadlock()
+
+    running = Running(work)
+    running.run(2)
+    assert running.tried == [["0", "1"]] * ATTEMPTS + [["0"]] * ATTEMPTS + [["1"]]
+    assert running.left == {"0": "a deadlock"}
+
+
+def test_locked_table_ends_the_job() -> None:
+    def work(batch: list[str]) -> None:
+        raise lock_timeout()
+
+    running = Running(work)
+    with pytest.raises(LockTimeoutError):
+        running.run(100)
+    assert len(running.left) == MOST_LOCKED
+
+
+def test_other_errors_end_the_job_at_once() -> None:
+    def work(batch: list[str]) -> None:
+        raise DatabaseError("Refused.")
+
+    running = Running(work)
+    with pytest.raises(DatabaseError):
+        running.run(1000)
+    assert len(running.tried) == 1 and running.left == {} and running.done == 0
+
+
+def test_pause_is_kept_and_counts_as_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses = iter([PauseError(30), PauseError(12)])
+    took: list[float] = []
+    monkeypatch.setattr(BatchSizer, "took", lambda self, size, seconds, waited: took.append(waited))
+
+    def work(batch: list[str]) -> float:
+        for error in pauses:
+            raise error
+        return 1.5
+
+    running = Running(work)
+    running.run(3)
+    assert running.tried == [list("012")] * 3 and running.deadline.slept == [30, 12] and took == [43.5]
+
+
+def test_pause_beyond_the_timeout_ends_the_job() -> None:
+    def work(batch: list[str]) -> None:
+        raise PauseError(1001)
+
+    running = Running(work)
+    with pytest.raises(DeadlineExceeded):
+        running.run(3)
+    assert len(running.tried) == 1
+
+
+def test_other_failure_ends_the_run() -> None:
+    def work(batch: list[str]) -> None:
+        if batch == ["2"]:
+            raise DatabaseError("Refused.")
+
+    running = Running(work, largest=1)
+    with pytest.raises(DatabaseError):
+        running.run(10)
+    assert running.tried == [["0"], ["1"], ["2"]] and running.done == 2
