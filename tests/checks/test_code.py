@@ -38,4 +38,4 @@ def test_types(collections: Path) -> None:
 def test_imports_go_down(collections: Path) -> None:
     command = ["lint-imports", SETTINGS, "--no-logo", "--no-cache"]
     said = gates.run(collections, collections, *command, PYTHONPATH=str(collections))
-    assert "Contracts: 3 kept, 0 broken." in said
+    assert " kept, 0 broken." in said and "Contracts: 0 kept" not in said
