@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: The opentalk.maintenance authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Working on many rows a batch at a time, however long that takes and whatever is locked."""
+"""Works on many rows, a batch at a time: sizes of batches, locks of other sessions, and pauses of other servers."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from typing import Any
 from ..base.deadline import Deadline
 from ..base.errors import LockTimeoutError, PauseError, TransientDatabaseError
 
-# Seconds that the locks of one batch are held, about.
+# A batch holds its locks for about this number of seconds.
 TARGET = 1.0
 FIRST = 100
 ATTEMPTS = 3
-# Batches of one row that may fail for a lock before the job gives up: by then the whole table is locked.
+# If more batches of one row fail because of a lock, the whole table is locked and the job gives up.
 MOST_LOCKED = 10
 
-# Does a batch, and gives the seconds of it that went into waiting for another server, or None where there is no such.
+# Does a batch. It returns the seconds that it waited for another server, or None if it waited for none.
 Worker = Callable[[list[Any]], "float | None"]
 
 
@@ -29,7 +29,7 @@ class BatchSizer:
     """Grows and shrinks batches so that each takes about a second.
 
     :param largest: the most rows of a batch
-    :param worthwhile: the fewest with which another server's time is spent well, unless largest is less
+    :param worthwhile: the fewest rows that keep another server busy; largest takes precedence
     """
 
     def __init__(self, largest: int, worthwhile: int = 1) -> None:
@@ -38,7 +38,7 @@ class BatchSizer:
         self.size = max(self._worthwhile, min(FIRST, largest))
 
     def took(self, size: int, seconds: float, waited: float) -> None:
-        """Learn how long a batch of that size took, and how much of it went into waiting for another server."""
+        """Adapt the size to a batch that took these seconds, and waited some of them for another server."""
         by_database = _fitting(size, seconds - waited)
         altogether = max(self._worthwhile, _fitting(size, seconds))
         self.size = max(1, min(self._largest, by_database, altogether))
@@ -50,7 +50,7 @@ class Batches:
     :param worker: does a batch of ids; is called again with the same ids after TransientDatabaseError or PauseError
     :param leave: gets the id of a row that stays as it is, and why
     :param largest: the most rows of a batch
-    :param worthwhile: the fewest with which another server's time is spent well, unless largest is less
+    :param worthwhile: the fewest rows that keep another server busy; largest takes precedence
     :param progress: gets the number of rows after each batch
     """
 
@@ -83,7 +83,7 @@ class Batches:
             self._progress(len(batch))
 
     def _run(self, batch: list[Any]) -> float:
-        """Do a batch; where a lock stands in the way, in ever smaller parts, so that only what is locked stays.
+        """Do a batch. If another session locks rows, halve the batch until only the locked rows stay.
 
         :returns: the seconds that it waited for another server
         """
@@ -113,9 +113,9 @@ class Batches:
         return self._patiently(part)
 
     def _patiently(self, part: list[Any]) -> float:
-        """Do a part, again after each pause that another server asks for: its transaction was rolled back before.
+        """Do a part. Repeat it after each pause that another server asks for; its transaction was rolled back.
 
-        How many pauses there may be is for the worker to say.
+        The worker bounds the number of pauses.
         """
         waited = 0.0
         while True:
@@ -127,5 +127,5 @@ class Batches:
 
 
 def _fitting(size: int, seconds: float) -> int:
-    """The number of rows that take as long as they may, if so many took so many seconds."""
+    """The number of rows that take TARGET seconds, if this number of rows took these seconds."""
     return int(size * min(4.0, max(0.25, TARGET / max(seconds, 0.001))))

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: The opentalk.maintenance authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The foreign-key graph of the database, as PostgreSQL's catalogue has it."""
+"""Tables, keys and foreign keys of the database, read from PostgreSQL's catalogue."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SET_NULL = "n"
 class Table:
     """A table, by its place in the database.
 
-    :ivar label: how reports name it: with its schema only where that is not the controller's
+    :ivar label: its name in reports, with the schema only if that is not the controller's
     """
 
     schema: str
@@ -97,7 +97,7 @@ class Catalogue:
 def read_catalogue(database: Database) -> Catalogue:
     """Read the catalogue of a database.
 
-    :raises SchemaError: this is not a controller's database, or too old a one
+    :raises SchemaError: the database is not a controller's, or its schema is too old
     """
     _check_migration(database)
     (schema,) = database.row(

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: The opentalk.maintenance authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Indexes that exist for the time of one run."""
+"""Indexes that a run builds before it deletes, and drops at its end."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from ..base.errors import ConnectionLostError, DatabaseError, DeadlineExceeded, 
 from ..systems.database import Composable, Database, sql
 from .index_advice import PREFIX, ForeignKeyIndex
 
-# Milliseconds that building or dropping an index waits for each session that is in its way.
+# Milliseconds that building or dropping an index waits for each session that blocks it.
 LOCK_TIMEOUT = 5000
-# How often dropping an index is tried.
+# Attempts to drop an index.
 ATTEMPTS = 3
 # What the server may take to sort the keys of an index. With its default of 64 MB it sorts them in pieces on the disk.
 MEMORY = "128MB"
@@ -24,10 +24,10 @@ MEMORY = "128MB"
 class TemporaryIndexes:
     """Builds and drops the indexes of one job.
 
-    The job's lock must be held: every index with the job's prefix is then one of this run, or left over by a run that
-    died. Indexes of other jobs are not touched.
+    The caller must hold the job's lock. Then each index with the job's prefix belongs to this run, or to one that died.
+    Indexes of other jobs are not touched.
 
-    :param database: outside of a transaction, as CREATE INDEX CONCURRENTLY demands
+    :param database: not in a transaction, because CREATE INDEX CONCURRENTLY allows none
     :param job_type: the job
     """
 
@@ -37,9 +37,9 @@ class TemporaryIndexes:
 
     @contextlib.contextmanager
     def during(self, indexes: list[ForeignKeyIndex]) -> Iterator[tuple[list[ForeignKeyIndex], list[str]]]:
-        """Build the indexes, and drop them at the end of the block, with all that earlier runs left over.
+        """Build the indexes, and drop them at the end of the block. Indexes that earlier runs left are dropped, too.
 
-        :returns: those that were built, and warnings, to which the end of the block may add
+        :returns: the indexes that were built, and warnings; the end of the block may add warnings
         :raises ConnectionLostError: the connection broke
         :raises DeadlineExceeded: the deadline passed meanwhile
         """
@@ -53,7 +53,7 @@ class TemporaryIndexes:
                     self._drop(warnings)
 
     def leftovers(self) -> list[tuple[str, str]]:
-        """Schema and name of the indexes that are there for this job."""
+        """Schema and name of the job's indexes in the database."""
         return self._database.rows(
             "SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
             " WHERE c.relkind = 'i' AND starts_with(c.relname, %(prefix)s) ORDER BY 1, 2",
@@ -102,7 +102,7 @@ class TemporaryIndexes:
                 )
 
     def _define_at_last(self, statement: Composable) -> None:
-        """Run a statement again where it was chosen to end a deadlock with another job, or waited for one too long."""
+        """Run a statement, and repeat it after a deadlock with another job or a lock timeout."""
         for _unused in range(ATTEMPTS - 1):
             with contextlib.suppress(TransientDatabaseError):
                 self._database.define(statement, lock_timeout=LOCK_TIMEOUT)
@@ -110,6 +110,6 @@ class TemporaryIndexes:
         self._database.define(statement, lock_timeout=LOCK_TIMEOUT)
 
     def _name(self, index: ForeignKeyIndex) -> str:
-        # PostgreSQL cuts names after 63 bytes.
+        # PostgreSQL cuts a name after 63 bytes.
         columns = ".".join((*index.place, *index.columns))
         return f"{self._prefix}{zlib.crc32(columns.encode()):08x}"

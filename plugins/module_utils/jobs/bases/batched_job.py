@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: The opentalk.maintenance authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the jobs that delete have in common: they plan once, then delete a batch at a time."""
+"""Base of the jobs that delete: they plan once, then delete a batch at a time."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class BatchedJob(Job):
     """Chooses rows of one table, the roots, and deletes what goes with them.
 
     :cvar root: the table
-    :cvar smallest_batch: the fewest roots of a batch, however long other servers take for it
+    :cvar smallest_batch: the fewest roots of a batch, also if other servers take long for it
     """
 
     root: ClassVar[str]
@@ -39,25 +39,25 @@ class BatchedJob(Job):
 
     @abstractmethod
     def select(self, database: Database, within: KeySet | None) -> KeySet:
-        """The rows to delete, by ``columns``, in the order of their ids.
+        """The roots, by ``columns``, in the order of their ids.
 
-        :param within: where given, only these rows are asked about
+        :param within: the rows to choose from; None for all
         """
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The columns of the chosen rows that are worth reading with their ids."""
+        """The columns of the roots that ``select`` reads."""
         return ("id",)
 
     def read_schema(self) -> None:  # noqa: B027 - optional
-        """Learn from the catalogue what the job needs before it plans.
+        """Prepare what the job needs of the catalogue.
 
-        :raises SchemaError: the schema is one that the job cannot work with
+        :raises SchemaError: the job cannot work with the schema
         """
 
     @abstractmethod
     def describe(self) -> Effects:
-        """What deleting the roots means; called in the snapshot in which they were chosen."""
+        """The effects of deleting the roots. It is called in the snapshot in which they were chosen."""
 
     @abstractmethod
     def kinds(self) -> dict[str, Listing]:
@@ -67,12 +67,12 @@ class BatchedJob(Job):
     def delete_batch(self, database: Database, batch: KeySet, audit: AuditBatch) -> BatchOutcome:
         """Delete some of the roots in one transaction.
 
-        :param audit: must be told what is about to be deleted
-        :raises MaintenanceError: the batch's rows all stay
+        :param audit: the method must record there what it is about to delete
+        :raises MaintenanceError: all rows of the batch stay
         """
 
     def select_where(self, database: Database, condition: Composable, within: KeySet | None) -> KeySet:
-        """The rows of the job's table that meet a condition, in which the table is called ``chosen_from``.
+        """The rows of the job's table that meet a condition. The condition calls the table ``chosen_from``.
 
         :param within: as for :meth:`select`
         """
@@ -98,7 +98,7 @@ class BatchedJob(Job):
         with self.run.database.transaction(snapshot=True):
             self.roots = self.select(self.run.database, None)
             if self.roots:
-                # In the same snapshot: another job may delete some of them at the same time.
+                # All in one snapshot, because another job may delete some of the rows at the same time.
                 if self.run.options["max_affected_percent"] is not None:
                     self._total = self._count_all()
                 self.run.plan.add(self.describe())
@@ -128,7 +128,7 @@ class BatchedJob(Job):
                 self.run.warn(warning)
 
     def account(self, outcome: BatchOutcome) -> None:
-        """Add what became of a batch to the run's record."""
+        """Add the outcome of a batch to the run's record."""
         self.run.done.add(outcome.effects)
         if outcome.unselected:
             limit = self.run.options["report_limit"]

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: The opentalk.maintenance authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the jobs that delete events, rooms or users have in common: they differ in what they select."""
+"""Base of the jobs that delete events, rooms or users. They differ in what they choose."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ from .batched_job import BatchedJob
 class DeletionJob(BatchedJob):
     """Deletes rows of one table, with everything that goes with them, also in the object storage and the cloud.
 
-    :cvar deciding: tables whose rows decide on the selection, and are locked with the batch
-    :cvar reading: columns, by their tables, that must be known of rows that go
+    :cvar deciding: tables on whose rows the selection depends; a batch locks these rows, too
+    :cvar reading: further columns to read of rows that go, by table
     """
 
     deciding: ClassVar[tuple[str, ...]] = ()
@@ -76,7 +76,7 @@ class DeletionJob(BatchedJob):
         closure = Closure(database, self._graph, self.roots)
         self._needs_storage = bool(closure.keys("assets"))
         description = Description(closure, self.run.options["report_limit"], self.roots, identity=self.run.identity)
-        # What is read one by one is counted on the way.
+        # The description counts the kinds that it reads for the identity.
         deleted = counting.deleted(database, closure, known=KINDS if self.run.identity else ())
         updated = counting.updated(database, closure)
         self._planned_folders = folder_records.read(database, self.catalogue, closure.keys("events"))
@@ -91,7 +91,7 @@ class DeletionJob(BatchedJob):
         self._planned_folders, self._needs_storage = [], False
         super().plan()
         if folders := len(self._planned_folders):
-            # So that as many folders as may be are worked on at once, however slow their server is.
+            # A batch has enough folders for all parallel requests, also if the cloud is slow.
             parallel = self.run.options["shared_folder_requests"]
             self.smallest_batch = math.ceil(parallel * self.roots.count / folders)
         self.run.log.info(f"{self.root.capitalize()} to be deleted: {self.roots.count}")
@@ -99,14 +99,14 @@ class DeletionJob(BatchedJob):
             self._preview_folders()
         if self._needs_storage:
             self._storage.check()
-        self._tell_of_storage()
+        self._report_storage()
 
     def apply(self) -> None:
         try:
             super().apply()
         finally:
             self._count_folders()
-            self._tell_of_storage()
+            self._report_storage()
             if left := len(self.run.shared_folders_left_behind):
                 self.run.warn(
                     f"Shared folders that could not be deleted: {left};"
@@ -160,7 +160,7 @@ class DeletionJob(BatchedJob):
         self._count_folders()
 
     def _preview_folders(self) -> None:
-        """Say what will become of the folders, as far as that can be known without changing anything."""
+        """Report what a run would do with the folders, as far as reading requests can tell."""
         folders = self._planned_folders
         undeletable = self._folders.undeletable(folders)
         missing, unanswered = self._folders.look(self._folders.deletable(folders))
@@ -192,7 +192,7 @@ class DeletionJob(BatchedJob):
         self.run.log.warn(folder.as_warning(reason))
 
     def _record_left_behind(self, folders: LeftBehind, audit: AuditBatch) -> None:
-        """Keep the folders in mind outside of this process, which may be killed right after the commit."""
+        """Record the folders outside of this process, which may be killed right after the commit."""
         audit.left_behind(
             {"kind": "shared_folders", "id": item.pop("event_id"), **item}
             for item in (folder.as_left_behind(reason) for folder, reason in folders)
@@ -200,7 +200,7 @@ class DeletionJob(BatchedJob):
         for folder, reason in folders:
             journal.write(self.job_type, folder.as_warning(reason), journal.WARNING)
 
-    def _tell_of_storage(self) -> None:
+    def _report_storage(self) -> None:
         for warning in self._storage.take_warnings():
             self.run.warn(warning)
         if deleted := len(self._storage.take_deleted()):
