@@ -269,7 +269,7 @@ def test_files_that_the_jobs_use_are_tried_by_the_variable_that_names_them() -> 
         ("timers_randomized_delay", "-1"),
         *[
             ("timers_controller_config", path)
-            for path in ("", "controller.toml", "/root/c.toml", "/var/tmp/c.toml", "/proc/c")
+            for path in ("", "controller.toml", "/run/user/c.toml", "/var/tmp/c.toml", "/proc/c")
         ],
         *[
             (f"timers_{kind}directory", path)
