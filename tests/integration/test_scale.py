@@ -31,8 +31,8 @@ def test_ten_thousand_events(open_world: Callable[..., World], monkeypatch: pyte
     statements: list[str] = []
     original = Database._connect
 
-    def connect(self: Any, application_name: str) -> Any:
-        connection = original(self, application_name)
+    def connect(self: Any, url: str, application_name: str) -> Any:
+        connection = original(self, url, application_name)
 
         class Counting(extensions.cursor):
             def execute(self, statement: Any, parameters: Any = None) -> Any:

@@ -41,7 +41,7 @@ class _Side(NamedTuple):
     columns: tuple[str, ...]
 
 
-def catalogue(tables: Mapping[str, str] = TABLES, references: Mapping[str, str] = REFERENCES) -> Catalogue:
+def catalogue(tables: Mapping[str, str], references: Mapping[str, str]) -> Catalogue:
     """A catalogue whose controller's schema is called main.
 
     :param tables: the columns of each table, with a star where they are part of the primary key, with an exclamation mark

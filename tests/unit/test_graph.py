@@ -137,7 +137,7 @@ def test_nothing_is_shortened_over_a_carried_row() -> None:
 
 
 def test_only_what_is_needed_is_known_of_rows() -> None:
-    made = catalogue()
+    made = catalogue(TABLES, REFERENCES)
     events = DeletionGraph(made, made.table("events"))
     known = {table.label: events.tracked_columns(table) for table in events.tables}
     assert known == {"events": ("id", "room"), "favorites": (), "rooms": ("id",), "invites": ()}

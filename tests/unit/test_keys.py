@@ -15,7 +15,7 @@ from ansible_collections.opentalk.maintenance.plugins.module_utils.deletion.keys
 )
 from psycopg2 import sql
 
-from support.catalogues import catalogue
+from support.catalogues import REFERENCES, TABLES, catalogue
 from support.scripted_database import text
 
 PAIRS = KeySet(("id", "room"), ("{a,b}", "{r,NULL}"), 2)
@@ -79,7 +79,7 @@ def _plain(query: sql.Composable) -> list[str]:
 
 def test_rows_are_locked_in_the_order_of_their_key() -> None:
     """Two jobs that lock the same rows of a table then wait for each other, but never in a circle."""
-    made = catalogue()
+    made = catalogue(TABLES, REFERENCES)
     query = Sql(made).keys(made.table("favorites"), ("event_id",), sql.SQL("true"), lock=True)
     assert text(query) == (
         "SELECT count(*), array_agg(event_id)::text FROM"
