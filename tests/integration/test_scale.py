@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The opentalk.maintenance authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Ten thousand expired events among fifty thousand: the job needs constant memory, and few statements per batch."""
+"""Ten thousand expired events among twenty thousand: the job needs constant memory, and few statements per batch."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ EXPIRED = 10_000
 
 def test_ten_thousand_events(open_world: Callable[..., World], monkeypatch: pytest.MonkeyPatch) -> None:
     world = open_world()
-    world.fill(users=500, events=50_000, expired=EXPIRED, assets_every=0)
+    world.fill(users=500, events=20_000, expired=EXPIRED, assets_every=0)
     # Without these, PostgreSQL's own foreign-key checks read whole tables for every row.
     for table, column in (
         ("invites", "room"), ("module_resources", "room_id"), ("room_streaming_targets", "room_id"),

@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 from ansible_collections.opentalk.maintenance.plugins.module_utils.deletion import batches
+from ansible_collections.opentalk.maintenance.plugins.module_utils.jobs.parts import asset_effects
+from ansible_collections.opentalk.maintenance.plugins.module_utils.systems import database
 
 from support.builders import Builder
 from support.recording_server import Request
@@ -67,9 +69,19 @@ class Storage:
 @pytest.mark.parametrize("handling", ["set_file_size_to_zero", "delete_asset_entry"])
 @pytest.mark.parametrize(
     ("version", "number", "orphaned_objects"),
-    [*((version, 400, "report") for version in SCHEMAS), (67, 400, "delete"), (67, 20_000, "delete")],
+    [*((version, 400, "report") for version in SCHEMAS), (67, 400, "delete"), (67, 2500, "delete")],
 )
-def test_plan_is_effect(open_world: Open, version: int, number: int, orphaned_objects: str, handling: str) -> None:
+def test_plan_is_effect(
+    open_world: Open,
+    monkeypatch: pytest.MonkeyPatch,
+    version: int,
+    number: int,
+    orphaned_objects: str,
+    handling: str,
+) -> None:
+    # So that all of them take more than one fetch, and what is missing is counted in parts.
+    monkeypatch.setattr(database, "STREAM_ROWS", 150)
+    monkeypatch.setattr(asset_effects, "PART", 20)
     storage = Storage(open_world(version), number)
     world, ids = storage.world, storage.ids
     # Every tenth object has another size, every twelfth is missing; of these, some have size zero already.

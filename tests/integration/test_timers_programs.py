@@ -33,41 +33,49 @@ def play(playbook: str, *arguments: str, collections: str, **variables: str) -> 
     )  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    "variables, problem",
-    [
-        (
-            {"timers_jobs": {"event_cleanup": {**DAILY, "parameters": {"days_since_last_occurrence": 0}}}},
-            "timers_jobs.event_cleanup.parameters.days_since_last_occurrence: 0 is less than the minimum of 1.",
-        ),
-        ({"timers_persistent": "perhaps"}, "timers_persistent"),
-        ({"timers_environment": {"PGPASSWORD": "planted"}}, "timers_environment.PGPASSWORD: this looks like a secret"),
-        (
-            {
-                "timers_randomized_delay": -1, "timers_wheelhouse": "/nowhere/wheels", "timers_requirements": "/nowhere/list",
-                "timers_config_directory": "/etc/opentalk", "timers_directory": "/opt/opentalk-maintenance/",
-            },
-            "timers_randomized_delay must not be negative.*timers_directory.* must be absolute paths"
-            ".*timers_config_directory must be a directory of the role's own"
-            ".*timers_requirements names no file.*timers_wheelhouse names no directory",
-        ),
-        ({"timers_controller_config": "/home/opentalk/controller.toml"}, "timers_controller_config must be an absolute path"),
-    ],
-)  # fmt: skip
+# Wrong variables of a host each, with what is said about them.
+WRONG_TYPES = {"types": ({"timers_persistent": "perhaps"}, "timers_persistent")}
+WRONG_VALUES: dict[str, tuple[dict[str, Any], str]] = {
+    "parameter": (
+        {"timers_jobs": {"event_cleanup": {**DAILY, "parameters": {"days_since_last_occurrence": 0}}}},
+        "timers_jobs.event_cleanup.parameters.days_since_last_occurrence: 0 is less than the minimum of 1.",
+    ),
+    "secret": (
+        {"timers_environment": {"PGPASSWORD": "planted"}},
+        "timers_environment.PGPASSWORD: this looks like a secret",
+    ),
+    "places": (
+        {
+            "timers_randomized_delay": -1, "timers_wheelhouse": "/nowhere/wheels", "timers_requirements": "/nowhere/list",
+            "timers_config_directory": "/etc/opentalk", "timers_directory": "/opt/opentalk-maintenance/",
+        },
+        "timers_randomized_delay must not be negative.*timers_directory.* must be absolute paths"
+        ".*timers_config_directory must be a directory of the role's own"
+        ".*timers_requirements names no file.*timers_wheelhouse names no directory",
+    ),
+    "settings": (
+        {"timers_controller_config": "/home/opentalk/controller.toml"},
+        "timers_controller_config must be an absolute path",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("wrong", [{}, WRONG_TYPES, WRONG_VALUES], ids=["none", "types", "values"])
 def test_no_host_is_touched_while_one_has_wrong_variables(
-    collections_path: str, tmp_path: Path, variables: dict[str, Any], problem: str
+    collections_path: str, tmp_path: Path, wrong: dict[str, tuple[dict[str, Any], str]]
 ) -> None:
     """Nothing listens where the hosts are said to be, so that touching them would fail in another way."""
-    hosts = {"right": {}, "wrong": variables}
+    hosts = {"right": {}, **{name: variables for name, (variables, _problem) in wrong.items()}}
     inventory = tmp_path / "hosts.json"
     shared = {"ansible_host": "127.0.0.1", "ansible_port": 1, "timers_jobs": {"self_check": DAILY}}
     inventory.write_text(json.dumps({"opentalk_controllers": {"hosts": hosts, "vars": shared}}))
     played = play("provision_timers", "-i", str(inventory), collections=collections_path)
-    assert played.returncode == 2
-    assert re.search(problem, played.stdout, re.DOTALL) and "fatal: [wrong]" in played.stdout
-    assert "UNREACHABLE" not in played.stdout and "planted" not in played.stdout + played.stderr
-    inventory.write_text(json.dumps({"opentalk_controllers": {"hosts": {"right": {}}, "vars": shared}}))
-    assert "UNREACHABLE" in play("provision_timers", "-i", str(inventory), collections=collections_path).stdout
+    assert ("UNREACHABLE" in played.stdout) == (not wrong)
+    assert "planted" not in played.stdout + played.stderr
+    said = dict(part.split("]", 1) for part in played.stdout.partition("PLAY RECAP")[0].split("fatal: [")[1:])
+    assert said.keys() == wrong.keys() or not wrong
+    for name, (_variables, problem) in wrong.items():
+        assert played.returncode == 2 and re.search(problem, said[name], re.DOTALL)
 
 
 PRINTED = SELF_CHECK + "self_check: finished, nothing was to be done\n"
