@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The opentalk.maintenance authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""keycloak_account_sync with realms of up to 400 accounts, in pages of any size."""
+"""keycloak_account_sync with realms of up to 1,200 accounts, in pages of any size."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def changes(result: dict[str, Any]) -> dict[str, Any]:
 
 # Pages of one account take a request for each account, so their realm is small.
 @pytest.mark.timeout(HANGS)
-@pytest.mark.parametrize(("number_of_accounts", "sizes"), [(60, (1,)), (400, (100, 10000))])
+@pytest.mark.parametrize(("number_of_accounts", "sizes"), [(60, (1,)), (1200, (100, 10000))])
 def test_pages_of_any_size(
     open_world: Callable[..., World],
     realm: Realm,
