@@ -9,28 +9,26 @@ import json
 from collections import Counter
 from typing import Any
 
-from psycopg2 import sql
-
 Snapshot = dict[str, list[str]]
 
 # The same rows are parsed many times.
 _parse = functools.lru_cache(maxsize=20_000)(json.loads)
+# The names of all tables, and a query of all their rows.
+_TABLES = """
+    SELECT array_agg(relname::text),
+           string_agg(format('SELECT %L, to_jsonb(t)::text FROM %I.%I t', relname, nspname, relname), ' UNION ALL ')
+      FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+     WHERE c.relkind IN ('r', 'p') AND c.relpersistence <> 't' AND nspname NOT IN ('pg_catalog', 'information_schema')
+"""
 
 
 def snapshot(connection: Any) -> Snapshot:
     """All rows as sorted texts by table. It ends the connection's transaction."""
     with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT table_schema, table_name FROM information_schema.tables WHERE table_type = 'BASE TABLE'"
-            " AND table_schema NOT IN ('pg_catalog', 'information_schema')"
-        )
-        tables = cursor.fetchall()
-        content: Snapshot = {table: [] for _schema, table in tables}
-        queries = [
-            sql.SQL("SELECT {}, to_jsonb(t)::text FROM {} t").format(sql.Literal(table), sql.Identifier(schema, table))
-            for schema, table in tables
-        ]
-        cursor.execute(sql.SQL(" UNION ALL ").join(queries))
+        cursor.execute(_TABLES)
+        tables, query = cursor.fetchone()
+        content: Snapshot = {table: [] for table in tables}
+        cursor.execute(query)
         for table, row in cursor:
             content[table].append(row)
     connection.rollback()
