@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from support import cache, collection, gates
+from support import cache, code_tools, collection
 from support.collection import ROOT
 from support.limits import HANGS
 
@@ -24,7 +24,7 @@ def collections(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("command", [["check"], ["format", "--check"]], ids=" ".join)
 def test_style(collections: Path, command: list[str]) -> None:
-    gates.run(ROOT, collections, "ruff", *command, "--no-cache", ".")
+    code_tools.run(ROOT, collections, "ruff", *command, "--no-cache", ".")
 
 
 def test_types(collections: Path) -> None:
@@ -32,10 +32,10 @@ def test_types(collections: Path) -> None:
     kept = cache.directory() / "mypy"
     package = "ansible_collections.opentalk.maintenance.plugins"
     with cache.lock(kept.with_suffix(".lock"), time.monotonic() + HANGS):
-        gates.run(collections, collections, "mypy", "--config-file", SETTINGS, "--cache-dir", kept, "-p", package)
+        code_tools.run(collections, collections, "mypy", "--config-file", SETTINGS, "--cache-dir", kept, "-p", package)
 
 
 def test_imports_go_down(collections: Path) -> None:
     command = ["lint-imports", SETTINGS, "--no-logo", "--no-cache"]
-    said = gates.run(collections, collections, *command, PYTHONPATH=str(collections))
+    said = code_tools.run(collections, collections, *command, PYTHONPATH=str(collections))
     assert " kept, 0 broken." in said and "Contracts: 0 kept" not in said

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from support import checkout, environments, gates
+from support import checkout, code_tools, environments
 from support.collection import ROOT
 
 
@@ -23,7 +23,7 @@ def tree(tmp_path: Path) -> Path:
 
 def run(tree: Path, *command: str, **variables: str) -> str:
     """What a tool prints of a tree, which must succeed."""
-    return gates.run(tree, tree.parents[2], *command, **variables)
+    return code_tools.run(tree, tree.parents[2], *command, **variables)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -31,8 +31,8 @@ def sanity(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Future[str]]:
     """What ansible-test prints; it takes longest, and so runs beside the other tools."""
     tree = checkout.copy(tmp_path_factory.mktemp("sanity"))
     found = [str(python.parent) for python in environments.pythons().values()]
-    path = os.pathsep.join([str(gates.programs()), *found, os.environ["PATH"]])
-    home = str(checkout.ansible_test_home(gates.programs()))
+    path = os.pathsep.join([str(code_tools.programs()), *found, os.environ["PATH"]])
+    home = str(checkout.ansible_test_home(code_tools.programs()))
     command = ["ansible-test", "sanity", "--requirements", "--color", "no"]
     with ThreadPoolExecutor(1) as executor:
         yield executor.submit(run, tree, *command, PATH=path, HOME=home)

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import itertools
-import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -58,7 +57,6 @@ class ObjectStorage:
 
     def __init__(self, client: StorageClient) -> None:
         self._client = client
-        self._lock = threading.Lock()
         self._keeps_versions: bool | None = None
         self._warnings: list[str] = []
         self._deleted: dict[str, None] = {}
@@ -77,15 +75,13 @@ class ObjectStorage:
         :returns: False also if the server refuses to say it; then there is a warning
         :raises ObjectStorageError: the server did not answer this time
         """
-        with self._lock:
-            if self._keeps_versions is None:
-                self._keeps_versions = self._ask_for_versioning()
-            return self._keeps_versions
+        if self._keeps_versions is None:
+            self._keeps_versions = self._ask_for_versioning()
+        return self._keeps_versions
 
     def take_warnings(self) -> list[str]:
         """The warnings for the operator since the last call."""
-        with self._lock:
-            warnings, self._warnings = self._warnings, []
+        warnings, self._warnings = self._warnings, []
         return warnings
 
     def objects(self) -> Iterator[StoredObject]:
@@ -135,21 +131,18 @@ class ObjectStorage:
         refused: dict[str, str] = {}
         for identifiers, complete in self._requests(keys):
             refused.update(self._delete_at_once(identifiers))
-            with self._lock:
-                self._deleted.update(dict.fromkeys(key for key in complete if key not in refused))
+            self._deleted.update(dict.fromkeys(key for key in complete if key not in refused))
         return refused
 
     def take_deleted(self) -> list[str]:
         """The keys whose deletion, with all versions, was confirmed since the last call."""
-        with self._lock:
-            deleted, self._deleted = self._deleted, {}
+        deleted, self._deleted = self._deleted, {}
         return list(deleted)
 
     def forget_deleted(self, keys: Iterable[str]) -> None:
         """Leave these keys out of :meth:`take_deleted`, because the caller reports them in another way."""
-        with self._lock:
-            for key in keys:
-                self._deleted.pop(key, None)
+        for key in keys:
+            self._deleted.pop(key, None)
 
     def _ask_for_versioning(self) -> bool:
         try:
