@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.opentalk.maintenance.plugins.module_utils.deletion import batch_deletion
+from ansible_collections.opentalk.maintenance.plugins.module_utils.deletion.outside import Outside
 from ansible_collections.opentalk.maintenance.plugins.module_utils.systems.database import Database
 
 from support.builders import Builder
@@ -92,13 +92,13 @@ def test_lines_are_on_disk_before_anything_goes(
     monkeypatch.setattr(os, "fsync", sync)
     monkeypatch.setattr(Database, "execute", commit)
     writes = len(world.proxy.writes)
-    delete_objects = batch_deletion.BatchDeletion._delete_objects
+    delete = Outside.delete
 
-    def objects(self: Any, *arguments: Any) -> Any:
+    def delete_outside(self: Any, *arguments: Any) -> Any:
         assert events[-1] == "deleting"
-        return delete_objects(self, *arguments)
+        return delete(self, *arguments)
 
-    monkeypatch.setattr(batch_deletion.BatchDeletion, "_delete_objects", objects)
+    monkeypatch.setattr(Outside, "delete", delete_outside)
     run = world.run("event_cleanup", audit_log=str(path), batch_size=5, temporary_indexes=False)
     assert not run.get("failed") and len(world.proxy.writes) > writes
     # The snapshot of the plan commits before the first batch.
@@ -125,7 +125,7 @@ def test_crash_between_the_lines_and_the_commit(
 
     with monkeypatch.context() as patched:
         if where == "before":
-            patched.setattr(batch_deletion, "delete_rows", die)
+            patched.setattr(Outside, "delete", die)
         else:
             execute = Database.execute
 

@@ -20,8 +20,7 @@ from typing import Any
 from urllib.parse import unquote
 
 import pytest
-from ansible_collections.opentalk.maintenance.plugins.module_utils.deletion import index_advice
-from ansible_collections.opentalk.maintenance.plugins.module_utils.jobs.bases import batched_job
+from ansible_collections.opentalk.maintenance.plugins.module_utils.deletion import deletion_run, index_advice
 
 from support import cases, storage_sync
 from support.children import Child
@@ -188,8 +187,8 @@ def open_scene(
     """Makes scenes with enough work for several batches and for temporary indexes."""
     monkeypatch.setattr(index_advice, "_BUILD", 0)
     monkeypatch.setattr(index_advice, "_BUILD_ANY", 0)
-    worthwhile = batched_job.worthwhile
-    monkeypatch.setattr(batched_job, "worthwhile", lambda *facts: worthwhile(*facts)[:INDEXES])
+    worthwhile = deletion_run.worthwhile
+    monkeypatch.setattr(deletion_run, "worthwhile", lambda *facts: worthwhile(*facts)[:INDEXES])
 
     def make(job: str, version: int) -> Scene:
         world, cloud = open_world(version), open_cloud()

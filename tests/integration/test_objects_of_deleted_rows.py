@@ -70,7 +70,12 @@ def test_objects_that_are_gone_although_their_batch_failed_are_a_change(open_wor
     world.upload()
     world.query(
         "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'no'; END $$;"
-        "CREATE TRIGGER refuse BEFORE DELETE ON rooms FOR EACH ROW EXECUTE FUNCTION refuse()"
+        "CREATE CONSTRAINT TRIGGER refuse AFTER DELETE ON rooms DEFERRABLE INITIALLY DEFERRED FOR EACH ROW"
+        " EXECUTE FUNCTION refuse();"
+        # Without this the constraint would be checked before the objects are deleted.
+        "CREATE FUNCTION defer() RETURNS trigger LANGUAGE plpgsql AS"
+        " $$ BEGIN SET CONSTRAINTS ALL DEFERRED; RETURN NULL; END $$;"
+        "CREATE TRIGGER defer BEFORE DELETE ON rooms FOR EACH STATEMENT EXECUTE FUNCTION defer()"
     )
     rows = world.rows()
     run = world.run(JOB)

@@ -460,11 +460,11 @@ def test_server_that_works_again_is_found_out(
     monkeypatch.setattr(availability, "LOOK_AGAIN", 0.0)
     cloud = open_installation()
     events = {cloud.folder(f"folder {number}") for number in range(30)}
-    # The attempts for the first folder, the look at the directory, and two looks more.
+    # The attempts for the first folder, the look at the directory, and a look before each of two more batches.
     cloud.server.fail(503, lambda request: True, times=http_session.ATTEMPTS + 3)
     run = cloud.run(shared_folder_requests=1, batch_size=5)
-    assert len(cloud.left_behind(run)) == 3
-    assert run["done"]["shared_folders"]["count"] == len(events) - 3
+    assert len(cloud.left_behind(run)) == 3 * 5
+    assert run["done"]["shared_folders"]["count"] == len(events) - 3 * 5
 
 
 # Pauses that the server asks for
@@ -479,7 +479,7 @@ def test_all_threads_keep_a_pause(open_installation: Callable[..., Cloud], form:
 
     def ask(request: Request) -> Answer:
         # A date has no fractions of a second.
-        moment = datetime.now(timezone.utc).replace(microsecond=0) + timedelta(seconds=3)
+        moment = datetime.now(timezone.utc).replace(microsecond=0) + timedelta(seconds=2)
         until.append(
             time.monotonic() + (2 if form == "seconds" else (moment - datetime.now(timezone.utc)).total_seconds())
         )

@@ -12,7 +12,9 @@ from ansible_collections.opentalk.maintenance.plugins.module_utils.base.errors i
     DatabaseError,
     DeadlineExceeded,
     LockTimeoutError,
+    OutsideTimeoutError,
     PauseError,
+    RowsRefusedError,
     TransientDatabaseError,
 )
 from ansible_collections.opentalk.maintenance.plugins.module_utils.deletion.batches import (
@@ -52,26 +54,24 @@ class Running:
         self.left: dict[str, str] = {}
         self.done = 0
         self.deadline = Patient()
-        self._batches = Batches(
-            self._recorded(worker),
-            self.left.__setitem__,
-            self.deadline,
-            largest=largest,
-            progress=self._advance,
-        )
+        self._worker = worker
+        self._largest = largest
 
     def run(self, number: int) -> None:
-        self._batches.run(map(str, range(number)))
+        batches = Batches(
+            map(str, range(number)),
+            self.left.__setitem__,
+            self.deadline,
+            largest=self._largest,
+            progress=self._advance,
+        )
+        for batch in batches:
+            with batches.attempt(batch):
+                self.tried.append(batch.things)
+                batch.waited = self._worker(batch.things) or 0.0
 
     def _advance(self, number: int) -> None:
         self.done += number
-
-    def _recorded(self, worker: Work) -> Work:
-        def work(batch: list[str]) -> float | None:
-            self.tried.append(batch)
-            return worker(batch)
-
-        return work
 
 
 def deadlock() -> TransientDatabaseError:
@@ -163,6 +163,43 @@ def test_locked_table_ends_the_job() -> None:
     assert len(running.left) == MOST_LOCKED
 
 
+def test_rows_that_the_database_refuses_are_left_however_many_they_are() -> None:
+    def work(batch: list[str]) -> None:
+        if any(int(row) % 2 for row in batch):
+            raise RowsRefusedError("Refused.", "a trigger")
+
+    running = Running(work, largest=64)
+    running.run(200)
+    assert running.left == {str(row): "a trigger" for row in range(200) if row % 2} and running.done == 200
+
+
+def test_batch_for_which_other_servers_have_too_little_time_is_done_in_smaller_ones() -> None:
+    def work(batch: list[str]) -> None:
+        if len(batch) > 20:
+            raise OutsideTimeoutError(10)
+
+    running = Running(work, largest=64)
+    running.run(200)
+    assert [len(batch) for batch in running.tried[:7]] == [64, 32, 16, 16, 32, 16, 16]
+    assert len(running.tried[7]) < 64
+    assert running.left == {} and running.done == 200
+
+
+def test_row_for_which_other_servers_take_too_long_is_left_unless_they_get_on() -> None:
+    tries = iter([True, True, False])
+
+    def work(batch: list[str]) -> None:
+        if "0" in batch:
+            error = OutsideTimeoutError(10)
+            error.again = len(batch) == 1 and next(tries)
+            raise error
+
+    running = Running(work)
+    running.run(2)
+    assert running.tried == [["0", "1"], ["0"], ["0"], ["0"], ["1"]]
+    assert list(running.left) == ["0"] and "took longer than 10 seconds" in running.left["0"]
+
+
 def test_other_errors_end_the_job_at_once() -> None:
     def work(batch: list[str]) -> None:
         raise DatabaseError("Refused.")
@@ -173,7 +210,7 @@ def test_other_errors_end_the_job_at_once() -> None:
     assert len(running.tried) == 1 and running.left == {} and running.done == 0
 
 
-def test_pause_is_kept_and_counts_as_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pause_is_kept_and_is_no_part_of_the_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     pauses = iter([PauseError(30), PauseError(12)])
     took: list[float] = []
     monkeypatch.setattr(BatchSizer, "took", lambda self, size, seconds, waited: took.append(waited))
@@ -185,7 +222,7 @@ def test_pause_is_kept_and_counts_as_waiting(monkeypatch: pytest.MonkeyPatch) ->
 
     running = Running(work)
     running.run(3)
-    assert running.tried == [list("012")] * 3 and running.deadline.slept == [30, 12] and took == [43.5]
+    assert running.tried == [list("012")] * 3 and running.deadline.slept == [30, 12] and took == [1.5]
 
 
 def test_pause_beyond_the_timeout_ends_the_job() -> None:

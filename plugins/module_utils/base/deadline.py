@@ -1,18 +1,20 @@
 # SPDX-FileCopyrightText: The opentalk.maintenance authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The moment at which a job must have ended."""
+"""The moment at which a job must have ended, and nearer moments at which a wait must have ended."""
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import math
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NoReturn, TypeVar
 
-from .errors import DeadlineExceeded
+from .errors import DeadlineExceeded, MaintenanceError, OutsideTimeoutError
 
 Result = TypeVar("Result")
 
@@ -34,6 +36,10 @@ class Deadline:
     def remaining(self) -> float:
         """Seconds that are left, never below zero."""
         return max(0.0, self.timeout - self.elapsed())
+
+    def allows(self, seconds: float) -> bool:
+        """Whether the job may wait so many seconds, at least when no batch holds locks."""
+        return seconds < self.remaining()
 
     def expired(self) -> bool:
         return self.remaining() <= 0
@@ -84,12 +90,48 @@ class Deadline:
             raise self.exceeded() from None
         return give()
 
-    def exceeded(self) -> DeadlineExceeded:
+    def exceeded(self) -> MaintenanceError:
         """The error to raise when the timeout has passed."""
         return DeadlineExceeded(
             f"The job did not end within its timeout of {self.timeout:g} seconds and was stopped;"
             " run it again to go on, or set a larger value for the option timeout."
         )
+
+
+class Budget(Deadline):
+    """The job's deadline for other servers. It is nearer while a batch holds locks on rows.
+
+    :param deadline: the job's deadline
+    :param seconds: that the other servers have, together, for one batch
+    """
+
+    def __init__(self, deadline: Deadline, seconds: float) -> None:
+        self.seconds = seconds
+        self._job = deadline
+        self._ends = math.inf
+
+    @contextlib.contextmanager
+    def limited(self) -> Iterator[None]:
+        """Give the other servers only that number of seconds until the end of the block.
+
+        :raises OutsideTimeoutError: from every wait that would last longer
+        """
+        self._ends = time.monotonic() + self.seconds
+        try:
+            yield
+        finally:
+            self._ends = math.inf
+
+    def remaining(self) -> float:
+        return min(self._job.remaining(), max(0.0, self._ends - time.monotonic()))
+
+    def allows(self, seconds: float) -> bool:
+        return self._job.allows(seconds)
+
+    def exceeded(self) -> MaintenanceError:
+        if self._ends - time.monotonic() >= self._job.remaining():
+            return self._job.exceeded()
+        return OutsideTimeoutError(self.seconds)
 
 
 def _throw(error: BaseException) -> NoReturn:

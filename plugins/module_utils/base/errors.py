@@ -61,6 +61,19 @@ class LockTimeoutError(TransientDatabaseError):
     """Another session held a lock longer than a statement waits for it."""
 
 
+class RowsRefusedError(DatabaseError):
+    """The database refuses to delete or change some rows of a batch. It may agree to the other ones.
+
+    :ivar cause: the reason to report for a row that stays because of this error
+    :ivar code: the SQLSTATE; empty if PostgreSQL raised no error
+    """
+
+    def __init__(self, message: str, cause: str, code: str = "") -> None:
+        super().__init__(message)
+        self.cause = cause
+        self.code = code
+
+
 class SchemaError(DatabaseError):
     """The schema of the database is not one that a job can clean safely."""
 
@@ -82,6 +95,20 @@ class PauseError(MaintenanceError):
     def __init__(self, seconds: float) -> None:
         super().__init__(f"A server asks to be left alone for {seconds:.0f} seconds; run the job again after that.")
         self.seconds = seconds
+
+
+class OutsideTimeoutError(MaintenanceError):
+    """The object storage or the cloud took longer than a batch may hold its locks.
+
+    :param seconds: that they had
+    :ivar again: whether the same batch may succeed when it is tried again
+    """
+
+    again = False
+
+    def __init__(self, seconds: float) -> None:
+        self.cause = f"the object storage or the cloud took longer than {seconds:g} seconds (see outside_timeout)"
+        super().__init__(f"Nothing of a batch was deleted, because {self.cause}; run the job again.")
 
 
 class KeycloakError(MaintenanceError):

@@ -33,6 +33,7 @@ OBJECT_STORAGE: dict[str, Any] = {
             "force_path_style": {"type": "bool"},
         },
     },
+    "outside_timeout": {"type": "int", "default": 10},
 }
 
 SHARED_FOLDER: dict[str, Any] = {
@@ -87,6 +88,7 @@ BOUNDS: dict[str, tuple[float, float | None]] = {
     "timeout": (1, 10**9),
     "report_limit": (0, 10**9),
     "batch_size": (1, 100_000),
+    "outside_timeout": (1, 10**9),
     "shared_folder_requests": (1, 64),
     "max_affected": (0, None),
     "max_affected_percent": (0, 100),

@@ -10,11 +10,8 @@ from collections.abc import Callable
 from ..base.errors import PlanDiffersError
 from ..record.plan_id import ExpectedPlan
 from ..systems.clouds.shared_folder import SharedFolder
-from ..systems.database import Database
 from . import folder_records
 from .closure import Closure
-from .description import KINDS
-from .folder_deletion import FolderDeletion
 from .keys import KeySet, without
 from .origins import roots_of
 
@@ -23,20 +20,18 @@ class Approval:
     """Finds the roots that must stay, because something unapproved would go with them.
 
     :param expected: the approved plan, if there is one; if it lists no things, every root may go
-    :param folders: knows which shared folders can be deleted
+    :param ids: gives the ids of all things that go with a closure, by kind
     """
 
-    def __init__(self, expected: ExpectedPlan | None, folders: FolderDeletion) -> None:
+    def __init__(self, expected: ExpectedPlan | None, ids: Callable[[Closure], dict[str, list[str]]]) -> None:
         self._expected = expected if expected and expected.listed is not None else None
-        self._folders = folders
+        self._ids = ids
 
-    def split(
-        self, database: Database, closure: Closure, folders_of: Callable[[Closure], list[SharedFolder]]
-    ) -> tuple[Closure, list[str]]:
+    def split(self, closure: Closure, folders_of: Callable[[Closure], list[SharedFolder]]) -> tuple[Closure, list[str]]:
         """Split the roots of a closure into those that may go and those that must stay.
 
         :param closure: with locks
-        :param folders_of: reads the shared folders that go with a closure
+        :param folders_of: reads the shared folders that can be deleted and go with a closure
         :returns: the closure of the roots that may go, and the ids of the roots that must stay
         :raises PlanDiffersError: it is unclear which roots must stay
         """
@@ -45,6 +40,7 @@ class Approval:
         new = self._new(self._expected, closure, folders_of(closure))
         if not new:
             return closure, []
+        database = closure.database
         kept = {root for table, ids in new.items() for root in roots_of(database, closure, table, ids).ids()}
         rest = KeySet.of_ids(without(closure.sets[closure.graph.root], kept))
         remaining = Closure(database, closure.graph, rest, lock=True)
@@ -57,7 +53,8 @@ class Approval:
 
     def _new(self, expected: ExpectedPlan, closure: Closure, folders: list[SharedFolder]) -> dict[str, list[str]]:
         """The ids of unapproved rows by table. The event stands for an unapproved shared folder."""
-        found = {kind: expected.new(kind, list(closure.ids(kind))) for kind in KINDS}
-        events = folder_records.identities(self._folders.deletable(folders))
-        found["events"] += [events[folder] for folder in expected.new("shared_folders", list(events))]
+        found = {kind: expected.new(kind, ids) for kind, ids in self._ids(closure).items()}
+        if folders:
+            events = folder_records.identities(folders)
+            found["events"] += [events[folder] for folder in expected.new("shared_folders", list(events))]
         return {table: ids for table, ids in found.items() if ids}

@@ -1,28 +1,33 @@
 # SPDX-FileCopyrightText: The opentalk.maintenance authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Works on many rows, a batch at a time: sizes of batches, locks of other sessions, and pauses of other servers."""
+"""Works on many rows, a batch at a time: sizes of batches, rows that must stay, and pauses of other servers."""
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from ..base.deadline import Deadline
-from ..base.errors import LockTimeoutError, PauseError, TransientDatabaseError
+from ..base.errors import (
+    LockTimeoutError,
+    OutsideTimeoutError,
+    PauseError,
+    RowsRefusedError,
+    TransientDatabaseError,
+)
 
 # A batch holds its locks for about this number of seconds.
 TARGET = 1.0
 FIRST = 100
 ATTEMPTS = 3
-# If more batches of one row fail because of a lock, the whole table is locked and the job gives up.
+# If a whole table is locked, the job gives up after this number of rows.
 MOST_LOCKED = 10
-
-# Does a batch. It returns the seconds that it waited for another server, or None if it waited for none.
-Worker = Callable[[list[Any]], "float | None"]
 
 
 class BatchSizer:
@@ -43,11 +48,34 @@ class BatchSizer:
         altogether = max(self._worthwhile, _fitting(size, seconds))
         self.size = max(1, min(self._largest, by_database, altogether))
 
+    def too_large(self, size: int) -> None:
+        """Adapt the size to a batch for which another server had too little time."""
+        self._worthwhile = self.size = max(1, min(self.size, size // 2))
+
+
+@dataclass
+class Batch:
+    """Some rows to work on.
+
+    :ivar things: rows by their ids, or records that begin with an id
+    :ivar attempts: the number of earlier attempts that a conflict ended
+    :ivar whole: whether it is no part of a batch that failed
+    :ivar waited: seconds that the work waited for another server; set by the worker
+    """
+
+    things: list[Any]
+    attempts: int = 0
+    whole: bool = True
+    waited: float = 0.0
+
 
 class Batches:
-    """Works on rows in batches, each in a transaction of its own.
+    """Gives rows in batches, and gives those again that could not be done.
 
-    :param worker: does a batch of ids; is called again with the same ids after TransientDatabaseError or PauseError
+    Iterate over it, and do the work of each batch, with its transaction, in the block of :meth:`attempt`. If a row cannot
+    be done, its batch comes again in halves, until only that row is left.
+
+    :param things: rows by their ids, or records that begin with an id
     :param leave: gets the id of a row that stays as it is, and why
     :param largest: the most rows of a batch
     :param worthwhile: the fewest rows that keep another server busy; largest takes precedence
@@ -56,7 +84,7 @@ class Batches:
 
     def __init__(
         self,
-        worker: Worker,
+        things: Iterable[Any],
         leave: Callable[[Any, str], None],
         deadline: Deadline,
         *,
@@ -64,66 +92,81 @@ class Batches:
         worthwhile: int = 1,
         progress: Callable[[int], None],
     ) -> None:
-        self._worker = worker
+        self._things = iter(things)
         self._leave = leave
         self._deadline = deadline
         self._progress = progress
         self._sizer = BatchSizer(largest, worthwhile)
+        self._pending: deque[Batch] = deque()
+        self._locked = 0
 
-    def run(self, things: Iterable[Any]) -> None:
-        """Work on all of them: rows by their ids, or records that begin with an id.
-
-        :raises MaintenanceError: a batch failed for another reason than a lock on one of its rows
-        """
-        remaining = iter(things)
-        while batch := list(itertools.islice(remaining, self._sizer.size)):
-            started = time.monotonic()
-            waited = self._run(batch)
-            self._sizer.took(len(batch), time.monotonic() - started, waited)
-            self._progress(len(batch))
-
-    def _run(self, batch: list[Any]) -> float:
-        """Do a batch. If another session locks rows, halve the batch until only the locked rows stay.
-
-        :returns: the seconds that it waited for another server
-        """
-        parts, locked, waited = deque([batch]), 0, 0.0
-        while parts:
-            part = parts.popleft()
-            try:
-                waited += self._attempt(part)
-            except TransientDatabaseError as error:
-                if len(part) > 1:
-                    parts.extendleft([part[len(part) // 2 :], part[: len(part) // 2]])
-                    continue
-                locked += 1
-                if locked > MOST_LOCKED:
-                    raise
-                self._leave(part[0], error.cause)
-        return waited
-
-    def _attempt(self, part: list[Any]) -> float:
-        for attempt in range(1, ATTEMPTS):
-            try:
-                return self._patiently(part)
-            except LockTimeoutError:
-                raise
-            except TransientDatabaseError:
-                self._deadline.sleep(0.1 * attempt)
-        return self._patiently(part)
-
-    def _patiently(self, part: list[Any]) -> float:
-        """Do a part. Repeat it after each pause that another server asks for; its transaction was rolled back.
-
-        The worker bounds the number of pauses.
-        """
-        waited = 0.0
+    def __iter__(self) -> Iterator[Batch]:
         while True:
-            try:
-                return waited + (self._worker(part) or 0.0)
-            except PauseError as error:
-                self._deadline.sleep(error.seconds)
-                waited += error.seconds
+            while self._pending:
+                yield self._pending.popleft()
+            self._locked = 0
+            things = list(itertools.islice(self._things, self._sizer.size))
+            if not things:
+                return
+            yield Batch(things)
+
+    def run(self, work: Callable[[list[Any]], object]) -> None:
+        """Do all batches.
+
+        :param work: does the things of a batch, with its transaction
+        """
+        for batch in self:
+            with self.attempt(batch):
+                work(batch.things)
+
+    @contextlib.contextmanager
+    def attempt(self, batch: Batch) -> Iterator[None]:
+        """One attempt to do a batch. Its transaction must end with the block.
+
+        :raises MaintenanceError: it failed because of something that concerns all rows
+        """
+        started, batch.waited = time.monotonic(), 0.0
+        try:
+            yield
+        except PauseError as error:
+            # Who asks for the pauses bounds their number.
+            self._deadline.sleep(error.seconds)
+            self._pending.appendleft(batch)
+        except LockTimeoutError as error:
+            if len(batch.things) == 1:
+                self._locked += 1
+                if self._locked > MOST_LOCKED:
+                    raise
+            self._split(batch, error.cause)
+        except TransientDatabaseError as error:
+            batch.attempts += 1
+            if batch.attempts == ATTEMPTS:
+                self._split(batch, error.cause)
+            else:
+                self._deadline.sleep(0.1 * batch.attempts)
+                self._pending.appendleft(batch)
+        except RowsRefusedError as error:
+            self._split(batch, error.cause)
+        except OutsideTimeoutError as error:
+            self._sizer.too_large(len(batch.things))
+            if error.again:
+                self._pending.appendleft(batch)
+            else:
+                self._split(batch, error.cause)
+        else:
+            if batch.whole:
+                self._sizer.took(len(batch.things), time.monotonic() - started, batch.waited)
+            self._progress(len(batch.things))
+
+    def _split(self, batch: Batch, cause: str) -> None:
+        """Give the halves of a batch later, or leave its only row."""
+        things = batch.things
+        if len(things) == 1:
+            self._leave(things[0], cause)
+            self._progress(1)
+            return
+        middle = len(things) // 2
+        self._pending.extendleft(Batch(half, whole=False) for half in (things[middle:], things[:middle]))
 
 
 def _fitting(size: int, seconds: float) -> int:

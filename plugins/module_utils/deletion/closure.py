@@ -25,12 +25,13 @@ class Closure:
     :param graph: the edges to follow
     :param roots: the chosen rows; without ``lock`` all of them must exist
     :param lock: whether to lock every row that is found, so that nothing can be added to it any more
+    :ivar sets: the keys that the closure holds, by table
     :raises DatabaseError: a query failed
     """
 
     def __init__(self, database: Database, graph: DeletionGraph, roots: KeySet, *, lock: bool = False) -> None:
         self.graph = graph if lock else graph.for_reading()
-        self._database = database
+        self.database = database
         self._sql = Sql(graph.catalogue)
         self._lock = lock
         self.sets = {
@@ -77,7 +78,7 @@ class Closure:
             sql.Literal(limit),
             sql.SQL(" FOR UPDATE") if self._lock else sql.SQL(""),
         )
-        rows = self._database.stream(query) if limit is None else self._database.rows(query)
+        rows = self.database.stream(query) if limit is None else self.database.rows(query)
         return (row[0] for row in rows)
 
     def holds(self, table_name: str) -> bool:
@@ -92,7 +93,7 @@ class Closure:
             "SELECT count(*), encode(sha256(convert_to(coalesce(string_agg(id::text, ' ' ORDER BY id), ''), 'UTF8')), 'hex')"
             " FROM {} WHERE {}"
         ).format(self._sql.name(table), self.condition(table))
-        count, digest = self._database.row(query)
+        count, digest = self.database.row(query)
         return count, digest
 
     def asset_bytes(self) -> int:
@@ -103,7 +104,7 @@ class Closure:
         query = sql.SQL("SELECT coalesce(sum(size), 0)::bigint FROM {} WHERE {}").format(
             self._sql.name(table), self.condition(table)
         )
-        return self._database.row(query)[0]
+        return self.database.row(query)[0]
 
     def changes(self) -> dict[Table, list[Change]]:
         """The references that may have to be changed, by their table."""
@@ -191,7 +192,7 @@ class Closure:
                 condition, self._among(table, columns, known, columns)
             )
         query = self._sql.keys(table, known.columns, condition, lock=self._lock)
-        found = key_set(known.columns, self._database.row(query))
+        found = key_set(known.columns, self.database.row(query))
         self.sets[table] = known + found
         return found
 

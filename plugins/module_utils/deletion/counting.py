@@ -35,26 +35,26 @@ def deleted(database: Database, closure: Closure, *, known: Collection[str] = ()
             literal = keys.literals[keys.columns.index(edge.source_columns[0])]
             shared[literal, catalogue.type_of(table, column)].append((table, column))
         else:
-            found[table.label] = _count(database, table, closure.condition(table))
+            found[table.label] = count_rows(database, table, closure.condition(table))
     for (literal, type_name), columns in shared.items():
         found.update(_count_among(database, literal, type_name, columns))
     if catalogue.has(policy.PERMISSIONS):
         table = catalogue.table(policy.PERMISSIONS)
-        found[table.label] = _count(database, table, permissions.condition(closure))
+        found[table.label] = count_rows(database, table, permissions.condition(closure))
     return found
 
 
 def updated(database: Database, closure: Closure) -> dict[str, int]:
     """The number of rows of each table that stay and lose a reference; the rest is as in :func:`deleted`."""
     return {
-        table.label: _count(database, table, closure.change_condition(table, changes))
+        table.label: count_rows(database, table, closure.change_condition(table, changes))
         for table, changes in closure.changes().items()
     }
 
 
-def _count(database: Database, table: Table, condition: Composable) -> int:
-    query = sql.SQL("SELECT count(*) FROM {} WHERE {}").format(Sql.name(table), condition)
-    return database.row(query)[0]
+def count_rows(database: Database, table: Table, condition: Composable) -> int:
+    """The number of rows of a table that meet a condition."""
+    return database.row(sql.SQL("SELECT count(*) FROM {} WHERE {}").format(Sql.name(table), condition))[0]
 
 
 def _count_among(database: Database, literal: str, type_name: str, columns: list[tuple[Table, str]]) -> dict[str, int]:

@@ -6,11 +6,13 @@
 from __future__ import annotations
 
 import threading
+from collections import defaultdict
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 
-from ..base.errors import PauseError, SharedFolderError
+from ..base.errors import OutsideTimeoutError, PauseError, SharedFolderError
 from ..systems.clouds.shared_folder import SharedFolder, SharedFolderProvider
+from .folder_records import name
 
 # Reasons why shared folders cannot be deleted, by the ids of their events.
 Refusals = dict[str, str]
@@ -31,6 +33,9 @@ class FolderDeletion:
         self._lock = threading.Lock()
         self._deleted: dict[str, SharedFolder] = {}
         self._unreported: list[SharedFolder] = []
+        self._deferred: dict[tuple[str, str], list[SharedFolder]] = defaultdict(list)
+        self._slow: Refusals = {}
+        self._counted = 0
 
     def undeletable(self, folders: Iterable[SharedFolder]) -> Refusals:
         """The folders that must not or cannot be deleted, as far as this is known without a request."""
@@ -46,6 +51,7 @@ class FolderDeletion:
         :returns: the folders that could not be deleted
         :raises SharedFolderError: a folder could not be deleted, and that is an error
         :raises PauseError: the cloud asks for a pause that is longer than a transaction may wait
+        :raises OutsideTimeoutError: the cloud took longer than the batch may hold its locks
         :raises DeadlineExceeded: the deadline passed meanwhile
         """
         refused = self.undeletable(folders)
@@ -76,6 +82,31 @@ class FolderDeletion:
 
         return missing, self._each(folders, exists, stop=False)
 
+    def defer(self, folder: SharedFolder) -> None:
+        """Leave a folder to the deletion of another event that has the same folder. It counts as deleted with that one."""
+        self._deferred[name(folder)].append(folder)
+
+    def look_again(self) -> None:
+        """Ask a cloud that did not work whether it works now, if that is due. Call it while nobody waits for locks."""
+        if self._provider is not None:
+            self._provider.look_again()
+
+    def took_too_long(self, folders: list[SharedFolder], error: OutsideTimeoutError, *, alone: bool) -> bool:
+        """Find out what to do after the cloud did not delete these folders in time. Call it while nobody waits for locks.
+
+        :param alone: whether the folders are those of one root, so that they cannot be tried in smaller batches
+        :returns: whether to try the same folders again: some were deleted, or the others are refused from now on
+        """
+        left = [folder for folder in self.deletable(folders) if self._deleted.get(folder.event_id) != folder]
+        earlier, self._counted = self._counted, len(self._deleted)
+        if self._provider is None or not left:
+            return False
+        if not self._provider.works(left[0], error.cause):
+            return True
+        if alone and self._counted == earlier:
+            self._slow.update((folder.event_id, error.cause) for folder in left)
+        return alone
+
     def take_deleted(self) -> list[SharedFolder]:
         """The folders whose deletion was confirmed since the last call."""
         with self._lock:
@@ -85,6 +116,8 @@ class FolderDeletion:
     def _objection(self, folder: SharedFolder) -> tuple[str, str] | None:
         if self._provider is None:
             return folder.event_id, "the settings name no provider of shared folders"
+        if folder.event_id in self._slow:
+            return folder.event_id, self._slow[folder.event_id]
         if folder.is_needed:
             return folder.event_id, "an event that stays has the same folder, or one inside it"
         try:
@@ -100,7 +133,7 @@ class FolderDeletion:
         provider.delete(folder)
         with self._lock:
             if folder.event_id not in self._deleted:
-                self._unreported.append(folder)
+                self._unreported += [folder, *self._deferred.pop(name(folder), ())]
             self._deleted[folder.event_id] = folder
 
     def _each(

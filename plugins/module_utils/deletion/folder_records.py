@@ -6,83 +6,87 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from collections.abc import Iterable
+from dataclasses import dataclass
 
 from ..systems.clouds.paths import normal
 from ..systems.clouds.shared_folder import SharedFolder
-from ..systems.database import Composable, Database, sql
-from .catalogue import Catalogue, Table
+from ..systems.database import Composable, Database, array_literal, sql
+from .catalogue import Catalogue
 from .keys import KeySet, Sql
 
 TABLE = "event_shared_folders"
 
-# Finds folders of events that go which are also the folder of an event that stays, or are above one. A set operation takes
-# a time that is proportional to the number of folders, even if the server's estimate of that number is wrong.
-_NEEDED = """
-WITH folder AS (
-    SELECT {provider} AS provider, btrim(regexp_replace(path, '/+', '/', 'g'), '/') AS path, gone.id IS NULL AS stays
-    FROM {table} LEFT JOIN unnest({going}::uuid[]) gone (id) ON gone.id = event_id
-), staying AS (
-    SELECT provider, string_to_array(path, '/') AS names FROM folder WHERE stays
+# Finds the records of folders that are one of the given folders, or inside of one. A set operation takes a time that is
+# proportional to the number of records, even if the server's estimate of that number is wrong.
+_OVERLAPPING = """
+WITH record AS (
+    SELECT event_id, {provider} AS provider,
+        string_to_array(btrim(regexp_replace(path, '/+', '/', 'g'), '/'), '/') AS names
+    FROM {table}
 )
-SELECT provider, path FROM folder WHERE NOT stays
-INTERSECT
-SELECT provider, array_to_string(names[:depth], '/') FROM staying, generate_series(1, cardinality(names)) depth
+SELECT record.event_id::text, record.provider, given.path, depth = cardinality(names)
+FROM record, generate_series(1, cardinality(names)) depth,
+    unnest({providers}::text[], {paths}::text[]) given (provider, path)
+WHERE given.provider = record.provider AND given.path = array_to_string(names[:depth], '/')
 """
 
 
-def read(
-    database: Database, catalogue: Catalogue, events: KeySet, *, planned: Mapping[str, SharedFolder] | None = None
-) -> list[SharedFolder]:
+@dataclass(frozen=True)
+class Overlap:
+    """A recorded folder that is another folder, or inside of it.
+
+    :ivar event_id: the event of the record
+    :ivar folder: provider and normal path of the other folder
+    :ivar is_same: whether both are the same folder
+    """
+
+    event_id: str
+    folder: tuple[str, str]
+    is_same: bool
+
+
+def read(database: Database, catalogue: Catalogue, events: KeySet) -> list[SharedFolder]:
     """The shared folders of these events, in the order of their ids.
 
     Up to migration 64 the ids of the two share links have columns of their own, and the provider is Nextcloud; from 65
     on both are in ``provider_data``.
-
-    :param planned: the folders of all events of the plan, by event, if ``events`` are only some of them; None if
-        ``events`` are all events that go
     """
     if not events or not catalogue.has(TABLE):
         return []
     table = catalogue.table(TABLE)
-    data = (
-        sql.SQL("provider_data")
-        if catalogue.has(TABLE, "provider_data")
-        else sql.SQL(
-            "jsonb_build_object('type', 'nextcloud', 'write_share_id', write_share_id, 'read_share_id', read_share_id)"
-        )
-    )
     query = sql.SQL("SELECT event_id::text, path, {} FROM {} WHERE {} ORDER BY event_id").format(
-        data, Sql.name(table), Sql(catalogue).within(table, ("event_id",), events, ("id",))
+        _data(catalogue), Sql.name(table), Sql(catalogue).within(table, ("event_id",), events, ("id",))
     )
-    folders = [SharedFolder.from_record(*row) for row in database.rows(query)]
-    if not folders:
+    return [SharedFolder.from_record(*row) for row in database.rows(query)]
+
+
+def overlaps(database: Database, catalogue: Catalogue, folders: Iterable[SharedFolder]) -> list[Overlap]:
+    """The records that are in the database now of the same folders, or of folders inside of them."""
+    given = sorted({name(folder) for folder in folders})
+    if not given:
         return []
-    if planned is None:
-        return _marked(folders, _needed(database, table, data, events))
-    known = [planned.get(folder.event_id) for folder in folders]
-    if all(plan and plan.path == folder.path for plan, folder in zip(known, folders, strict=True)):
-        return _marked(folders, {_name(plan) for plan in known if plan and plan.is_needed})
-    return _marked(folders, _needed(database, table, data, KeySet.of_ids([*{*planned, *events.ids()}])))
-
-
-def _needed(database: Database, table: Table, data: Composable, going: KeySet) -> set[tuple[str, str]]:
-    """Provider and path of the folders that a staying event needs: it has the same folder, or one inside it."""
-    query = sql.SQL(_NEEDED).format(
-        provider=sql.SQL("split_part(coalesce(({}) ->> 'type', 'unknown'), '_', 1)").format(data),
-        table=Sql.name(table),
-        going=sql.Literal(going.literals[going.columns.index("id")]),
+    providers, paths = (array_literal(column) for column in zip(*given, strict=True))
+    query = sql.SQL(_OVERLAPPING).format(
+        provider=sql.SQL("split_part(coalesce(({}) ->> 'type', 'unknown'), '_', 1)").format(_data(catalogue)),
+        table=Sql.name(catalogue.table(TABLE)),
+        providers=sql.Literal(providers),
+        paths=sql.Literal(paths),
     )
-    return set(database.rows(query))
+    return [Overlap(event_id, (provider, path), is_same) for event_id, provider, path, is_same in database.rows(query)]
 
 
-def _marked(folders: list[SharedFolder], needed: set[tuple[str, str]]) -> list[SharedFolder]:
-    return [replace(folder, is_needed=_name(folder) in needed) for folder in folders] if needed else folders
-
-
-def _name(folder: SharedFolder) -> tuple[str, str]:
+def name(folder: SharedFolder) -> tuple[str, str]:
+    """Provider and normal path of a folder, which are equal for the same folder."""
     return folder.provider, normal(folder.path)
+
+
+def _data(catalogue: Catalogue) -> Composable:
+    if catalogue.has(TABLE, "provider_data"):
+        return sql.SQL("provider_data")
+    return sql.SQL(
+        "jsonb_build_object('type', 'nextcloud', 'write_share_id', write_share_id, 'read_share_id', read_share_id)"
+    )
 
 
 def identities(folders: Iterable[SharedFolder]) -> dict[str, str]:

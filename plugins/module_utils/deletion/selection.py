@@ -1,28 +1,61 @@
 # SPDX-FileCopyrightText: The opentalk.maintenance authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The selection of a job: the rows of its table that it chooses."""
+"""The selection of a job: the rows of one table that it chooses, the roots."""
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from ..systems.database import Composable, Database, sql
-from .keys import KeySet, key_set
+from .catalogue import Catalogue, Table
+from .keys import KeySet, Sql, key_set
 
 
-class Select(Protocol):
-    """Takes some rows, or None for all rows, and gives those among them that the job chooses."""
+@dataclass(frozen=True)
+class Candidates:
+    """The rows of one table among which a job chooses.
 
-    def __call__(self, database: Database, within: KeySet | None) -> KeySet: ...
-
-
-def select_keys(database: Database, columns: tuple[str, ...], query: Composable) -> KeySet:
-    """The keys that a query gives, in the order of the query.
-
-    :param columns: the names of the query's columns
+    :ivar columns: the columns that must be read of the chosen rows
+    :ivar within: the rows to choose from; None for all, which is the first time in a run
     """
-    arrays = (sql.SQL("array_agg({})::text").format(sql.Identifier(column)) for column in columns)
-    return key_set(
-        columns, database.row(sql.SQL("SELECT count(*), {} FROM ({}) chosen").format(sql.SQL(", ").join(arrays), query))
-    )
+
+    database: Database
+    catalogue: Catalogue
+    table: Table
+    columns: tuple[str, ...]
+    within: KeySet | None
+
+    def where(self, condition: Composable) -> KeySet:
+        """The rows that meet a condition. The condition calls the table ``chosen_from``."""
+        return self.chosen(sql.SQL("{} chosen_from").format(Sql.name(self.table)), "chosen_from", [condition])
+
+    def chosen(self, source: Composable, alias: str, conditions: list[Composable]) -> KeySet:
+        """The rows that meet all conditions, in the order of their ids.
+
+        :param source: a FROM clause
+        :param alias: the name of the table in it
+        """
+        query = sql.SQL("SELECT {} FROM {} WHERE {} ORDER BY {}").format(
+            sql.SQL(", ").join(sql.Identifier(alias, column) for column in self.columns),
+            source,
+            sql.SQL(" AND ").join([*conditions, *self.conditions(alias)]),
+            sql.Identifier(alias, "id"),
+        )
+        arrays = (sql.SQL("array_agg({})::text").format(sql.Identifier(column)) for column in self.columns)
+        found = sql.SQL("SELECT count(*), {} FROM ({}) chosen").format(sql.SQL(", ").join(arrays), query)
+        return key_set(self.columns, self.database.row(found))
+
+    def conditions(self, alias: str) -> list[Composable]:
+        """The SQL condition for the candidates, if they are not all rows.
+
+        :param alias: the name of the table in the query
+        """
+        if self.within is None:
+            return []
+        return [Sql(self.catalogue).within(self.table, ("id",), self.within, ("id",), alias=alias)]
+
+
+# Gives those of the candidates that the job chooses.
+Select = Callable[[Candidates], KeySet]

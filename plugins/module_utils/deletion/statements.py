@@ -1,41 +1,87 @@
 # SPDX-FileCopyrightText: The opentalk.maintenance authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The one statement that deletes a closure's rows."""
+"""The statements that delete a closure's rows, and the one statement that is made of them."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from typing import NamedTuple
+
+from ..base.errors import RowsRefusedError
 from ..systems.database import Composable, Database, sql
 from . import permissions, policy
 from .catalogue import Table
 from .closure import Closure
+from .counting import count_rows
 from .graph import Change
 from .keys import Sql
 
 
-def delete_rows(database: Database, closure: Closure) -> tuple[dict[str, int], dict[str, int]]:
+class RowCounts(NamedTuple):
+    """The numbers of deleted and of updated rows by table."""
+
+    deleted: dict[str, int]
+    updated: dict[str, int]
+
+
+def delete_rows(database: Database, closure: Closure, doubtful: Collection[Table] = ()) -> RowCounts:
     """Delete the rows, and change the references of rows that stay.
 
     One statement does all of it. PostgreSQL checks foreign keys at its end, so the order of the tables does not matter.
     The statement itself deletes every row, so that it counts rows that a cascade would delete without a count.
 
     :param closure: made with ``lock=True`` in the current transaction
-    :returns: the numbers of deleted and of updated rows by table
-    :raises DatabaseError: PostgreSQL refused it
+    :param doubtful: tables with triggers that may keep rows as they are
+    :raises RowsRefusedError: PostgreSQL refused it, or deleted or updated fewer rows of a table than there are
+    :raises DatabaseError: another error
     """
-    deletes = [
-        (table.label, _delete(table, closure.condition(table)))
-        for table in closure.graph.tables
-        if closure.concerns(table)
-    ]
+    deletes, updates = deletions(closure), changes(closure)
     if not deletes:
-        return {}, {}
-    if closure.graph.catalogue.has(policy.PERMISSIONS):
-        table = closure.graph.catalogue.table(policy.PERMISSIONS)
-        deletes.append((table.label, _delete(table, permissions.condition(closure))))
-    updates = [(table.label, _update(table, closure, changes)) for table, changes in closure.changes().items()]
-    counts = iter(_run(database, [statement for _label, statement in deletes + updates]))
-    return {label: next(counts) for label, _unused in deletes}, {label: next(counts) for label, _unused in updates}
+        return RowCounts({}, {})
+    expected = {table: closure.sets[table].count for table in deletes if table in closure.sets}
+    for table in deletes.keys() & doubtful - expected.keys():
+        expected[table] = count_rows(database, table, deletes[table].condition)
+    changing = {table: count_rows(database, table, updates[table].condition) for table in updates.keys() & doubtful}
+    counts = iter(_run(database, [step.statement for step in (*deletes.values(), *updates.values())]))
+    deleted = {table: next(counts) for table in deletes}
+    updated = {table: next(counts) for table in updates}
+    _compare(expected, deleted, "deleted")
+    _compare(changing, updated, "changed")
+    return RowCounts(*({table.label: count for table, count in done.items()} for done in (deleted, updated)))
+
+
+def kept_by_trigger(table: str, rows: str = "a row from being changed") -> RowsRefusedError:
+    """The error to raise when a statement succeeded, and rows are still as they were.
+
+    :param table: its label
+    """
+    cause = f"a trigger of table {table} keeps {rows}"
+    return RowsRefusedError(f"Nothing of a batch was done, because {cause}; change or drop the trigger.", cause)
+
+
+class Step(NamedTuple):
+    """A statement about the rows of one table that meet a condition."""
+
+    condition: Composable
+    statement: Composable
+
+
+def deletions(closure: Closure) -> dict[Table, Step]:
+    """The statements that delete the closure's rows, each for one table."""
+    graph = closure.graph
+    conditions = {table: closure.condition(table) for table in graph.tables if closure.concerns(table)}
+    if conditions and graph.catalogue.has(policy.PERMISSIONS):
+        conditions[graph.catalogue.table(policy.PERMISSIONS)] = permissions.condition(closure)
+    return {table: Step(condition, _delete(table, condition)) for table, condition in conditions.items()}
+
+
+def changes(closure: Closure) -> dict[Table, Step]:
+    """The statements that change the references of rows that stay, each for one table."""
+    return {
+        table: Step(closure.change_condition(table, found), _update(table, closure, found))
+        for table, found in closure.changes().items()
+    }
 
 
 def delete_permissions(database: Database, closure: Closure) -> int:
@@ -44,6 +90,12 @@ def delete_permissions(database: Database, closure: Closure) -> int:
     :returns: their number
     """
     return database.execute(_delete(closure.graph.catalogue.table(policy.PERMISSIONS), permissions.condition(closure)))
+
+
+def _compare(expected: dict[Table, int], counts: dict[Table, int], what: str) -> None:
+    for table, number in expected.items():
+        if counts[table] < number:
+            raise kept_by_trigger(table.label, f"{number - counts[table]} of {number} rows from being {what}")
 
 
 def _run(database: Database, statements: list[Composable]) -> tuple[int, ...]:

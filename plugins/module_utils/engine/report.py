@@ -9,21 +9,21 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from ..jobs.bases.job import Run
 from ..record.effects import Effects, Listing, SizedListing
+from ..run import Run
 
 # The most things of one kind that a diff shows.
 SHOWN = 20
 
 
-def result(job_type: str, run: Run, *, check_mode: bool, duration: float | None) -> dict[str, Any]:
+def result(run: Run, *, check_mode: bool, duration: float | None) -> dict[str, Any]:
     """The return values that all jobs have.
 
     :param duration: seconds, or None to leave it out
     """
     values = {
-        "job_type": job_type,
-        "changed": bool(run.plan) and not run.skipped if check_mode else bool(run.done) or run.touched,
+        "job_type": run.job_type,
+        "changed": bool(run.plan) and not run.skipped if check_mode else bool(run.done) or run.changed_more,
         "skipped": run.skipped,
         "log": run.log.lines,
         "failures": run.failures,

@@ -5,22 +5,26 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
 import os
+from collections.abc import Iterator
 from typing import Any
 
 from ansible.module_utils.basic import missing_required_lib
 
 from ..base import options
-from ..base.deadline import Deadline
+from ..base.deadline import Budget, Deadline
 from ..base.errors import AuditLogError, IncompleteError, MaintenanceError, MissingLibraryError, ParameterError
 from ..base.log import JobLog
 from ..base.progress import Progress
 from ..jobs import registry
-from ..jobs.bases.job import Job, Run
+from ..jobs.job import Job, Work
 from ..record import safety
 from ..record.audit import AuditLog
 from ..record.effects import Effects
 from ..record.plan_id import ExpectedPlan, PlanIdentity, parse
+from ..run import Run
 from ..systems.database import Database
 from ..systems.settings import Settings
 from ..systems.write_gate import WriteGate
@@ -42,29 +46,12 @@ def main(job_class: type[Job]) -> None:
         return
     failure: MaintenanceError | None = None
     try:
-        with run.progress.written():
-            _execute(job_class(run), run, check_mode=module.check_mode)
+        with run.progress.written(), _planned(job_class(run), run, check_mode=module.check_mode) as work:
+            if work:
+                work.apply()
     except MaintenanceError as error:
         failure = error
-    failure = _end_audit(run, failure)
-    if failure is not None:
-        log.error(f"Job failed: {failure}")
-    else:
-        log.info()
-        log.info("Job finished successfully")
-    duration = None if module.params["hide_duration"] else run.deadline.elapsed()
-    if duration is not None:
-        log.info(f"Duration: {duration:.3f}s")
-    values = report.result(job_class.job_type, run, check_mode=module.check_mode, duration=duration)
-    for warning in run.warnings:
-        module.warn(warning)
-    if module.check_mode and run.identity and not failure:
-        values["plan_id"] = run.identity.id()
-    if module._diff:
-        values["diff"] = report.diff(run.plan if module.check_mode else run.done)
-    if failure is not None:
-        _fail(module, failure, values)
-    module.exit_json(**values)
+    _end(module, run, failure)
 
 
 def _prepare(job_class: type[Job], module: JobModule, log: JobLog) -> Run:
@@ -72,10 +59,12 @@ def _prepare(job_class: type[Job], module: JobModule, log: JobLog) -> Run:
     options.check(module.params)
     log.info("Loading parameters")
     return Run(
+        job_type=job_class.job_type,
         parameters=registry.JOBS[job_class.job_type].parameters.values(module.params),
         options=module.params,
         settings=Settings(module.params["controller_config"], module.params, os.environ),
         deadline=deadline,
+        budget=Budget(deadline, module.params.get("outside_timeout", math.inf)),
         gate=WriteGate(is_open=not module.check_mode),
         log=log,
         progress=Progress(job_class.job_type),
@@ -83,15 +72,19 @@ def _prepare(job_class: type[Job], module: JobModule, log: JobLog) -> Run:
     )
 
 
-def _execute(job: Job, run: Run, *, check_mode: bool) -> None:
+@contextlib.contextmanager
+def _planned(job: Job, run: Run, *, check_mode: bool) -> Iterator[Work | None]:
+    """The work of a job after its plan was accepted, with an open session and the lock; None if nothing is to be done.
+
+    :raises MaintenanceError: there is no plan, or it is refused, or something of it could not be done
+    """
     url = run.settings.database_url() if job.uses_database else ""
-    job.prepare()
-    run.plan, run.done = Effects(job.listings()), Effects(job.listings())
+    work = job.work()
+    run.plan, run.done = Effects(work.listings()), Effects(work.listings())
     run.log.info(f"Executing {job.job_type.replace('_', '-')} job")
     run.log.info()
     if not job.uses_database:
-        job.plan()
-        job.apply()
+        yield work
         return
     run.database = Database(
         url,
@@ -100,41 +93,45 @@ def _execute(job: Job, run: Run, *, check_mode: bool) -> None:
         application_name=f"opentalk.maintenance {job.job_type}",
     )
     try:
-        _execute_with_database(job, run, check_mode=check_mode)
+        if not (lock.is_free if check_mode else lock.acquire)(run.database, job.job_type):
+            run.skipped = True
+            run.log.info("Another run of this job is in progress, so this one is skipped")
+            yield None
+            return
+        _plan(job, work, run, check_mode=check_mode)
+        yield None if check_mode else work
+        _check_completeness(run)
     finally:
         lock.release(run.database)
         run.database.close()
 
 
-def _execute_with_database(job: Job, run: Run, *, check_mode: bool) -> None:
-    if not (lock.is_free if check_mode else lock.acquire)(run.database, job.job_type):
-        run.skipped = True
-        run.log.info("Another run of this job is in progress, so this one is skipped")
-        return
+def _plan(job: Job, work: Work, run: Run, *, check_mode: bool) -> None:
+    """Make the plan, and check that the run may carry it out."""
     (run.now,) = run.database.row("SELECT now()")
     expected = _expected_plan(run, job.job_type)
     if "expected_plan_id" in run.options and (expected or check_mode):
         run.identity = PlanIdentity(job.job_type, run.now, expected)
     try:
-        job.plan()
+        work.plan()
     except MaintenanceError:
         # A part of the plan would look like the whole plan.
-        run.plan = Effects(job.listings())
+        run.plan = Effects(work.listings())
         raise
     safety.check(
         run.affected,
-        job.total,
+        work.total,
         max_affected=run.options.get("max_affected"),
         max_percent=run.options.get("max_affected_percent"),
         default=job.default_limit,
     )
-    job.check_plan()
+    work.check_plan()
     if run.identity:
         run.identity.check()
-    if check_mode:
-        return
     run.audit.planned(run.plan.counts())
-    job.apply()
+
+
+def _check_completeness(run: Run) -> None:
     if run.failure_count:
         first = run.failures[0]
         raise IncompleteError(
@@ -159,14 +156,31 @@ def _expected_plan(run: Run, job_type: str) -> ExpectedPlan | None:
     return expected
 
 
-def _end_audit(run: Run, failure: MaintenanceError | None) -> MaintenanceError | None:
-    """Write the last line of the audit log, and return the error with which the job ends."""
-    status = "failed" if failure else "skipped" if run.skipped else "succeeded"
+def _end(module: JobModule, run: Run, failure: MaintenanceError | None) -> None:
+    """End the audit log and the process."""
     try:
+        status = "failed" if failure else "skipped" if run.skipped else "succeeded"
         run.audit.ended(status, run.done.counts(), run.failure_count)
     except AuditLogError as error:
-        return failure or error
-    return failure
+        failure = failure or error
+    if failure is not None:
+        run.log.error(f"Job failed: {failure}")
+    else:
+        run.log.info()
+        run.log.info("Job finished successfully")
+    duration = None if module.params["hide_duration"] else run.deadline.elapsed()
+    if duration is not None:
+        run.log.info(f"Duration: {duration:.3f}s")
+    values = report.result(run, check_mode=module.check_mode, duration=duration)
+    for warning in run.warnings:
+        module.warn(warning)
+    if module.check_mode and run.identity and not failure:
+        values["plan_id"] = run.identity.id()
+    if module._diff:
+        values["diff"] = report.diff(run.plan if module.check_mode else run.done)
+    if failure is not None:
+        _fail(module, failure, values)
+    module.exit_json(**values)
 
 
 def _fail(module: JobModule, error: MaintenanceError, values: dict[str, Any]) -> None:

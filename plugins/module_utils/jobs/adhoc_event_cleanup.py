@@ -6,16 +6,22 @@
 from __future__ import annotations
 
 from ..base import moments
+from ..deletion.content import Everything
+from ..deletion.deletion_run import DeletionRun
 from ..deletion.keys import KeySet
-from ..systems.database import Database, sql
-from .bases.deletion_job import DeletionJob
+from ..deletion.outside import Outside
+from ..deletion.selection import Candidates
+from ..systems.database import sql
+from .job import Job
 
 
-class AdhocEventCleanup(DeletionJob):
+class AdhocEventCleanup(Job):
     job_type = "adhoc_event_cleanup"
-    root = "events"
 
-    def select(self, database: Database, within: KeySet | None) -> KeySet:
+    def work(self) -> DeletionRun:
+        return DeletionRun(self.run, "events", self.select, Everything(self.run), Outside(self.run))
+
+    def select(self, events: Candidates) -> KeySet:
         name = "seconds_since_creation"
         limit = moments.ago(self.run.now, name, seconds=self.run.parameters[name])
-        return self.select_where(database, sql.SQL("is_adhoc AND created_at <= {}").format(sql.Literal(limit)), within)
+        return events.where(sql.SQL("is_adhoc AND created_at <= {}").format(sql.Literal(limit)))

@@ -10,47 +10,41 @@ from datetime import datetime, timedelta
 
 from ..base import moments
 from ..base.errors import MissingLibraryError
+from ..deletion.content import Everything
+from ..deletion.deletion_run import DeletionRun
 from ..deletion.keys import KeySet, Sql
-from ..deletion.selection import select_keys
-from ..systems.database import Composable, Database, sql
-from .bases.deletion_job import DeletionJob
+from ..deletion.outside import Outside
+from ..deletion.selection import Candidates
+from ..systems.database import sql
+from .job import Job
 from .parts import recurrence
 from .parts.event_columns import DATES, RECURRENCES, EventColumns
 
 
-class EventCleanup(DeletionJob):
+class EventCleanup(Job):
     job_type = "event_cleanup"
-    root = "events"
-    deciding = (DATES, RECURRENCES, "event_exceptions")
 
-    def select(self, database: Database, within: KeySet | None) -> KeySet:
-        columns = EventColumns(self.catalogue)
+    def work(self) -> DeletionRun:
+        deciding = (DATES, RECURRENCES, "event_exceptions")
+        return DeletionRun(self.run, "events", self.select, Everything(self.run), Outside(self.run), deciding=deciding)
+
+    def select(self, events: Candidates) -> KeySet:
+        columns = EventColumns(events.catalogue)
         ended = sql.SQL("NOT {} AND {} <= {}").format(
             columns.recurs(), columns.column("ends_at"), sql.Literal(self._cutoff())
         )
         conditions = [columns.dated(), ended]
         if self.run.parameters["include_finished_series"]:
-            finished = KeySet.of_ids(self._finished_series(database, columns, within))
-            events = self.catalogue.table("events")
-            series = Sql(self.catalogue).within(events, ("id",), finished, ("id",), alias="e")
+            finished = KeySet.of_ids(self._finished_series(events, columns))
+            series = Sql(events.catalogue).within(events.table, ("id",), finished, ("id",), alias="e")
             conditions = [sql.SQL("({} AND {} OR {})").format(*conditions, series)]
-        query = sql.SQL("SELECT {} FROM {} WHERE {} ORDER BY e.id").format(
-            sql.SQL(", ").join(sql.Identifier("e", column) for column in self.columns),
-            columns.source,
-            sql.SQL(" AND ").join([*conditions, *self._within(within)]),
-        )
-        return select_keys(database, self.columns, query)
+        return events.chosen(columns.source, "e", conditions)
 
     def _cutoff(self) -> datetime:
         name = "days_since_last_occurrence"
         return moments.ago(self.run.now, name, days=self.run.parameters[name])
 
-    def _within(self, within: KeySet | None) -> list[Composable]:
-        if within is None:
-            return []
-        return [Sql(self.catalogue).within(self.catalogue.table("events"), ("id",), within, ("id",), alias="e")]
-
-    def _finished_series(self, database: Database, columns: EventColumns, within: KeySet | None) -> list[str]:
+    def _finished_series(self, events: Candidates, columns: EventColumns) -> list[str]:
         limit = self._cutoff()
         query = sql.SQL(
             "SELECT e.id::text, {starts_at}, {timezone}, {duration}, {pattern} FROM {source}"
@@ -64,12 +58,12 @@ class EventCleanup(DeletionJob):
             duration=columns.column("duration_secs"),
             pattern=columns.column("recurrence_pattern"),
             source=columns.source,
-            conditions=sql.SQL(" AND ").join([columns.dated(), columns.recurs(), *self._within(within)]),
+            conditions=sql.SQL(" AND ").join([columns.dated(), columns.recurs(), *events.conditions("e")]),
             limit=sql.Literal(limit),
-            exceptions=Sql.name(self.catalogue.table("event_exceptions")),
+            exceptions=Sql.name(events.catalogue.table("event_exceptions")),
         )
         found = []
-        for event_id, starts_at, timezone, duration, pattern in database.stream(query):
+        for event_id, starts_at, timezone, duration, pattern in events.database.stream(query):
             self.run.deadline.check()
             try:
                 if pattern is None:
@@ -85,7 +79,7 @@ class EventCleanup(DeletionJob):
                 ):
                     found.append(event_id)
             except recurrence.UnsupportedRecurrence as error:
-                if within is None:
+                if events.within is None:
                     self.run.warn(f"The recurrence rule of event {event_id} cannot be used ({error}); the event stays.")
             except ImportError:
                 raise MissingLibraryError("python-dateutil", traceback.format_exc()) from None

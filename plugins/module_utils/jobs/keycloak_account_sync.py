@@ -13,13 +13,14 @@ from ..base.errors import KeycloakError
 from ..deletion.batches import Batches
 from ..deletion.catalogue import read_catalogue
 from ..deletion.keys import Sql
+from ..deletion.statements import kept_by_trigger
 from ..record.effects import ChangeListing, Effects, Listing
 from ..record.safety import DefaultLimit
 from ..systems.database import Composable, array_literal, sql
 from ..systems.keycloak import Keycloak
 from ..systems.keycloak_errors import no_accounts
 from ..systems.settings import KeycloakSettings
-from .bases.job import Job
+from .job import Job
 from .parts import keycloak_accounts
 from .parts.keycloak_accounts import Accounts
 
@@ -43,7 +44,7 @@ class KeycloakAccountSync(Job):
             "users_enabled": ChangeListing(limit, "disabled", "enabled"),
         }
 
-    def prepare(self) -> None:
+    def work(self) -> KeycloakAccountSync:
         self._settings = self.run.settings.keycloak()
         for warning in self._settings.warnings:
             self.run.warn(warning)
@@ -56,6 +57,7 @@ class KeycloakAccountSync(Job):
             ca_path=self.run.options["ca_path"],
             dump=self.run.log.warn if dumps else lambda line: None,
         )
+        return self
 
     def plan(self) -> None:
         self._users = Sql.name(read_catalogue(self.run.database).table("users"))
@@ -154,18 +156,20 @@ class KeycloakAccountSync(Job):
             " JOIN unnest(%(ids)s::uuid[], %(subjects)s::text[]) planned (id, sub)"
             " ON chosen.id = planned.id AND chosen.oidc_sub = planned.sub"
             # The other jobs lock users in the same order.
-            " WHERE chosen.{} ORDER BY chosen.id FOR UPDATE OF chosen)"
-            " UPDATE {} changed SET disabled_since = %(value)s FROM locked WHERE changed.id = locked.id"
-            " RETURNING changed.id::text"
+            " WHERE chosen.{} ORDER BY chosen.id FOR UPDATE OF chosen),"
+            " changed AS (UPDATE {} changing SET disabled_since = %(value)s FROM locked WHERE changing.id = locked.id"
+            " RETURNING changing.id) SELECT locked.id::text, changed.id IS NOT NULL FROM locked LEFT JOIN changed USING (id)"
         ).format(self._users, sql.SQL(condition), self._users)
 
         def work(ids: list[str]) -> None:
             subjects = (users[identifier] for identifier in ids)
             with self.run.database.transaction():
-                updated = self.run.database.rows(
+                found = self.run.database.rows(
                     statement, {"value": value, "ids": array_literal(ids), "subjects": array_literal(subjects)}
                 )
-            changed = {identifier for (identifier,) in updated}
+                if not all(updated for _unused, updated in found):
+                    raise kept_by_trigger("users")
+            changed = {identifier for identifier, _unused in found}
             self._describe(self.run.done, kind, changed)
             if unchanged := [identifier for identifier in ids if identifier not in changed]:
                 limit = self.run.options["report_limit"]
@@ -175,12 +179,12 @@ class KeycloakAccountSync(Job):
                 )
 
         Batches(
-            work,
-            lambda identifier, reason: self.fail("users", identifier, reason),
+            iter(users),
+            lambda identifier, reason: self.run.fail("users", identifier, reason),
             self.run.deadline,
             largest=self.run.options["batch_size"],
             progress=self.run.progress.stage(f"users {kind.removeprefix('users_')}", len(users)),
-        ).run(iter(users))
+        ).run(work)
 
     def _count_enabled(self) -> int:
         query = sql.SQL("SELECT count(*) FROM {} WHERE disabled_since IS NULL").format(self._users)

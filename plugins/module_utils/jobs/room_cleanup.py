@@ -5,17 +5,21 @@
 
 from __future__ import annotations
 
+from ..deletion.content import Everything
+from ..deletion.deletion_run import DeletionRun
 from ..deletion.keys import KeySet, Sql
-from ..systems.database import Database, sql
-from .bases.deletion_job import DeletionJob
+from ..deletion.outside import Outside
+from ..deletion.selection import Candidates
+from ..systems.database import sql
+from .job import Job
 
 
-class RoomCleanup(DeletionJob):
+class RoomCleanup(Job):
     job_type = "room_cleanup"
-    root = "rooms"
 
-    def select(self, database: Database, within: KeySet | None) -> KeySet:
-        events = Sql.name(self.catalogue.table("events"))
-        return self.select_where(
-            database, sql.SQL("NOT EXISTS (SELECT FROM {} e WHERE e.room = chosen_from.id)").format(events), within
-        )
+    def work(self) -> DeletionRun:
+        return DeletionRun(self.run, "rooms", self.select, Everything(self.run), Outside(self.run))
+
+    def select(self, rooms: Candidates) -> KeySet:
+        events = Sql.name(rooms.catalogue.table("events"))
+        return rooms.where(sql.SQL("NOT EXISTS (SELECT FROM {} e WHERE e.room = chosen_from.id)").format(events))

@@ -5,15 +5,28 @@
 
 from __future__ import annotations
 
-from .bases.job import Job
+from ..record.effects import Listing
+from .job import Job
 
 
 class SelfCheck(Job):
     job_type = "self_check"
     uses_database = False
 
+    def work(self) -> SelfCheck:
+        return self
+
+    def listings(self) -> dict[str, Listing]:
+        return {}
+
     def plan(self) -> None:
-        """Nothing to plan."""
+        """There is nothing to plan."""
+
+    def total(self) -> int:
+        return 0
+
+    def check_plan(self) -> None:
+        """There is nothing to refuse."""
 
     def apply(self) -> None:
         log = self.run.log

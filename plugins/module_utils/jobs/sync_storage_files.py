@@ -10,7 +10,7 @@ import itertools
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from ..base.errors import MaintenanceError, SafetyLimitExceeded
+from ..base.errors import MaintenanceError, OutsideTimeoutError, SafetyLimitExceeded
 from ..deletion.batches import Batches
 from ..deletion.catalogue import read_catalogue
 from ..deletion.closure import Closure
@@ -21,7 +21,7 @@ from ..record.audit import AuditBatch
 from ..record.effects import ChangeListing, Effects, Listing, ResizeListing, SizedListing, Tally
 from ..systems.object_storage import ObjectStorage, asset_key
 from ..systems.object_storage_client import StorageClient
-from .bases.job import Job
+from .job import Job
 from .parts import asset_effects, asset_rows
 from .parts.asset_comparison import Comparison, Records
 
@@ -45,16 +45,17 @@ class SyncStorageFiles(Job):
             "unknown_objects": Tally(informative=True),
         }
 
-    def prepare(self) -> None:
+    def work(self) -> SyncStorageFiles:
         self._storage = ObjectStorage(
             StorageClient(
                 self.run.settings.object_storage(),
-                deadline=self.run.deadline,
+                deadline=self.run.budget,
                 gate=self.run.gate,
                 validate_certs=self.run.options["validate_certs"],
                 ca_path=self.run.options["ca_path"],
             )
         )
+        return self
 
     def plan(self) -> None:
         catalogue = read_catalogue(self.run.database)
@@ -181,12 +182,12 @@ class SyncStorageFiles(Job):
 
     def _each(self, kind: str, records: Records, work: Callable[[list[Any]], None]) -> None:
         Batches(
-            work,
-            lambda record, reason: self.fail(kind, record[0], reason),
+            records,
+            lambda record, reason: self.run.fail(kind, record[0], reason),
             self.run.deadline,
             largest=self.run.options["batch_size"],
             progress=self.run.progress.stage(f"{kind} settled", len(records)),
-        ).run(records)
+        ).run(work)
 
     def _resize(self, assets: list[tuple[str, int, int]]) -> None:
         with self.run.database.transaction():
@@ -210,7 +211,8 @@ class SyncStorageFiles(Job):
                 asset_id for asset_id, size in locked.items() if self._deletes_rows or size == recorded[asset_id]
             ]
             # The second look: an object may have been uploaded since the listing.
-            absent = self._storage.absent([asset_key(asset_id) for asset_id in present])
+            with self.run.budget.limited():
+                absent = self._storage.absent([asset_key(asset_id) for asset_id in present])
             missing = [asset_id for asset_id in present if asset_key(asset_id) in absent]
             if missing and self._deletes_rows:
                 audit.deleting({"assets": missing})
@@ -219,7 +221,9 @@ class SyncStorageFiles(Job):
                 effects.rows_deleted.update(deleted)
                 effects.rows_updated.update(updated)
             elif missing:
-                effects.rows_updated[self._graph.root.label] = asset_rows.zero(database, self._graph.root, missing)
+                effects.rows_updated[self._graph.root.label] = asset_rows.zero(
+                    database, self._graph.root, {asset_id: locked[asset_id] for asset_id in missing}
+                )
         effects["assets_missing"].add(missing)
         return missing
 
@@ -231,6 +235,8 @@ class SyncStorageFiles(Job):
             yield audit
         except MaintenanceError as error:
             audit.not_deleted(certain=not error.in_commit)
+            if isinstance(error, OutsideTimeoutError):
+                self._storage.check()
             raise
         self.run.done.add(effects)
         audit.deleted(effects.rows_deleted, {})
@@ -252,7 +258,7 @@ class SyncStorageFiles(Job):
             deleted = [ids[key] for key in self._storage.take_deleted()]
             self.run.done["orphaned_objects"].add_sized((asset_id, sizes[asset_id]) for asset_id in deleted)
         for key, reason in refused.items():
-            self.fail("objects", ids[key], reason)
+            self.run.fail("objects", ids[key], reason)
         audit.deleted({}, {"objects": [ids[key] for key in refused]})
         self._log_left(sorted(known))
 

@@ -5,20 +5,25 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from ..base import moments
+from ..deletion.content import Everything
+from ..deletion.deletion_run import DeletionRun
 from ..deletion.keys import KeySet
-from ..systems.database import Database, sql
-from .bases.deletion_job import DeletionJob
+from ..deletion.outside import Outside
+from ..deletion.selection import Candidates
+from ..systems.database import sql
+from .job import Job
 
 
-class UserCleanup(DeletionJob):
+class UserCleanup(Job):
     job_type = "user_cleanup"
-    root = "users"
-    reading: ClassVar[dict[str, tuple[str, ...]]] = {"events": ("created_by",)}
 
-    def select(self, database: Database, within: KeySet | None) -> KeySet:
+    def work(self) -> DeletionRun:
+        # The creators of events tell which events are those of other users.
+        reading = {"events": ("created_by",)}
+        return DeletionRun(self.run, "users", self.select, Everything(self.run), Outside(self.run), reading=reading)
+
+    def select(self, users: Candidates) -> KeySet:
         name = "days_since_user_has_been_disabled"
         limit = moments.ago(self.run.now, name, days=self.run.parameters[name])
-        return self.select_where(database, sql.SQL("disabled_since <= {}").format(sql.Literal(limit)), within)
+        return users.where(sql.SQL("disabled_since <= {}").format(sql.Literal(limit)))

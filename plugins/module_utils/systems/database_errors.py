@@ -17,6 +17,7 @@ from ..base.errors import (
     ConnectionLostError,
     DatabaseError,
     LockTimeoutError,
+    RowsRefusedError,
     SchemaError,
     TransientDatabaseError,
 )
@@ -89,7 +90,7 @@ def statement_failure(error: Any, *, lost: bool) -> DatabaseError:
         return ConnectionLostError(
             f"The connection to PostgreSQL was lost ({_LOST.get(code, 'the server closed it')}); run the job again."
         )
-    if code == "42501":
+    if code == "42501" and not error.diag.context:
         name = re.search(r"permission denied for \w+ ([\w.\"]+)", error.diag.message_primary or "")
         return DatabaseError(
             f"The database user may not do this on {name[1] if name else 'a table of the database'};"
@@ -103,20 +104,23 @@ def statement_failure(error: Any, *, lost: bool) -> DatabaseError:
         return DatabaseError(
             f"The PostgreSQL server is out of resources ({_condition(code)}); free some, then run the job again."
         )
-    if code in ("42P01", "42703", "3F000"):
+    if code in ("42P01", "42703", "3F000") and not error.diag.context:
         return SchemaError(
             "The database lacks a table or column that the controller's schema has;"
             " check that the database URL names the controller's database."
         )
-    if code.startswith("23"):
+    if code.startswith("58"):
         return DatabaseError(
-            f"The constraint {error.diag.constraint_name or 'of an unknown name'} of table {table or 'unknown'}"
-            " forbids the change; report this with the controller's version."
+            f"PostgreSQL refused a statement with SQLSTATE {code} ({_condition(code)}); see the server's log for the reason."
         )
-    return DatabaseError(
-        f"PostgreSQL refused a statement with SQLSTATE {code or 'unknown'} ({_condition(code)});"
-        " see the server's log for the reason."
-    )
+    if code.startswith("23"):
+        constraint = (
+            f"the constraint {error.diag.constraint_name or 'of an unknown name'} of table {table or 'unknown'}"
+        )
+        cause = f"{constraint} forbids it"
+    else:
+        cause = f"PostgreSQL refuses it with SQLSTATE {code or 'unknown'} ({_condition(code)})"
+    return RowsRefusedError(f"Nothing was changed, because {cause}; see the server's log for more.", cause, code)
 
 
 def not_writable() -> DatabaseError:

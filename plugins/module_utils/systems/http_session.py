@@ -172,7 +172,7 @@ class HttpSession:
     def _wait_for_server(self) -> None:
         # A pause that the server asked for holds for all threads.
         pause = self._resume_at - time.monotonic()
-        if self._longest_pause < pause < self._deadline.remaining():
+        if pause > min(self._longest_pause, self._deadline.remaining()) and self._deadline.allows(pause):
             raise PauseError(pause)
         if pause > 0:
             self._deadline.sleep(pause)

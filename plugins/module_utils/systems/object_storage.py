@@ -122,14 +122,14 @@ class ObjectStorage:
         """Delete objects, with all their versions if the bucket keeps versions.
 
         An object that does not exist counts as deleted. After an error, too, :meth:`take_deleted` gives the keys that
-        were deleted.
+        were deleted. Until they are taken or forgotten, they are not deleted again.
 
         :returns: the keys that the server refused to delete or did not confirm, with the reason
         :raises ObjectStorageError: a request failed as a whole
         :raises DeadlineExceeded: the deadline passed meanwhile
         """
         refused: dict[str, str] = {}
-        for identifiers, complete in self._requests(keys):
+        for identifiers, complete in self._requests(key for key in keys if key not in self._deleted):
             refused.update(self._delete_at_once(identifiers))
             self._deleted.update(dict.fromkeys(key for key in complete if key not in refused))
         return refused
@@ -138,6 +138,11 @@ class ObjectStorage:
         """The keys whose deletion, with all versions, was confirmed since the last call."""
         deleted, self._deleted = self._deleted, {}
         return list(deleted)
+
+    @property
+    def deleted(self) -> int:
+        """The number of keys that :meth:`take_deleted` would give."""
+        return len(self._deleted)
 
     def forget_deleted(self, keys: Iterable[str]) -> None:
         """Leave these keys out of :meth:`take_deleted`, because the caller reports them in another way."""

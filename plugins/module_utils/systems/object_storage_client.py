@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import threading
+import time
 import traceback
 from collections.abc import Callable
 from typing import Any
@@ -47,6 +48,7 @@ class StorageClient:
         self._verify: bool | str = (ca_path or True) if validate_certs else False
         self._client: Any = None
         self._connecting = threading.Lock()
+        self._call = threading.local()
 
     def call(self, request: Callable[[Any], Any]) -> Any:
         """Call a function with a boto3 client, and return its answer. Several threads may do this at the same time.
@@ -56,7 +58,13 @@ class StorageClient:
         :raises MissingLibraryError: the package boto3 is not installed
         """
         # The client's own timeouts are not enough: they are for each piece of an answer, and the client repeats requests.
-        return self._deadline.run(lambda: self._answer(request))
+        end = time.monotonic() + self._deadline.remaining()
+
+        def work() -> Any:
+            self._call.end = end
+            return self._answer(request)
+
+        return self._deadline.run(work)
 
     def not_understood(self) -> ObjectStorageError:
         """The error to raise when an answer is not one of an S3 server."""
@@ -122,5 +130,6 @@ class StorageClient:
 
     def _before_send(self, request: Any, **kwargs: Any) -> None:
         self._gate.check(request.method, "the object storage")
-        # After the deadline nobody waits for the answer, so nothing more is sent.
-        self._deadline.check()
+        # After its end nobody waits for the call any more. Its rows may be unlocked, so it must not delete anything then.
+        if time.monotonic() >= self._call.end:
+            raise self._deadline.exceeded()

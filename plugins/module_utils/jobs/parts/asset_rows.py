@@ -5,10 +5,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from ...deletion.catalogue import Table
 from ...deletion.keys import Sql
+from ...deletion.statements import kept_by_trigger
 from ...systems.database import Database, sql
 
 
@@ -34,20 +35,31 @@ def resize(database: Database, table: Table, assets: Sequence[tuple[str, int, in
 
     :param assets: id, recorded size and stored size of each, in bytes
     :returns: the ids of the changed assets
+    :raises RowsRefusedError: a trigger keeps a row as it is
     """
     query = sql.SQL(
-        "UPDATE {} SET size = found.stored"
-        " FROM unnest(%(ids)s::uuid[], %(recorded)s::bigint[], %(stored)s::bigint[]) found (id, recorded, stored)"
-        " WHERE {}.id = found.id AND size = found.recorded RETURNING found.id::text"
-    ).format(Sql.name(table), sql.Identifier(table.name))
+        "WITH locked AS (SELECT a.id, found.stored FROM {table} a"
+        " JOIN unnest(%(ids)s::uuid[], %(recorded)s::bigint[], %(stored)s::bigint[]) found (id, recorded, stored)"
+        " ON a.id = found.id AND a.size = found.recorded ORDER BY a.id FOR UPDATE OF a),"
+        " changed AS (UPDATE {table} a SET size = locked.stored FROM locked WHERE a.id = locked.id RETURNING a.id)"
+        " SELECT locked.id::text, changed.id IS NOT NULL FROM locked LEFT JOIN changed USING (id)"
+    ).format(table=Sql.name(table))
     ids, recorded, stored = map(list, zip(*assets, strict=True))
-    return {row[0] for row in database.rows(query, {"ids": ids, "recorded": recorded, "stored": stored})}
+    found = dict(database.rows(query, {"ids": ids, "recorded": recorded, "stored": stored}))
+    if not all(found.values()):
+        raise kept_by_trigger(table.label)
+    return set(found)
 
 
-def zero(database: Database, table: Table, ids: list[str]) -> int:
+def zero(database: Database, table: Table, sizes: Mapping[str, int]) -> int:
     """Set the sizes of assets to zero.
 
+    :param sizes: the sizes of locked assets in bytes, by id
     :returns: the number of rows changed
+    :raises RowsRefusedError: a trigger keeps a row as it is
     """
     query = sql.SQL("UPDATE {} SET size = 0 WHERE id = ANY (%(ids)s::uuid[]) AND size <> 0").format(Sql.name(table))
-    return database.execute(query, {"ids": ids})
+    changed = database.execute(query, {"ids": list(sizes)})
+    if changed < sum(size != 0 for size in sizes.values()):
+        raise kept_by_trigger(table.label)
+    return changed

@@ -37,6 +37,7 @@ class Availability:
     def __init__(self, client: CloudClient) -> None:
         self._client = client
         self._lock = threading.RLock()
+        self._path = "/"
         self._verdict = ""
         self._look_at = 0.0
         self._pauses = 0
@@ -50,14 +51,15 @@ class Availability:
         :raises PauseError: the cloud asks for a pause first
         :raises SharedFolderError: the action failed
         """
-        self._check(path)
+        if self._verdict:
+            raise self._unavailable()
         try:
             result = action()
         except RefusedAccountError as error:
             self._condemn(error)
             raise
         except UnansweredError as error:
-            self._doubt(path, error)
+            self.doubt(path, error)
             raise
         except PauseError as error:
             self._count_pause(error)
@@ -65,17 +67,26 @@ class Availability:
         self._pauses = 0
         return result
 
-    def _check(self, path: str) -> None:
+    def look_again(self) -> None:
+        """Ask a cloud that did not work whether it works now, if that is due. Call it while nobody waits for locks."""
         with self._lock:
-            if self._verdict and time.monotonic() >= self._look_at and self._works(path):
+            if self._verdict and time.monotonic() >= self._look_at and self._works(self._path):
                 self._verdict = ""
-            if self._verdict:
-                raise self._unavailable()
 
-    def _doubt(self, path: str, error: SharedFolderError) -> None:
+    def doubt(self, path: str, error: SharedFolderError) -> None:
+        """Find out whether the whole cloud does not work after a request failed; the error is the verdict then.
+
+        :param path: the URL path of a directory that always exists
+        """
         with self._lock:
+            self._path = path
             if not self._verdict and not self._works(path):
                 self._verdict = self._verdict or str(error)
+
+    @property
+    def works(self) -> bool:
+        """Whether the cloud works, as far as this is known."""
+        return not self._verdict
 
     def _condemn(self, error: SharedFolderError) -> None:
         with self._lock:

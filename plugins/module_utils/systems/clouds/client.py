@@ -18,7 +18,7 @@ from ..write_gate import WriteGate
 _LOCKED, _TOO_MANY_REQUESTS = 423, 429
 
 # The longest pause in seconds for which a batch waits while it holds its locks.
-LONGEST_PAUSE = 10.0
+LONGEST_PAUSE = 2.0
 
 _ADVICE = "check section [shared_folder] of the controller's settings or the option shared_folder"
 

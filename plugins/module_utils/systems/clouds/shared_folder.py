@@ -104,6 +104,18 @@ class SharedFolderProvider(ABC):
         self.check(folder)
         return self._availability.ask(self._outer(folder), functools.partial(self._exists, folder))
 
+    def look_again(self) -> None:
+        """Ask a cloud that did not work whether it works now, if that is due. Call it while nobody waits for locks."""
+        self._availability.look_again()
+
+    def works(self, folder: SharedFolder, reason: str) -> bool:
+        """Ask the cloud whether it works, after it did not answer in time about this folder.
+
+        :param reason: the reason to give for all folders from now on if it does not
+        """
+        self._availability.doubt(self._outer(folder), SharedFolderError(reason))
+        return self._availability.works
+
     def _delete(self, folder: SharedFolder) -> None:
         for path in self.share_paths(folder):
             self.delete_share(path)
