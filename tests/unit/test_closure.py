@@ -126,7 +126,7 @@ def test_reference_changes_only_in_rows_that_stay() -> None:
 def test_ids_that_are_not_held_are_read_no_further_than_asked() -> None:
     found, _asked = closure("events", EVENTS)
     database = ScriptedDatabase([("i1",), ("i2",)], [("i1",)])
-    found._database = database  # type: ignore[assignment]
+    found.database = database  # type: ignore[assignment]
     assert list(found.ids("invites")) == ["i1", "i2"] and list(found.ids("invites", 1)) == ["i1"]
     condition = "SELECT id::text FROM main.invites WHERE (room = ANY ('{r1,r2}'::uuid[])) ORDER BY id LIMIT"
     assert database.asked == [f"{condition} None", f"{condition} 1"]

@@ -61,7 +61,7 @@ def test_all_references_of_a_table_change_at_once() -> None:
     references = {"other.talks.speaker -> users.id": "n", "other.talks.host,guest -> users.id,other": "nguest"}
     tables = {"users": "id* other", "other.talks": "id* speaker host guest"}
     found = [(1, "{u1}", "{x1}"), NOTHING, (0, None, None)]
-    (_deleted, updated), (statement,) = run("users", KeySet.of_ids(["u1"]), found, range(9), tables, references)
+    (_deleted, updated), (statement,) = run("users", KeySet.of_ids(["u1"]), found, range(1, 10), tables, references)
     (update,) = re.findall(r"UPDATE other\.talks .*? RETURNING", statement)
     speaker = "speaker = ANY ('{u1}'::uuid[])"
     guest = "(host, guest) IN (SELECT * FROM unnest('{u1}'::uuid[], '{x1}'::uuid[]))"
@@ -76,7 +76,7 @@ def test_column_of_two_references_is_set_once() -> None:
     references = {"notes.event_id,user_id -> favorites.event_id,user_id": "nevent_id"}
     found = [(1, "{e1}", "{r1}"), (1, "{u1}", "{e1}"), (1, "{r1}")]
     tables = {"notes": "id* event_id user_id"}
-    _counts, (statement,) = run("events", KeySet.of_ids(["e1"]), found, range(9), tables, references)
+    _counts, (statement,) = run("events", KeySet.of_ids(["e1"]), found, range(1, 10), tables, references)
     (assignments,) = re.findall(r"UPDATE main\.notes SET (.*?) WHERE", statement)
     assert re.sub(r"WHEN .*? THEN", "WHEN … THEN", assignments) == (
         "event_id = CASE WHEN … THEN NULL WHEN … THEN NULL ELSE event_id END"
@@ -85,7 +85,7 @@ def test_column_of_two_references_is_set_once() -> None:
 
 def test_reference_to_who_updated_a_row_becomes_who_created_it() -> None:
     found = [(1, "{u1}"), NOTHING, (0, None, None)]
-    (_deleted, updated), (statement,) = run("users", KeySet.of_ids(["u1"]), found, range(9), {}, {})
+    (_deleted, updated), (statement,) = run("users", KeySet.of_ids(["u1"]), found, range(1, 10), {}, {})
     by_user = "updated_by = ANY ('{u1}'::uuid[])"
     assert f"UPDATE main.events SET updated_by = CASE WHEN {by_user} THEN created_by ELSE updated_by END" in statement
     assert set(updated) == {"events", "invites"}

@@ -21,6 +21,8 @@ RUN: dict[str, Any] = {
 
 DATABASE: dict[str, Any] = {"database_url": {"type": "str", "no_log": True}}
 
+OUTSIDE: dict[str, Any] = {"outside_timeout": {"type": "int", "default": 10}}
+
 OBJECT_STORAGE: dict[str, Any] = {
     "object_storage": {
         "type": "dict",
@@ -33,7 +35,7 @@ OBJECT_STORAGE: dict[str, Any] = {
             "force_path_style": {"type": "bool"},
         },
     },
-    "outside_timeout": {"type": "int", "default": 10},
+    **OUTSIDE,
 }
 
 SHARED_FOLDER: dict[str, Any] = {

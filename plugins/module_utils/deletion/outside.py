@@ -130,10 +130,14 @@ class Outside:
         overlaps = folder_records.overlaps(closure.database, closure.graph.catalogue, things.folders)
         needed = {overlap.folder for overlap in overlaps if overlap.event_id not in self._planned}
         later = {overlap.folder for overlap in overlaps if overlap.is_same} - needed
-        folders = [(folder, folder_records.name(folder)) for folder in things.folders]
-        things.deferred = [folder for folder, name in folders if name in later]
-        things.folders = [replace(folder, is_needed=name in needed) for folder, name in folders if name not in later]
+        things.folders = [
+            replace(folder, is_needed=folder_records.name(folder) in needed) for folder in things.folders
+        ]
         things.deletable = self._folders.deletable(things.folders)
+        things.deferred = [folder for folder in things.deletable if folder_records.name(folder) in later]
+        if things.deferred:
+            things.folders = [folder for folder in things.folders if folder not in things.deferred]
+            things.deletable = [folder for folder in things.deletable if folder not in things.deferred]
 
     def delete(self, things: Things) -> float:
         """Delete folders and objects, and note those that could not be deleted.
