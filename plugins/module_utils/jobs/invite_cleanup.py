@@ -13,6 +13,7 @@ from ..deletion import counting, policy
 from ..deletion.batch_deletion import BatchOutcome
 from ..deletion.closure import Closure
 from ..deletion.graph import DeletionGraph
+from ..deletion.hindrances import Hindrances, find
 from ..deletion.keys import KeySet, Sql, without
 from ..deletion.statements import delete_permissions, delete_rows
 from ..record.audit import AuditBatch
@@ -55,6 +56,12 @@ class InviteCleanup(BatchedJob):
                 "Table invites is referred to by tables that lead to assets, so invites cannot be deleted by this job;"
                 " update this collection."
             )
+
+    def find_hindrances(self) -> Hindrances:
+        if self._deletes_invites:
+            return super().find_hindrances()
+        permissions = [self.catalogue.table(policy.PERMISSIONS)] if self._has_permissions else []
+        return find(self.run.database, self._graph, deleting=permissions)
 
     def plan(self) -> None:
         if self._expired_before is None:

@@ -12,6 +12,8 @@ from ...base.errors import MaintenanceError
 from ...deletion.batch_deletion import BatchOutcome
 from ...deletion.batches import Batches
 from ...deletion.catalogue import Catalogue, read_catalogue
+from ...deletion.graph import DeletionGraph
+from ...deletion.hindrances import Hindrances, find
 from ...deletion.index_advice import ForeignKeyIndex, worthwhile
 from ...deletion.keys import KeySet, Sql
 from ...deletion.selection import select_keys
@@ -33,7 +35,9 @@ class BatchedJob(Job):
     smallest_batch = 1
 
     catalogue: Catalogue
+    hindrances: Hindrances
     roots: KeySet
+    _graph: DeletionGraph
     _total: int
     _indexes: list[ForeignKeyIndex]
 
@@ -54,6 +58,13 @@ class BatchedJob(Job):
 
         :raises SchemaError: the job cannot work with the schema
         """
+
+    def find_hindrances(self) -> Hindrances:
+        """What the database has that may keep the job from doing what it reports.
+
+        :raises SchemaError: it surely does
+        """
+        return find(self.run.database, self._graph)
 
     @abstractmethod
     def describe(self) -> Effects:
@@ -95,6 +106,9 @@ class BatchedJob(Job):
         self._indexes, self._total = [], 0
         self.catalogue = read_catalogue(self.run.database)
         self.read_schema()
+        self.hindrances = self.find_hindrances()
+        for warning in self.hindrances.warnings:
+            self.run.warn(warning)
         with self.run.database.transaction(snapshot=True):
             self.roots = self.select(self.run.database, None)
             if self.roots:

@@ -40,7 +40,6 @@ class DeletionJob(BatchedJob):
     deciding: ClassVar[tuple[str, ...]] = ()
     reading: ClassVar[Mapping[str, tuple[str, ...]]] = {}
 
-    _graph: DeletionGraph
     _storage: ObjectStorage
     _folders: FolderDeletion
     _planned_folders: list[SharedFolder]
