@@ -14,7 +14,7 @@ from ..record.plan_id import PlanIdentity
 from ..run import Run
 from ..systems.database import Database
 from . import counting
-from .catalogue import Table
+from .catalogue import Catalogue, Table
 from .closure import Closure
 from .keys import KeySet
 from .statements import RowCounts, delete_rows
@@ -46,6 +46,10 @@ class Everything:
             "assets": SizedListing(self.limit),
             "shared_folders": Listing(self.limit, key="items"),
         }
+
+    def tables(self, catalogue: Catalogue) -> list[Table] | None:
+        """The tables that lose rows; None for all of the graph."""
+        return None
 
     def ids(self, closure: Closure) -> dict[str, list[str]]:
         """The ids of all things that go, by kind."""

@@ -17,11 +17,12 @@ from ..systems.database import sql
 from . import folder_records, refusals
 from .approval import Approval
 from .batches import Batch, Batches
-from .catalogue import Catalogue, Table, read_catalogue
+from .catalogue import Catalogue, read_catalogue
 from .closure import Closure
 from .content import Everything
 from .counting import count_rows
 from .graph import DeletionGraph
+from .hindrances import find
 from .index_advice import ForeignKeyIndex, worthwhile
 from .keys import KeySet, without
 from .origins import roots_of
@@ -86,7 +87,10 @@ class DeletionRun:
     def plan(self) -> None:
         run, database = self._run, self._run.database
         self._graph = self._read_graph(read_catalogue(database))
-        self._doubtful: frozenset[Table] = frozenset()
+        hindrances = find(database, self._graph, deleting=self._content.tables(self._graph.catalogue))
+        for warning in hindrances.warnings:
+            run.warn(warning)
+        self._doubtful = hindrances.doubtful | hindrances.doubtful_updates
         self._indexes: list[ForeignKeyIndex] = []
         self._total = 0
         with database.transaction(snapshot=True):

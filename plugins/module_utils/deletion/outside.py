@@ -130,9 +130,7 @@ class Outside:
         overlaps = folder_records.overlaps(closure.database, closure.graph.catalogue, things.folders)
         needed = {overlap.folder for overlap in overlaps if overlap.event_id not in self._planned}
         later = {overlap.folder for overlap in overlaps if overlap.is_same} - needed
-        things.folders = [
-            replace(folder, is_needed=folder_records.name(folder) in needed) for folder in things.folders
-        ]
+        things.folders = [replace(folder, is_needed=folder_records.name(folder) in needed) for folder in things.folders]
         things.deletable = self._folders.deletable(things.folders)
         things.deferred = [folder for folder in things.deletable if folder_records.name(folder) in later]
         if things.deferred:

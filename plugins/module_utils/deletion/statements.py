@@ -84,12 +84,16 @@ def changes(closure: Closure) -> dict[Table, Step]:
     }
 
 
-def delete_permissions(database: Database, closure: Closure) -> int:
-    """Delete only the permission rows of the closure's rows.
+def delete_permissions(database: Database, closure: Closure, doubtful: Collection[Table] = ()) -> int:
+    """Delete only the permission rows of the closure's rows; parameters and errors are those of :func:`delete_rows`.
 
     :returns: their number
     """
-    return database.execute(_delete(closure.graph.catalogue.table(policy.PERMISSIONS), permissions.condition(closure)))
+    table, condition = closure.graph.catalogue.table(policy.PERMISSIONS), permissions.condition(closure)
+    expected = count_rows(database, table, condition) if table in doubtful else 0
+    deleted = database.execute(_delete(table, condition))
+    _compare({table: expected}, {table: deleted}, "deleted")
+    return deleted
 
 
 def _compare(expected: dict[Table, int], counts: dict[Table, int], what: str) -> None:

@@ -10,7 +10,7 @@ from datetime import datetime
 
 from ..base import moments
 from ..deletion import counting, permissions, policy
-from ..deletion.catalogue import Table
+from ..deletion.catalogue import Catalogue, Table
 from ..deletion.closure import Closure
 from ..deletion.content import Everything
 from ..deletion.deletion_run import DeletionRun
@@ -100,8 +100,11 @@ class Permissions(Everything):
         table = closure.graph.catalogue.table(policy.PERMISSIONS)
         return RowCounts({table.label: counting.count_rows(database, table, permissions.condition(closure))}, {})
 
+    def tables(self, catalogue: Catalogue) -> list[Table]:
+        return [catalogue.table(policy.PERMISSIONS)] if catalogue.has(policy.PERMISSIONS) else []
+
     def delete(self, database: Database, closure: Closure, doubtful: Collection[Table]) -> RowCounts:
-        return RowCounts({policy.PERMISSIONS: delete_permissions(database, closure)}, {})
+        return RowCounts({policy.PERMISSIONS: delete_permissions(database, closure, doubtful)}, {})
 
     def settle(self, effects: Effects, counts: RowCounts) -> Effects:
         effects.rows_deleted.update(counts.deleted)

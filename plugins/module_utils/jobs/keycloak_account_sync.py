@@ -12,6 +12,7 @@ from typing import Any
 from ..base.errors import KeycloakError
 from ..deletion.batches import Batches
 from ..deletion.catalogue import read_catalogue
+from ..deletion.hindrances import find_for_changes
 from ..deletion.keys import Sql
 from ..deletion.statements import kept_by_trigger
 from ..record.effects import ChangeListing, Effects, Listing
@@ -60,7 +61,12 @@ class KeycloakAccountSync(Job):
         return self
 
     def plan(self) -> None:
-        self._users = Sql.name(read_catalogue(self.run.database).table("users"))
+        catalogue = read_catalogue(self.run.database)
+        self._users = Sql.name(catalogue.table("users"))
+        for warning in find_for_changes(
+            self.run.database, catalogue, catalogue.table("users"), "disabled_since"
+        ).warnings:
+            self.run.warn(warning)
         # A user who is created after this may have an account that Keycloak's list lacks, so such users are not disabled.
         (newest,) = self.run.database.row(sql.SQL("SELECT coalesce(max(id_serial), 0) FROM {}").format(self._users))
         accounts = self._accounts()

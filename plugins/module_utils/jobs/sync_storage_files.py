@@ -15,6 +15,7 @@ from ..deletion.batches import Batches
 from ..deletion.catalogue import read_catalogue
 from ..deletion.closure import Closure
 from ..deletion.graph import DeletionGraph
+from ..deletion.hindrances import find
 from ..deletion.keys import KeySet
 from ..deletion.statements import delete_rows
 from ..record.audit import AuditBatch
@@ -60,6 +61,11 @@ class SyncStorageFiles(Job):
     def plan(self) -> None:
         catalogue = read_catalogue(self.run.database)
         self._graph = DeletionGraph(catalogue, catalogue.table("assets"))
+        # Rows that are hidden would make their objects look like orphans.
+        deleting = None if self._deletes_rows else ()
+        hindrances = find(self.run.database, self._graph, deleting=deleting, changing={self._graph.root: ["size"]})
+        for warning in hindrances.warnings:
+            self.run.warn(warning)
         self._comparison, self._old_orphans = Comparison(empty=self._deletes_rows), Records(1)
         if self._storage.keeps_versions():
             self.run.warn(
