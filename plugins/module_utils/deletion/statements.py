@@ -43,7 +43,7 @@ def delete_rows(database: Database, closure: Closure, doubtful: Collection[Table
     for table in deletes.keys() & doubtful - expected.keys():
         expected[table] = count_rows(database, table, deletes[table].condition)
     changing = {table: count_rows(database, table, updates[table].condition) for table in updates.keys() & doubtful}
-    counts = iter(_run(database, [step.statement for step in (*deletes.values(), *updates.values())]))
+    counts = iter(database.row(_as_one([step.statement for step in (*deletes.values(), *updates.values())])))
     deleted = {table: next(counts) for table in deletes}
     updated = {table: next(counts) for table in updates}
     _compare(expected, deleted, "deleted")
@@ -84,16 +84,13 @@ def changes(closure: Closure) -> dict[Table, Step]:
     }
 
 
-def delete_permissions(database: Database, closure: Closure, doubtful: Collection[Table] = ()) -> int:
-    """Delete only the permission rows of the closure's rows; parameters and errors are those of :func:`delete_rows`.
-
-    :returns: their number
-    """
+def delete_permissions(database: Database, closure: Closure, doubtful: Collection[Table] = ()) -> RowCounts:
+    """Delete only the permission rows of the closure's rows; parameters and errors are those of :func:`delete_rows`."""
     table, condition = closure.graph.catalogue.table(policy.PERMISSIONS), permissions.condition(closure)
     expected = count_rows(database, table, condition) if table in doubtful else 0
     deleted = database.execute(_delete(table, condition))
     _compare({table: expected}, {table: deleted}, "deleted")
-    return deleted
+    return RowCounts({table.label: deleted}, {})
 
 
 def _compare(expected: dict[Table, int], counts: dict[Table, int], what: str) -> None:
@@ -102,16 +99,15 @@ def _compare(expected: dict[Table, int], counts: dict[Table, int], what: str) ->
             raise kept_by_trigger(table.label, f"{number - counts[table]} of {number} rows from being {what}")
 
 
-def _run(database: Database, statements: list[Composable]) -> tuple[int, ...]:
+def _as_one(statements: list[Composable]) -> Composable:
+    """One statement that gives the number of rows of each of these."""
     names = [sql.Identifier(f"step_{number}") for number in range(len(statements))]
-    return database.row(
-        sql.SQL("WITH {} SELECT {}").format(
-            sql.SQL(", ").join(
-                sql.SQL("{} AS ({} RETURNING 1)").format(name, statement)
-                for name, statement in zip(names, statements, strict=True)
-            ),
-            sql.SQL(", ").join(sql.SQL("(SELECT count(*) FROM {})").format(name) for name in names),
-        )
+    return sql.SQL("WITH {} SELECT {}").format(
+        sql.SQL(", ").join(
+            sql.SQL("{} AS ({} RETURNING 1)").format(name, statement)
+            for name, statement in zip(names, statements, strict=True)
+        ),
+        sql.SQL(", ").join(sql.SQL("(SELECT count(*) FROM {})").format(name) for name in names),
     )
 
 

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from datetime import datetime
 
 from ..base import moments
@@ -103,8 +102,7 @@ class Permissions(Everything):
     def tables(self, catalogue: Catalogue) -> list[Table]:
         return [catalogue.table(policy.PERMISSIONS)] if catalogue.has(policy.PERMISSIONS) else []
 
-    def delete(self, database: Database, closure: Closure, doubtful: Collection[Table]) -> RowCounts:
-        return RowCounts({policy.PERMISSIONS: delete_permissions(database, closure, doubtful)}, {})
+    delete = staticmethod(delete_permissions)
 
     def settle(self, effects: Effects, counts: RowCounts) -> Effects:
         effects.rows_deleted.update(counts.deleted)
