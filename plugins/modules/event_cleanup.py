@@ -16,7 +16,8 @@ description:
     in the storage. The permissions for all of these go, too.
   - Events without a date are never deleted.
   - In check mode the module shows exactly what a run would delete, and writes nothing.
-  - Each batch deletes objects before the rows that name them. So the next run completes a run that was interrupted.
+  - A batch is one transaction. It deletes rows first, then objects and shared folders, and commits last. What PostgreSQL
+    refuses to delete stays with its objects, and the next run completes a run that was interrupted.
   - The shared folder of an event is deleted from Nextcloud or OpenCloud, its share links first.
     O(fail_on_shared_folder_deletion_error) decides what happens if that is impossible.
 extends_documentation_fragment:

@@ -15,7 +15,8 @@ description:
   - A room goes with all rows that reference it. Its assets go with their objects in the storage. The permissions for all
     of these go, too.
   - In check mode the module shows exactly what a run would delete, and writes nothing.
-  - Each batch deletes objects before the rows that name them. So the next run completes a run that was interrupted.
+  - A batch is one transaction. It deletes rows first, then objects and shared folders, and commits last. What PostgreSQL
+    refuses to delete stays with its objects, and the next run completes a run that was interrupted.
 extends_documentation_fragment:
   - opentalk.maintenance.attributes
   - opentalk.maintenance.attributes.deletes
