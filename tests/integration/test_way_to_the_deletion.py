@@ -22,9 +22,7 @@ JOBS = {
 
 
 @pytest.mark.parametrize("job", JOBS)
-def test_from_main_to_the_deletion(
-    open_world: Callable[..., World], monkeypatch: pytest.MonkeyPatch, job: str
-) -> None:
+def test_from_main_to_the_deletion(open_world: Callable[..., World], monkeypatch: pytest.MonkeyPatch, job: str) -> None:
     from ansible_collections.opentalk.maintenance.plugins.module_utils.systems.database import Database
 
     world, ways = open_world(52), []
