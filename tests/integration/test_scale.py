@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from ansible_collections.opentalk.maintenance.plugins.module_utils.systems.database import Database
+from ansible_collections.opentalk.maintenance.plugins.module_utils.systems import database_connection
 from psycopg2 import extensions
 
 from support.snapshot import counts, removed
@@ -29,10 +29,10 @@ def test_ten_thousand_events(open_world: Callable[..., World], monkeypatch: pyte
     ):  # fmt: skip
         world.query(f"CREATE INDEX ON {table} ({column})")
     statements: list[str] = []
-    original = Database._connect
+    original = database_connection.connect
 
-    def connect(self: Any, url: str, application_name: str) -> Any:
-        connection = original(self, url, application_name)
+    def connect(*arguments: Any) -> Any:
+        connection = original(*arguments)
 
         class Counting(extensions.cursor):
             def execute(self, statement: Any, parameters: Any = None) -> Any:
@@ -42,7 +42,7 @@ def test_ten_thousand_events(open_world: Callable[..., World], monkeypatch: pyte
         connection.cursor_factory = Counting
         return connection
 
-    monkeypatch.setattr(Database, "_connect", connect)
+    monkeypatch.setattr(database_connection, "connect", connect)
     before = world.rows()
     tracemalloc.start()
     run = world.run("event_cleanup", batch_size=BATCH, report_limit=10)

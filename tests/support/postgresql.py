@@ -71,7 +71,7 @@ class PostgreSQLServer:
         self._prefix: list[str] = []
         if os.geteuid() == 0:
             bindir = self._readable(bindir)
-            self._prefix = self._other_user()
+            self._prefix = other_user()
         self._bindir = bindir
         self._data = self._scratch / "data"
         self._initialize({**SETTINGS, **(settings or {}), **self._tls(certificate)})
@@ -173,11 +173,6 @@ class PostgreSQLServer:
             return False
         return True
 
-    def _other_user(self) -> list[str]:
-        names = {entry.pw_name: entry for entry in pwd.getpwall()}
-        user = names.get("postgres") or names["nobody"]
-        return [sys.executable, "-I", "-c", _DROP_PRIVILEGES, str(user.pw_uid), str(user.pw_gid)]
-
     def _readable(self, bindir: Path) -> Path:
         """The directory of the binaries, or a copy of it if other users cannot read it."""
         if all(parent.stat().st_mode & 0o005 == 0o005 for parent in [bindir, *bindir.parents]):
@@ -207,6 +202,13 @@ class PostgreSQLServer:
             return cursor.fetchone()
         finally:
             connection.close()
+
+
+def other_user() -> list[str]:
+    """The beginning of a command that another user than root runs. Its last two words are the ids of user and group."""
+    names = {entry.pw_name: entry for entry in pwd.getpwall()}
+    user = names.get("postgres") or names["nobody"]
+    return [sys.executable, "-I", "-c", _DROP_PRIVILEGES, str(user.pw_uid), str(user.pw_gid)]
 
 
 def _find_bindir(embedded: bool) -> tuple[Path, str]:

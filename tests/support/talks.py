@@ -15,7 +15,7 @@ import threading
 from typing import Any
 
 import psycopg2
-from ansible_collections.opentalk.maintenance.plugins.module_utils.systems import database
+from ansible_collections.opentalk.maintenance.plugins.module_utils.systems import database_connection
 from ansible_collections.opentalk.maintenance.plugins.module_utils.systems.write_gate import READING_METHODS
 from psycopg2 import extensions
 
@@ -48,7 +48,7 @@ class Talks:
         self._listen_to_http()
 
     def _listen_to_database(self) -> None:
-        talks, wait = self, database._wait
+        talks, wait = self, database_connection.wait
 
         class Cursor(extensions.cursor):
             def execute(self, statement: Any, parameters: Any = None) -> None:
@@ -57,7 +57,7 @@ class Talks:
                 talks.reach(f"{self.connection.topic} answered")
 
         psycopg2.connect = functools.partial(psycopg2.connect, cursor_factory=Cursor)
-        database._wait = lambda connection: wait(_Watched(connection, talks))
+        database_connection.wait = lambda connection: wait(_Watched(connection, talks))
 
     def _listen_to_http(self) -> None:
         talks, answer = self, http.client.HTTPConnection.getresponse

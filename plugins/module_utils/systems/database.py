@@ -6,58 +6,62 @@
 from __future__ import annotations
 
 import contextlib
-import select
 import traceback
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 from ..base.deadline import Deadline
 from ..base.errors import ConnectionLostError, DatabaseError, DeadlineExceeded, MaintenanceError, MissingLibraryError
-from .database_errors import connection_failure, not_writable, statement_failure
+from .database_errors import not_writable, sqlstate, statement_failure
 
 PSYCOPG2_TRACEBACK = ""
 try:
     import psycopg2
-    from psycopg2 import extensions, sql
+    from psycopg2 import sql
     from psycopg2.sql import Composable
+
+    from . import connection_failures, database_connection, database_url, pooler
+    from .database_connection import Expired
 except ImportError:
-    psycopg2 = extensions = sql = Composable = None  # type: ignore[assignment, misc]
+    psycopg2 = sql = Composable = None  # type: ignore[assignment, misc]
     PSYCOPG2_TRACEBACK = traceback.format_exc()
 
-# Seconds after the deadline that the server has to cancel a statement. Then the connection is given up.
-GRACE = 3.0
-CONNECT_TIMEOUT = 10.0
 # Rows that a stream fetches at once.
 STREAM_ROWS = 10_000
 # Milliseconds that a statement of a batch waits for a lock that somebody else holds.
 LOCK_TIMEOUT = 2000
+# Seconds that the server has to forget a session behind a pooler.
+_FORGET = 5.0
 
 
 class Database:
-    """One session. Every wait in it ends with the job's deadline.
+    """One session, which is the job's own. Every wait in it ends with the job's deadline.
 
     :param url: libpq connection URI
     :param read_only: whether PostgreSQL itself refuses every write of this session
-    :raises DatabaseError: the server cannot be reached or refuses the connection, or accepts no writes in a writing session
+    :raises DatabaseError: the server cannot be reached or refuses the connection, a pooler shares the session with others, or
+        the server accepts no writes in a writing session
     """
 
     def __init__(self, url: str, *, deadline: Deadline, read_only: bool, application_name: str) -> None:
         if psycopg2 is None:
             raise MissingLibraryError("psycopg2", PSYCOPG2_TRACEBACK)
         self._deadline = deadline
-        self._connection = self._connect(url, application_name)
-        # Limits of the role or the database are meant for requests of the controller, not for jobs.
-        self.execute(
-            "SET TIME ZONE 'UTC'; SET DateStyle = 'ISO'; SET client_min_messages = error;"
-            f" SET statement_timeout = {self._milliseconds()}; SET lock_timeout = 0;"
-            " SET idle_in_transaction_session_timeout = 0"
-        )
-        self._set_where_known()
-        if read_only:
-            self.execute("SET default_transaction_read_only = on")
-        elif self.row("SHOW transaction_read_only") == ("on",):
-            # A batch would delete objects and shared folders before its first write to the database failed.
-            raise not_writable()
+        self._url = database_url.parse(url)
+        self._connection = database_connection.connect(self._url, deadline)
+        self._is_pooled = False
+        try:
+            self._is_pooled = self._find_pooler()
+            self._backend = self.row("SELECT pg_backend_pid()") if self._is_pooled else None
+            self._set_up(application_name)
+            if read_only:
+                self.execute("SET default_transaction_read_only = on")
+            elif self.row("SHOW transaction_read_only") == ("on",):
+                # A batch would delete objects and shared folders before its first write to the database failed.
+                raise not_writable()
+        except BaseException:
+            self.close()
+            raise
 
     def execute(self, statement: str | Composable, parameters: dict[str, Any] | None = None) -> int:
         """Run a statement, and return the number of rows that it touched.
@@ -65,13 +69,13 @@ class Database:
         :raises DatabaseError: PostgreSQL refused it
         :raises DeadlineExceeded: the deadline passed meanwhile
         """
-        with self._errors(), self._connection.cursor() as cursor:
+        with self._cursor() as cursor:
             cursor.execute(statement, parameters)
             return cursor.rowcount
 
     def rows(self, query: str | Composable, parameters: dict[str, Any] | None = None) -> list[tuple[Any, ...]]:
         """All rows of a query; the errors are those of :meth:`execute`."""
-        with self._errors(), self._connection.cursor() as cursor:
+        with self._cursor() as cursor:
             cursor.execute(query, parameters)
             return cursor.fetchall()
 
@@ -115,10 +119,16 @@ class Database:
             # Constraints that may wait for the commit do not, because a batch deletes what is outside before that.
             mode += "; SET LOCAL random_page_cost = 1.1; SET CONSTRAINTS ALL IMMEDIATE"
         milliseconds = self._milliseconds()
-        self.execute(
+        begin = (
             f"BEGIN {mode}; SET LOCAL statement_timeout = {milliseconds};"
             f" SET LOCAL lock_timeout = {min(LOCK_TIMEOUT, milliseconds)}"
         )
+        if self._is_pooled:
+            if self.row(f"{begin}; SELECT pg_backend_pid()") != self._backend:
+                self._roll_back()
+                raise connection_failures.not_own_session(self._url, self._connection.host)
+        else:
+            self.execute(begin)
         try:
             yield
         except BaseException:
@@ -131,37 +141,49 @@ class Database:
             raise
 
     def close(self) -> None:
+        with contextlib.suppress(psycopg2.Error, Expired):
+            if self._is_pooled and not self._connection.closed:
+                # The pooler may be set not to do this.
+                self._roll_back()
+                with self._connection.limited(_FORGET), self._connection.cursor() as cursor:
+                    cursor.execute("DISCARD ALL")
         with contextlib.suppress(psycopg2.Error):
             self._connection.close()
 
-    def _connect(self, url: str, application_name: str) -> psycopg2.extensions.connection:
-        extensions.set_wait_callback(_wait)
-        deadline = self._deadline
+    def _find_pooler(self) -> bool:
+        """Whether a pooler is there.
 
-        class Connection(extensions.connection):
-            def __init__(self, *args: Any, **kwargs: Any) -> None:
-                self.deadline = deadline
-                self.wait_limit: float | None = min(CONNECT_TIMEOUT, deadline.remaining())
-                super().__init__(*args, **kwargs)
+        :raises DatabaseError: it shares the session with others, or the server gives no session
+        """
+
+        def again() -> database_connection.Connection:
+            return database_connection.connect_again(self._connection, self._url)
 
         try:
+            return pooler.is_between(self._connection, again)
+        except pooler.Shared:
+            raise connection_failures.not_own_session(self._url, self._connection.host) from None
+        except Expired:
             self._deadline.check()
-            connection = psycopg2.connect(
-                url,
-                connection_factory=Connection,
-                application_name=application_name,
-                client_encoding="UTF8",
-                keepalives_idle=30,
-                keepalives_interval=10,
-                keepalives_count=3,
-            )
-        except (psycopg2.Error, _Expired, ValueError) as error:
-            # psycopg2 raises ValueError for characters that no URL can have.
+            raise self._connection_failure("did not answer in time") from None
+        except psycopg2.Error as error:
             self._deadline.check()
-            raise connection_failure(error, url) from None
-        connection.wait_limit = None
-        connection.autocommit = True
-        return connection
+            raise self._connection_failure(
+                connection_failures.no_session(error.pgcode or sqlstate(str(error)))
+            ) from None
+
+    def _connection_failure(self, reason: str) -> DatabaseError:
+        return connection_failures.connection_failure(self._url, [(self._connection.host, reason)])
+
+    def _set_up(self, application_name: str) -> None:
+        # Limits of the role or the database are meant for requests of the controller, not for jobs.
+        self.execute(
+            "SET TIME ZONE 'UTC'; SET DateStyle = 'ISO'; SET client_min_messages = error;"
+            f" SET statement_timeout = {self._milliseconds()}; SET lock_timeout = 0;"
+            " SET idle_in_transaction_session_timeout = 0; SET application_name = %(name)s",
+            {"name": application_name},
+        )
+        self._set_where_known()
 
     def _set_where_known(self) -> None:
         # With the first setting, the server releases the locks of a killed run within seconds. It exists since PostgreSQL
@@ -178,15 +200,17 @@ class Database:
         return max(1, int(self._deadline.bound(10**6) * 1000))
 
     def _roll_back(self) -> None:
-        with contextlib.suppress(psycopg2.Error, _Expired):
+        with contextlib.suppress(psycopg2.Error, Expired):
             with self._connection.cursor() as cursor:
                 cursor.execute("ROLLBACK")
 
     @contextlib.contextmanager
-    def _errors(self) -> Iterator[None]:
+    def _cursor(self) -> Iterator[Any]:
+        """A cursor for one statement, whose errors are those of :meth:`execute`."""
         try:
-            yield
-        except _Expired:
+            with self._connection.cursor() as cursor:
+                yield cursor
+        except Expired:
             raise self._deadline.exceeded() from None
         except psycopg2.Error as error:
             if self._deadline.expired():
@@ -210,27 +234,3 @@ def _storable(text: str) -> bool:
         return b"\0" not in text.encode()
     except UnicodeEncodeError:
         return False
-
-
-class _Expired(Exception):
-    """A wait for the server has reached its limit."""
-
-
-def _wait(connection: psycopg2.extensions.connection) -> None:
-    # psycopg2's wait callback: https://www.psycopg.org/docs/advanced.html#support-for-coroutine-libraries
-    while True:
-        state = connection.poll()
-        if state == extensions.POLL_OK:
-            return
-        descriptors = [connection.fileno()]
-        reading, writing = (descriptors, []) if state == extensions.POLL_READ else ([], descriptors)
-        if not any(select.select(reading, writing, [], _wait_limit(connection))):
-            raise _Expired
-
-
-def _wait_limit(connection: psycopg2.extensions.connection) -> float | None:
-    deadline = getattr(connection, "deadline", None)
-    if deadline is None:
-        return None
-    limit = getattr(connection, "wait_limit", None)
-    return limit if limit is not None else deadline.remaining() + GRACE

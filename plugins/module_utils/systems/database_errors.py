@@ -22,21 +22,6 @@ from ..base.errors import (
     TransientDatabaseError,
 )
 
-_CONNECTION_FAILURES = (
-    (r"password authentication failed|no password supplied", "refused the user name or the password"),
-    (r"no pg_hba.conf entry|pg_hba.conf rejects", "does not allow connections from this host (see its pg_hba.conf)"),
-    (r"role \".*\" does not exist", "does not know the user"),
-    (r"database \".*\" does not exist", "does not have that database"),
-    (r"permission denied for database", "does not allow this user to connect to that database"),
-    (r"too many (clients|connections)|remaining connection slots", "has no connection slot left; try again later"),
-    (r"starting up|shutting down|recovery mode", "is starting up or shutting down; try again later"),
-    (r"certificate|SSL|TLS", "could not be reached over TLS as the URL asks (see its sslmode and sslrootcert)"),
-    (r"could not translate host name|Name or service not known", "has a host name that cannot be resolved"),
-    (r"Connection refused", "is not listening (connection refused)"),
-    (r"No route to host|Network is unreachable", "cannot be reached from this host"),
-    (r"timeout expired|timed out", "did not answer in time"),
-)
-
 _TRANSIENT = {
     "40001": "a serialization failure",
     "40P01": "a deadlock",
@@ -51,30 +36,14 @@ _LOST = {
 }
 
 
-def connection_failure(error: Exception, url: str) -> DatabaseError:
-    """The error to raise when a connection failed."""
-    server = _server(url)
-    if server is None:
-        return DatabaseError(
-            "The database URL cannot be parsed; correct the key url of section [database] or the option database_url"
-            " (special characters in user name and password must be percent-encoded)."
-        )
-    text = str(error)
-    unknown = "could not be reached" if text else "did not answer in time"
-    meaning = next((found for pattern, found in _CONNECTION_FAILURES if re.search(pattern, text)), unknown)
-    return DatabaseError(
-        f"The PostgreSQL server {server} {meaning};"
-        " check the key url of section [database] in the controller's settings or the option database_url."
-    )
-
-
 def statement_failure(error: Any, *, lost: bool) -> DatabaseError:
     """The error to raise when a statement failed.
 
     :param error: a psycopg2.Error
     :param lost: whether the connection is closed now
     """
-    code = error.pgcode or ""
+    # If the server also closes the connection, the SQLSTATE may be only in the text.
+    code = error.pgcode or sqlstate(str(error))
     table = error.diag.table_name
     if code == "55P03":
         return LockTimeoutError(
@@ -102,7 +71,7 @@ def statement_failure(error: Any, *, lost: bool) -> DatabaseError:
         return DatabaseError("A statement was cancelled in PostgreSQL by somebody else; run the job again.")
     if code.startswith("53"):
         return DatabaseError(
-            f"The PostgreSQL server is out of resources ({_condition(code)}); free some, then run the job again."
+            f"The PostgreSQL server is out of resources ({condition(code)}); free some, then run the job again."
         )
     if code in ("42P01", "42703", "3F000") and not error.diag.context:
         return SchemaError(
@@ -111,7 +80,7 @@ def statement_failure(error: Any, *, lost: bool) -> DatabaseError:
         )
     if code.startswith("58"):
         return DatabaseError(
-            f"PostgreSQL refused a statement with SQLSTATE {code} ({_condition(code)}); see the server's log for the reason."
+            f"PostgreSQL refused a statement with SQLSTATE {code} ({condition(code)}); see the server's log for the reason."
         )
     if code.startswith("23"):
         constraint = (
@@ -119,7 +88,7 @@ def statement_failure(error: Any, *, lost: bool) -> DatabaseError:
         )
         cause = f"{constraint} forbids it"
     else:
-        cause = f"PostgreSQL refuses it with SQLSTATE {code or 'unknown'} ({_condition(code)})"
+        cause = f"PostgreSQL refuses it with SQLSTATE {code or 'unknown'} ({condition(code)})"
     return RowsRefusedError(f"Nothing was changed, because {cause}; see the server's log for more.", cause, code)
 
 
@@ -131,26 +100,17 @@ def not_writable() -> DatabaseError:
     )
 
 
-def _condition(code: str) -> str:
+def sqlstate(text: str) -> str:
+    """The SQLSTATE in libpq's text, which has it as in ``FATAL:  28P01: words`` (see libpq.py), or an empty text."""
+    codes = re.findall(r":  ([0-9A-Z]{5}): ", text)
+    return codes[-1] if codes else ""
+
+
+def condition(code: str) -> str:
+    """The name of a SQLSTATE's condition."""
     from psycopg2 import errorcodes
 
     try:
         return errorcodes.lookup(code).lower()
     except KeyError:
         return "unknown condition"
-
-
-def _server(url: str) -> str | None:
-    import psycopg2
-    from psycopg2.extensions import parse_dsn
-
-    try:
-        parts = parse_dsn(url)
-    except (psycopg2.Error, ValueError):
-        return None
-    host = parts.get("host") or parts.get("hostaddr") or "on the local socket"
-    port, database = parts.get("port", "5432"), parts.get("dbname") or parts.get("user", "unknown")
-    # If a character of the password should have been encoded, a part of the password is in one of these.
-    if not re.fullmatch(r"[\d,]*", port) or "@" in f"{host}{database}" or not f"{host}{database}".isprintable():
-        return None
-    return f"{host}:{port}, database {database},"
