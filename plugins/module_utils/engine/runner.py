@@ -97,7 +97,7 @@ def _execute(job: Job, run: Run, *, check_mode: bool) -> None:
         url,
         deadline=run.deadline,
         read_only=not run.gate.is_open,
-        application_name=f"opentalk.maintenance {job.job_type}",
+        application_name=lock.session_name(job.job_type, run.deadline.timeout),
     )
     try:
         _execute_with_database(job, run, check_mode=check_mode)
@@ -108,8 +108,10 @@ def _execute(job: Job, run: Run, *, check_mode: bool) -> None:
 
 def _execute_with_database(job: Job, run: Run, *, check_mode: bool) -> None:
     if not (lock.is_free if check_mode else lock.acquire)(run.database, job.job_type):
+        other = lock.other_run(run.database, job.job_type, run.deadline.timeout)
         run.skipped = True
-        run.log.info("Another run of this job is in progress, so this one is skipped")
+        run.warnings.append(f"{other}.")
+        run.log.info(other)
         return
     (run.now,) = run.database.row("SELECT now()")
     expected = _expected_plan(run, job.job_type)

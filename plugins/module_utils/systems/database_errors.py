@@ -55,9 +55,7 @@ def statement_failure(error: Any, *, lost: bool) -> DatabaseError:
             f"PostgreSQL stopped its transaction every time because of {_TRANSIENT[code]}",
         )
     if lost or code in _LOST or code.startswith("08"):
-        return ConnectionLostError(
-            f"The connection to PostgreSQL was lost ({_LOST.get(code, 'the server closed it')}); run the job again."
-        )
+        return lost_connection(_LOST.get(code, "the server or the network ended it"))
     if code == "42501":
         name = re.search(r"permission denied for \w+ ([\w.\"]+)", error.diag.message_primary or "")
         return DatabaseError(
@@ -86,6 +84,11 @@ def statement_failure(error: Any, *, lost: bool) -> DatabaseError:
         f"PostgreSQL refused a statement with SQLSTATE {code or 'unknown'} ({condition(code)});"
         " see the server's log for the reason."
     )
+
+
+def lost_connection(reason: str) -> ConnectionLostError:
+    """The error to raise when the connection broke."""
+    return ConnectionLostError(f"The connection to PostgreSQL was lost ({reason}); run the job again.")
 
 
 def not_writable() -> DatabaseError:
