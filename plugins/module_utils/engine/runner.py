@@ -90,12 +90,14 @@ def _planned(job: Job, run: Run, *, check_mode: bool) -> Iterator[Work | None]:
         url,
         deadline=run.deadline,
         read_only=not run.gate.is_open,
-        application_name=f"opentalk.maintenance {job.job_type}",
+        application_name=lock.session_name(job.job_type, run.deadline.timeout),
     )
     try:
         if not (lock.is_free if check_mode else lock.acquire)(run.database, job.job_type):
+            other = lock.other_run(run.database, job.job_type, run.deadline.timeout)
             run.skipped = True
-            run.log.info("Another run of this job is in progress, so this one is skipped")
+            run.warnings.append(f"{other}.")
+            run.log.info(other)
             yield None
             return
         _plan(job, work, run, check_mode=check_mode)

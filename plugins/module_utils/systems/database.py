@@ -12,7 +12,8 @@ from typing import Any
 
 from ..base.deadline import Deadline
 from ..base.errors import ConnectionLostError, DatabaseError, DeadlineExceeded, MaintenanceError, MissingLibraryError
-from .database_errors import not_writable, sqlstate, statement_failure
+from .database_errors import lost_connection, not_writable, sqlstate, statement_failure
+from .heartbeat import Heartbeat
 
 PSYCOPG2_TRACEBACK = ""
 try:
@@ -32,6 +33,11 @@ STREAM_ROWS = 10_000
 LOCK_TIMEOUT = 2000
 # Seconds that the server has to forget a session behind a pooler.
 _FORGET = 5.0
+# Seconds after which the server ends a session from which nothing comes, because the job or the network may be dead. The
+# heartbeat sends something more often.
+SILENCE = 25
+# Seconds in which a heartbeat must be answered.
+BEAT_TIMEOUT = 10.0
 
 
 class Database:
@@ -50,6 +56,8 @@ class Database:
         self._url = database_url.parse(url)
         self._connection = database_connection.connect(self._url, deadline)
         self._is_pooled = False
+        self._lost: str | None = None
+        self._heartbeat = Heartbeat(self._beat)
         try:
             self._is_pooled = self._find_pooler()
             self._backend = self.row("SELECT pg_backend_pid()") if self._is_pooled else None
@@ -62,6 +70,7 @@ class Database:
         except BaseException:
             self.close()
             raise
+        self._heartbeat.start()
 
     def execute(self, statement: str | Composable, parameters: dict[str, Any] | None = None) -> int:
         """Run a statement, and return the number of rows that it touched.
@@ -134,6 +143,7 @@ class Database:
         except BaseException:
             self._roll_back()
             raise
+        self._check_connection()
         try:
             self.execute("COMMIT")
         except (ConnectionLostError, DeadlineExceeded) as error:
@@ -141,11 +151,12 @@ class Database:
             raise
 
     def close(self) -> None:
-        with contextlib.suppress(psycopg2.Error, Expired):
+        self._heartbeat.stop()
+        with contextlib.suppress(psycopg2.Error, Expired), self._heartbeat.paused():
             if self._is_pooled and not self._connection.closed:
                 # The pooler may be set not to do this.
-                self._roll_back()
                 with self._connection.limited(_FORGET), self._connection.cursor() as cursor:
+                    cursor.execute("ROLLBACK")
                     cursor.execute("DISCARD ALL")
         with contextlib.suppress(psycopg2.Error):
             self._connection.close()
@@ -162,6 +173,7 @@ class Database:
         try:
             return pooler.is_between(self._connection, again)
         except pooler.Shared:
+            self._roll_back()
             raise connection_failures.not_own_session(self._url, self._connection.host) from None
         except Expired:
             self._deadline.check()
@@ -176,24 +188,47 @@ class Database:
         return connection_failures.connection_failure(self._url, [(self._connection.host, reason)])
 
     def _set_up(self, application_name: str) -> None:
-        # Limits of the role or the database are meant for requests of the controller, not for jobs.
+        # Limits of the role or the database are meant for requests of the controller, not for jobs. The settings for TCP let
+        # the server notice within 25 seconds that the network is dead.
         self.execute(
             "SET TIME ZONE 'UTC'; SET DateStyle = 'ISO'; SET client_min_messages = error;"
             f" SET statement_timeout = {self._milliseconds()}; SET lock_timeout = 0;"
-            " SET idle_in_transaction_session_timeout = 0; SET application_name = %(name)s",
+            f" SET idle_in_transaction_session_timeout = '{SILENCE}s'; SET tcp_keepalives_idle = 10;"
+            " SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3; SET application_name = %(name)s",
             {"name": application_name},
         )
-        self._set_where_known()
-
-    def _set_where_known(self) -> None:
-        # With the first setting, the server releases the locks of a killed run within seconds. It exists since PostgreSQL
-        # 14, but not on every platform. The others exist since 14 and 17.
+        # These exist since PostgreSQL 12, 14 and 17.
+        self._set_where_known(tcp_user_timeout="25s", idle_session_timeout=f"{SILENCE}s", transaction_timeout="0")
+        # With this one, the server releases the locks of a killed run within seconds. It exists since PostgreSQL 14, but not
+        # on every platform.
         with contextlib.suppress(DatabaseError):
-            self.rows(
-                "SELECT set_config(name, wanted.value, false) FROM pg_settings JOIN (VALUES"
-                " ('client_connection_check_interval', '2s'), ('idle_session_timeout', '0'), ('transaction_timeout', '0')"
-                ") wanted (name, value) USING (name)"
-            )
+            self._set_where_known(client_connection_check_interval="2s")
+
+    def _set_where_known(self, **values: str) -> None:
+        self.rows(
+            "SELECT set_config(name, wanted.value, false) FROM pg_settings"
+            " JOIN (SELECT * FROM unnest(%(names)s, %(values)s)) wanted (name, value) USING (name)",
+            {"names": list(values), "values": list(values.values())},
+        )
+
+    def _beat(self) -> bool:
+        """Let the server see that the job lives, and return whether the connection does."""
+        try:
+            with self._connection.limited(BEAT_TIMEOUT), self._connection.cursor() as cursor:
+                cursor.execute("SELECT 1")
+        except Expired:
+            self._lost = str(lost_connection("the server did not answer"))
+        except psycopg2.Error as error:
+            # A transaction that has failed refuses the statement.
+            if self._connection.closed:
+                self._lost = str(statement_failure(error, lost=True))
+        return not self._connection.closed
+
+    def _check_connection(self) -> None:
+        """:raises ConnectionLostError: a heartbeat found out that the connection is lost"""
+        if self._lost:
+            self._deadline.check()
+            raise ConnectionLostError(self._lost)
 
     def _milliseconds(self) -> int:
         """Milliseconds until the deadline, at least one: PostgreSQL takes zero for no limit."""
@@ -201,15 +236,17 @@ class Database:
 
     def _roll_back(self) -> None:
         with contextlib.suppress(psycopg2.Error, Expired):
-            with self._connection.cursor() as cursor:
+            with self._heartbeat.paused(), self._connection.cursor() as cursor:
                 cursor.execute("ROLLBACK")
 
     @contextlib.contextmanager
     def _cursor(self) -> Iterator[Any]:
         """A cursor for one statement, whose errors are those of :meth:`execute`."""
         try:
-            with self._connection.cursor() as cursor:
-                yield cursor
+            with self._heartbeat.paused():
+                self._check_connection()
+                with self._connection.cursor() as cursor:
+                    yield cursor
         except Expired:
             raise self._deadline.exceeded() from None
         except psycopg2.Error as error:

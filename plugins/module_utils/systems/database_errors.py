@@ -56,9 +56,7 @@ def statement_failure(error: Any, *, lost: bool) -> DatabaseError:
             f"PostgreSQL stopped its transaction every time because of {_TRANSIENT[code]}",
         )
     if lost or code in _LOST or code.startswith("08"):
-        return ConnectionLostError(
-            f"The connection to PostgreSQL was lost ({_LOST.get(code, 'the server closed it')}); run the job again."
-        )
+        return lost_connection(_LOST.get(code, "the server or the network ended it"))
     if code == "42501" and not error.diag.context:
         name = re.search(r"permission denied for \w+ ([\w.\"]+)", error.diag.message_primary or "")
         return DatabaseError(
@@ -90,6 +88,11 @@ def statement_failure(error: Any, *, lost: bool) -> DatabaseError:
     else:
         cause = f"PostgreSQL refuses it with SQLSTATE {code or 'unknown'} ({condition(code)})"
     return RowsRefusedError(f"Nothing was changed, because {cause}; see the server's log for more.", cause, code)
+
+
+def lost_connection(reason: str) -> ConnectionLostError:
+    """The error to raise when the connection broke."""
+    return ConnectionLostError(f"The connection to PostgreSQL was lost ({reason}); run the job again.")
 
 
 def not_writable() -> DatabaseError:
