@@ -87,7 +87,8 @@ class DeletionRun:
     def plan(self) -> None:
         run, database = self._run, self._run.database
         self._graph = self._read_graph(read_catalogue(database))
-        hindrances = find(database, self._graph, deleting=self._content.tables(self._graph.catalogue))
+        self._tables = self._content.tables(self._graph.catalogue)
+        hindrances = find(database, self._graph, deleting=self._tables)
         for warning in hindrances.warnings:
             run.warn(warning)
         self._doubtful = hindrances.doubtful | hindrances.doubtful_updates
@@ -196,7 +197,7 @@ class DeletionRun:
                 announced = gone = content.ids(closure) if audit.is_open else {}
                 if outside:
                     outcome.things = outside.of(closure)
-                with refusals.explained(database, closure, alone=alone):
+                with refusals.explained(database, closure, alone=alone, tables=self._tables):
                     counts = content.delete(database, closure, self._doubtful)
                 if outside:
                     outside.look_around(closure, outcome.things)

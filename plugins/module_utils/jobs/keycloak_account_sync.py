@@ -164,7 +164,8 @@ class KeycloakAccountSync(Job):
             # The other jobs lock users in the same order.
             " WHERE chosen.{} ORDER BY chosen.id FOR UPDATE OF chosen),"
             " changed AS (UPDATE {} changing SET disabled_since = %(value)s FROM locked WHERE changing.id = locked.id"
-            " RETURNING changing.id) SELECT locked.id::text, changed.id IS NOT NULL FROM locked LEFT JOIN changed USING (id)"
+            " RETURNING changing.id, disabled_since IS NOT DISTINCT FROM %(value)s AS updated)"
+            " SELECT locked.id::text, coalesce(updated, false) FROM locked LEFT JOIN changed USING (id)"
         ).format(self._users, sql.SQL(condition), self._users)
 
         def work(ids: list[str]) -> None:

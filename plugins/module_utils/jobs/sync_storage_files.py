@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from ..base.errors import MaintenanceError, OutsideTimeoutError, SafetyLimitExceeded
+from ..deletion import refusals
 from ..deletion.batches import Batches
-from ..deletion.catalogue import read_catalogue
+from ..deletion.catalogue import Table, read_catalogue
 from ..deletion.closure import Closure
 from ..deletion.graph import DeletionGraph
 from ..deletion.hindrances import find
@@ -32,6 +33,7 @@ class SyncStorageFiles(Job):
 
     _storage: ObjectStorage
     _graph: DeletionGraph
+    _doubtful: frozenset[Table]
     _comparison: Comparison
     _old_orphans: Records
 
@@ -66,6 +68,7 @@ class SyncStorageFiles(Job):
         hindrances = find(self.run.database, self._graph, deleting=deleting, changing={self._graph.root: ["size"]})
         for warning in hindrances.warnings:
             self.run.warn(warning)
+        self._doubtful = hindrances.doubtful | hindrances.doubtful_updates
         self._comparison, self._old_orphans = Comparison(empty=self._deletes_rows), Records(1)
         if self._storage.keeps_versions():
             self.run.warn(
@@ -223,7 +226,8 @@ class SyncStorageFiles(Job):
             if missing and self._deletes_rows:
                 audit.deleting({"assets": missing})
                 closure = Closure(database, self._graph, KeySet.of_ids(missing), lock=True)
-                deleted, updated = delete_rows(database, closure)
+                with refusals.explained(database, closure, alone=len(missing) == 1):
+                    deleted, updated = delete_rows(database, closure, self._doubtful)
                 effects.rows_deleted.update(deleted)
                 effects.rows_updated.update(updated)
             elif missing:

@@ -80,7 +80,8 @@ def statement_failure(error: Any, *, lost: bool) -> DatabaseError:
         return DatabaseError(
             f"PostgreSQL refused a statement with SQLSTATE {code} ({condition(code)}); see the server's log for the reason."
         )
-    if code.startswith("23"):
+    # With RAISE, a trigger names any table and constraint that it likes, such as a person.
+    if code.startswith("23") and error.diag.source_function != "exec_stmt_raise":
         constraint = (
             f"the constraint {error.diag.constraint_name or 'of an unknown name'} of table {table or 'unknown'}"
         )

@@ -41,8 +41,9 @@ def resize(database: Database, table: Table, assets: Sequence[tuple[str, int, in
         "WITH locked AS (SELECT a.id, found.stored FROM {table} a"
         " JOIN unnest(%(ids)s::uuid[], %(recorded)s::bigint[], %(stored)s::bigint[]) found (id, recorded, stored)"
         " ON a.id = found.id AND a.size = found.recorded ORDER BY a.id FOR UPDATE OF a),"
-        " changed AS (UPDATE {table} a SET size = locked.stored FROM locked WHERE a.id = locked.id RETURNING a.id)"
-        " SELECT locked.id::text, changed.id IS NOT NULL FROM locked LEFT JOIN changed USING (id)"
+        " changed AS (UPDATE {table} a SET size = locked.stored FROM locked WHERE a.id = locked.id"
+        " RETURNING a.id, a.size = locked.stored AS right_size)"
+        " SELECT locked.id::text, coalesce(right_size, false) FROM locked LEFT JOIN changed USING (id)"
     ).format(table=Sql.name(table))
     ids, recorded, stored = map(list, zip(*assets, strict=True))
     found = dict(database.rows(query, {"ids": ids, "recorded": recorded, "stored": stored}))
@@ -58,8 +59,8 @@ def zero(database: Database, table: Table, sizes: Mapping[str, int]) -> int:
     :returns: the number of rows changed
     :raises RowsRefusedError: a trigger keeps a row as it is
     """
-    query = sql.SQL("UPDATE {} SET size = 0 WHERE id = ANY (%(ids)s::uuid[]) AND size <> 0").format(Sql.name(table))
-    changed = database.execute(query, {"ids": list(sizes)})
+    query = sql.SQL("UPDATE {} SET size = 0 WHERE id = ANY (%(ids)s::uuid[]) AND size <> 0 RETURNING size = 0")
+    changed = sum(zeroed for (zeroed,) in database.rows(query.format(Sql.name(table)), {"ids": list(sizes)}))
     if changed < sum(size != 0 for size in sizes.values()):
         raise kept_by_trigger(table.label)
     return changed
