@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import time
 from collections import defaultdict
@@ -79,6 +80,16 @@ class Scene:
     def run(self) -> dict[str, Any]:
         return self.world.run(self.module, **self.options)
 
+    def audit_log_text(self) -> str:
+        log = Path(self.options["audit_log"])
+        return log.read_text() if log.exists() else ""
+
+    def audit_lines(self) -> list[dict[str, Any]]:
+        """The lines of the audit log. The last line of a run that was killed may be cut off; then it is left out."""
+        lines = [json.loads(text) if text.endswith("}") else {} for text in self.audit_log_text().splitlines()]
+        assert all(line["event"] == "run_started" for last, line in itertools.pairwise(lines) if not last)
+        return [line for line in lines if line]
+
     def settle(self) -> None:
         """Wait until no server works on requests of a run any more."""
         sessions = "SELECT 1 FROM pg_stat_activity WHERE datname = %s AND starts_with(application_name, %s)"
@@ -97,8 +108,8 @@ class Scene:
         now = self.world.rows()
         gone = {kind: _ids(self.before, kind) - _ids(now, kind) for kind in KINDS}
         assert not {f"assets/{asset}" for asset in gone["assets"]} & self.world.objects().keys()
-        for _event, _provider, path in folder_effect(self.cloud, self.before, now, self.refused).deleted:
-            assert "/".join(segments(path)) not in self.cloud.folders
+        effect = folder_effect(self.cloud, self.before, now, self.refused)
+        assert (self.cloud.folders, self.cloud.shares) == (effect.folders, effect.shares)
         announced = self._recorded("deleting") if any(gone.values()) else {}
         written_down = self._recorded("left_behind")["shared_folders"] if any(gone.values()) else set()
         assert {event for event in gone["events"] if self._paths.get(event) in self.cloud.folders} <= written_down
@@ -128,10 +139,9 @@ class Scene:
 
     def _recorded(self, event: str) -> dict[str, set[str]]:
         found = defaultdict(set)
-        for line in Path(self.options["audit_log"]).read_text().splitlines():
-            entry = json.loads(line)
-            if entry["event"] == event:
-                found[entry["kind"]].add(entry["id"])
+        for line in self.audit_lines():
+            if line["event"] == event:
+                found[line["kind"]].add(line["id"])
         return found
 
 
