@@ -23,6 +23,7 @@ from support import collection  # noqa: E402
 
 sys.path.insert(0, str(collection.link(Path(_COLLECTIONS.name))))
 
+from support import kill_scenes  # noqa: E402
 from support.cloud_server import CloudServer  # noqa: E402
 from support.fleet import Fleet  # noqa: E402
 from support.fleet_image import FleetUnavailable  # noqa: E402
@@ -175,6 +176,18 @@ def open_world(
     yield make
     for world in worlds:
         world.close()
+
+
+@pytest.fixture
+def open_scene(
+    open_world: Callable[..., World],
+    open_cloud: Callable[..., CloudServer],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Callable[[str, int], kill_scenes.Scene]:
+    """Makes scenes, `open_scene(job, schema version)`, in which jobs build temporary indexes."""
+    kill_scenes.build_indexes(monkeypatch)
+    return lambda job, version: kill_scenes.make(open_world(version), open_cloud(), job, tmp_path / "audit.log")
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

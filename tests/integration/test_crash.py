@@ -8,246 +8,29 @@ seed of the databases and of the choice of points.
 
 from __future__ import annotations
 
-import json
 import os
 import random
-import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
-from urllib.parse import unquote
 
 import pytest
-from ansible_collections.opentalk.maintenance.plugins.module_utils.deletion import deletion_run, index_advice
 
-from support import cases, storage_sync
 from support.children import Child
-from support.cloud_server import CloudServer
-from support.folder_effect import folder_effect
-from support.limits import HANGS
-from support.recording_server import Request
-from support.shared_folders import segments, stock
-from support.snapshot import Snapshot, parsed
+from support.kill_scenes import JOBS, Scene
 from support.talks import Talks
-from support.tangle import SEED_VARIABLE, Tangle, first_seed
-from support.world import World
+from support.tangle import SEED_VARIABLE, first_seed
 
 NUMBER_VARIABLE = "OPENTALK_TEST_CRASH_POINTS"
 NUMBER = int(os.environ.get(NUMBER_VARIABLE, "20"))
 SEED = first_seed()
-# Newer schemas have no permissions of invites that could be cleared.
-JOBS = [
-    (job, version)
-    for job in (*cases.CASES, storage_sync.JOB)
-    for version in (52, 67)
-    if (job, version) != ("invite_cleanup", 67)
-]
-BATCHES = 3
-INDEXES = 2
-WITHOUT_FOLDERS = ("room_cleanup", "invite_cleanup", "invite_cleanup delete_invites", storage_sync.JOB)
-KINDS = ("events", "rooms", "users", "invites", "assets")
-
-
-@dataclass
-class Scene:
-    """An installation, the expected effects of a job on it, and a way to restore it.
-
-    :ivar expected: the database after the job
-    :ivar left: the bucket after the job
-    :ivar refused: paths of folders that the cloud refuses to delete
-    """
-
-    world: World
-    cloud: CloudServer
-    tangle: Tangle
-    module: str
-    options: dict[str, Any]
-    objects: dict[str, int]
-    expected: Snapshot
-    left: dict[str, int]
-
-    def __post_init__(self) -> None:
-        self.before = self.world.rows()
-        stock(self.cloud, self.before)
-        self._folders = set(self.cloud.folders), dict(self.cloud.shares)
-        self.refused = self._some_folders()
-        self._effect = folder_effect(self.cloud, self.before, self.expected, self.refused)
-
-    def set(self) -> None:
-        """Restore everything."""
-        self.tangle.write()
-        present = self.world.objects()
-        self.world.storage.upload(self.world.bucket, self.objects.items() - present.items())
-        self.cloud.folders, self.cloud.shares = set(self._folders[0]), dict(self._folders[1])
-        self.cloud.clear_faults()
-        self.cloud.fail(403, self._refuses)
-        self.world.cloud = self.cloud
-        audit_log = Path(self.options["audit_log"])
-        audit_log.unlink(missing_ok=True)
-
-    def run(self) -> dict[str, Any]:
-        return self.world.run(self.module, **self.options)
-
-    def points(self) -> list[str]:
-        """The points that an undisturbed run in a process of its own reaches."""
-
-        def work() -> list[str]:
-            talks = self._listen()
-            result = self.run()
-            assert not result.get("failed"), result["msg"]
-            return talks.points
-
-        return Child(work).result()
-
-    def die_at(self, point: int) -> bool:
-        """Run in a process that is killed at this point. Then wait until no server works on its requests any more.
-
-        :returns: whether the run reached that point; threads may reach other points
-        """
-
-        def work() -> None:
-            self._listen(point)
-            self.run()
-
-        killed = Child(work).was_killed()
-        self.settle()
-        return killed
-
-    def settle(self) -> None:
-        sessions = "SELECT 1 FROM pg_stat_activity WHERE datname = %s AND starts_with(application_name, %s)"
-        end = time.monotonic() + HANGS
-        while self.world.query(sessions, (self.world.database, "opentalk.maintenance")) or any(
-            server.under_way for server in (self.world.proxy, self.cloud)
-        ):
-            assert time.monotonic() < end, "what the run began does not end"
-            time.sleep(0.005)
-
-    def check_nothing_orphaned(self) -> None:
-        """If rows are gone, their objects and folders are gone, too, and the audit log announced all of them.
-
-        If a folder is still there although its event is gone, the audit log has it as left behind.
-        """
-        now = self.world.rows()
-        gone = {kind: _ids(self.before, kind) - _ids(now, kind) for kind in KINDS}
-        assert not {f"assets/{asset}" for asset in gone["assets"]} & self.world.objects().keys()
-        for _event, _provider, path in folder_effect(self.cloud, self.before, now, self.refused).deleted:
-            assert "/".join(segments(path)) not in self.cloud.folders
-        announced = self._recorded("deleting") if any(gone.values()) else {}
-        written_down = self._recorded("left_behind")["shared_folders"] if any(gone.values()) else set()
-        assert {event for event in gone["events"] if self._paths.get(event) in self.cloud.folders} <= written_down
-        assert {kind: ids - announced[kind] for kind, ids in gone.items() if ids - announced.get(kind, set())} == {}
-
-    def check_done(self) -> None:
-        """Check that everything is as after an undisturbed run."""
-        assert self.world.rows() == self.expected
-        assert self.world.objects() == self.left
-        if self.module != storage_sync.JOB:
-            assert (self.cloud.folders, self.cloud.shares) == (self._effect.folders, self._effect.shares)
-        indexes = "SELECT relname FROM pg_class WHERE starts_with(relname, %s)"
-        assert self.world.query(indexes, (index_advice.PREFIX,)) == []
-
-    def _listen(self, point: int | None = None) -> Talks:
-        ports = {int(server.url.rsplit(":", 1)[1]): server for server in (self.world.proxy, self.cloud)}
-        names = {port: "storage" if server is self.world.proxy else "cloud" for port, server in ports.items()}
-        talks = Talks(names, point)
-        talks.listen()
-        return talks
-
-    def _some_folders(self) -> set[str]:
-        """Folders that the job must delete but the cloud refuses to delete. No folder of another event overlaps them."""
-        rows = parsed(self.before)["event_shared_folders"]
-        self._paths = {row["event_id"]: "/".join(segments(row["path"])) for row in rows}
-        alone = {path for path in self._paths.values() if sum(map(is_part(path), self._paths.values())) == 1}
-        deleted = folder_effect(self.cloud, self.before, self.expected).deleted
-        there = sorted({"/".join(segments(path)) for _event, _provider, path in deleted} & alone & self.cloud.folders)
-        return set(there[::2])
-
-    def _refuses(self, request: Request) -> bool:
-        path = unquote(request.path)
-        return request.operation == "DeleteFolder" and any(path.endswith(f"/{refused}") for refused in self.refused)
-
-    def _recorded(self, event: str) -> dict[str, set[str]]:
-        found = defaultdict(set)
-        for line in Path(self.options["audit_log"]).read_text().splitlines():
-            entry = json.loads(line)
-            if entry["event"] == event:
-                found[entry["kind"]].add(entry["id"])
-        return found
-
-
-@pytest.fixture
-def open_scene(
-    open_world: Callable[..., World],
-    open_cloud: Callable[..., CloudServer],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> Callable[[str, int], Scene]:
-    """Makes scenes with enough work for several batches and for temporary indexes."""
-    monkeypatch.setattr(index_advice, "_BUILD", 0)
-    monkeypatch.setattr(index_advice, "_BUILD_ANY", 0)
-    worthwhile = deletion_run.worthwhile
-    monkeypatch.setattr(deletion_run, "worthwhile", lambda *facts: worthwhile(*facts)[:INDEXES])
-
-    def make(job: str, version: int) -> Scene:
-        world, cloud = open_world(version), open_cloud()
-        for seed in range(SEED, SEED + 100):
-            tangle = Tangle(world.connection, seed, users=12, rooms=16)
-            _share_folders(tangle)
-            world.freeze(tangle.now)
-            scene = (_sync if job == storage_sync.JOB else _deletion)(world, cloud, tangle, job)
-            if scene and (scene.refused or job in WITHOUT_FOLDERS):
-                print(f"{SEED_VARIABLE}={SEED} {NUMBER_VARIABLE}={NUMBER}")
-                scene.options["audit_log"] = str(tmp_path / "audit.log")
-                return scene
-        raise AssertionError("no database has enough for the job to do")
-
-    return make
-
-
-def _share_folders(tangle: Tangle) -> None:
-    """Change the records of half of the folders, so that the cloud has these folders and can delete them."""
-    for row in tangle.rows["event_shared_folders"][::2]:
-        row["path"] = f"{CloudServer.directory}/{row['event_id']}"
-        if "provider_data" in row:
-            links = (f"{access} {row['event_id']}" for access in ("write", "read"))
-            row["provider_data"] = dict(
-                zip(("type", "write_share_id", "read_share_id"), ("nextcloud", *links), strict=True)
-            )
-    tangle.write()
-
-
-def _deletion(world: World, cloud: CloudServer, tangle: Tangle, job: str) -> Scene | None:
-    before = world.rows()
-    case = cases.CASES[job](tangle.random, before, tangle.now)
-    roots = {"room_cleanup": "rooms", "user_cleanup": "users", "invite_cleanup": "invites"}.get(case.module, "events")
-    chosen = len(case.facts.get("invites", ())) or len(before[roots]) - len(case.expected[roots])
-    if chosen < BATCHES:
-        return None
-    objects = {f"assets/{asset['id']}": asset["size"] for asset in tangle.rows["assets"]}
-    objects |= dict(tangle.other_objects())
-    gone = {f"assets/{asset}" for asset in _ids(before, "assets") - _ids(case.expected, "assets")}
-    if not gone and roots != "invites":
-        return None
-    left = {key: size for key, size in objects.items() if key not in gone}
-    options = {**case.options, "batch_size": -(-chosen // BATCHES)}
-    return Scene(world, cloud, tangle, case.module, options, objects, case.expected, left)
-
-
-def _sync(world: World, cloud: CloudServer, tangle: Tangle, job: str) -> Scene | None:
-    made = storage_sync.disagree(tangle.random, world.rows())
-    orphans = made.effects.get("orphaned_objects")
-    if not (orphans and orphans["count"] and all(made.changed.values())) or made.options["orphan_min_age"]:
-        return None
-    return Scene(world, cloud, tangle, job, {**made.options, "batch_size": 2}, made.objects, made.rows, made.left)
 
 
 @pytest.mark.parametrize(("job", "version"), JOBS)
 def test_killed_at_any_point(open_scene: Callable[[str, int], Scene], job: str, version: int) -> None:
+    print(f"{SEED_VARIABLE}={SEED} {NUMBER_VARIABLE}={NUMBER}")
     scene = open_scene(job, version)
     scene.set()
-    points = scene.points()
+    points = _points(scene)
     scene.check_done()
     chosen = _choose(points, random.Random(f"points of {SEED}"))
     print(f"{len(chosen)} of {len(points)} points: {dict(Counter(points[point - 1] for point in chosen))}")
@@ -255,13 +38,47 @@ def test_killed_at_any_point(open_scene: Callable[[str, int], Scene], job: str, 
     for point in chosen:
         print(f"point {point}: {points[point - 1]}")
         scene.set()
-        missed += not scene.die_at(point)
+        missed += not _die_at(scene, point)
         scene.check_nothing_orphaned()
         result = scene.run()
         assert not result.get("failed") and not result["skipped"], result.get("msg")
         scene.settle()
         scene.check_done()
     assert missed <= len(chosen) // 10
+
+
+def _points(scene: Scene) -> list[str]:
+    """The points that an undisturbed run in a process of its own reaches."""
+
+    def work() -> list[str]:
+        talks = _listen(scene)
+        result = scene.run()
+        assert not result.get("failed"), result["msg"]
+        return talks.points
+
+    return Child(work).result()
+
+
+def _die_at(scene: Scene, point: int) -> bool:
+    """Run in a process that is killed at this point. Then wait until no server works on its requests any more.
+
+    :returns: whether the run reached that point; threads may reach other points
+    """
+
+    def work() -> None:
+        _listen(scene, point)
+        scene.run()
+
+    killed = Child(work).was_killed()
+    scene.settle()
+    return killed
+
+
+def _listen(scene: Scene, point: int | None = None) -> Talks:
+    servers = {"storage": scene.world.proxy, "cloud": scene.cloud}
+    talks = Talks({int(server.url.rsplit(":", 1)[1]): name for name, server in servers.items()}, point)
+    talks.listen()
+    return talks
 
 
 def _choose(points: list[str], choose: random.Random) -> Iterable[int]:
@@ -276,12 +93,3 @@ def _choose(points: list[str], choose: random.Random) -> Iterable[int]:
     wanted = max(0, NUMBER - len(chosen))
     chosen.update(rest[int((number + choose.random()) * len(rest) / wanted)] for number in range(wanted))
     return sorted(chosen)
-
-
-def is_part(path: str) -> Callable[[str], bool]:
-    """A test whether another path is the same folder, or one of both is inside the other."""
-    return lambda other: f"{path}/".startswith(f"{other}/") or f"{other}/".startswith(f"{path}/")
-
-
-def _ids(rows: Snapshot, table: str) -> set[str]:
-    return {row["id"] for row in parsed(rows)[table]}

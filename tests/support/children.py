@@ -40,6 +40,10 @@ class Child:
         assert succeeded, value
         return value
 
+    def kill(self) -> None:
+        """End the process with SIGKILL."""
+        self._process.kill()
+
     def was_killed(self) -> bool:
         """Wait until the process ends, and return whether SIGKILL ended it."""
         self._end()
