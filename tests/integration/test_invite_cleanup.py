@@ -32,10 +32,8 @@ def ended(rows: Snapshot, before: datetime) -> set[str]:
 
 def permitted(rows: Snapshot, invites: set[str]) -> list[str]:
     """The permission rows of these invites."""
-    return [
-        row for row in rows["casbin_rule"]
-        if (rule := json.loads(row))["ptype"] == "p" and rule["v0"] in {f"invite::{invite}" for invite in invites}
-    ]  # fmt: skip
+    subjects = {f"invite::{invite}" for invite in invites}
+    return [row for row in rows["casbin_rule"] if (rule := json.loads(row))["ptype"] == "p" and rule["v0"] in subjects]
 
 
 @pytest.mark.parametrize("version", SCHEMAS)

@@ -15,6 +15,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,7 @@ class PostgreSQLServer:
         self._scratch.chmod(0o755)
         self._databases = itertools.count(1)
         self._templates: set[str] = set()
+        self._filled: dict[str, str] = {}
         self.password = secrets.token_hex(12)
         self.port = free_port()
         bindir, origin = _find_bindir(embedded)
@@ -102,6 +104,17 @@ class PostgreSQLServer:
             connection.close()
             self._templates.add(template)
         return self.copy(template)
+
+    def filled(self, version: int, fill: Callable[[Any], None], shape: dict[str, Any]) -> str:
+        """The name of a new database with the schema at that migration, filled. The same shape is filled once."""
+        key = f"{version} {sorted(shape.items())}"
+        if key not in self._filled:
+            database = self.database_for(version)
+            connection = self.connect(database)
+            fill(connection)
+            connection.close()
+            self._filled[key] = database
+        return self.copy(self._filled[key])
 
     def copy(self, database: str) -> str:
         """The name of a new copy of a database, which must have no connections."""
