@@ -25,9 +25,7 @@ from .database_url import WHERE, DatabaseURL, Host
 # Seconds for a look at the network.
 _LOOK = 3.0
 # libpq's ConnStatusType: https://www.postgresql.org/docs/current/libpq-async.html#LIBPQ-PQCONNECTSTARTPARAMS
-_CONNECTING, _LOGGED_IN, _TLS = 2, 5, 7
-# What libpq does when it finds out what kind of server it is: the stages CHECK_WRITABLE, CONSUME, CHECK_TARGET, CHECK_STANDBY.
-_CHECKING = (9, 10, 12, 13)
+_CONNECTING, _TLS = 2, 7
 _WITHOUT_TLS = ("disable", "allow", "prefer")
 
 _REFUSALS = {
@@ -61,6 +59,7 @@ class Attempt:
     :ivar function: the name of the C function that reported it, or an empty text
     :ivar needs_password: whether the server asked for a password and libpq had none
     :ivar has_no_address: whether the host name cannot be resolved
+    :ivar is_wrong_kind: whether it takes connections, but not with target_session_attrs of the URL
     """
 
     def __init__(self, host: Host, seconds: float) -> None:
@@ -73,6 +72,7 @@ class Attempt:
         self.needs_password = False
         self.expired = False
         self.has_no_address = False
+        self.is_wrong_kind = False
 
     def failed(self, text: str) -> None:
         """Take what is to be known from libpq's text, which ends like ``LOCATION:  auth_failed, auth.c:326``."""
@@ -103,8 +103,7 @@ def reason(url: DatabaseURL, attempt: Attempt, deadline: Deadline) -> str:
         return "asks for a password, and there is none"
     if attempt.stage == _TLS and _asks_for_tls(url):
         return "could not be reached over TLS as the URL asks (see its sslmode and sslrootcert)"
-    wanted = url.parameter("target_session_attrs", "PGTARGETSESSIONATTRS")
-    if wanted not in (None, "any") and attempt.stage in (_LOGGED_IN, *_CHECKING):
+    if attempt.is_wrong_kind:
         return "is not a server of the kind that the URL asks for (see its target_session_attrs)"
     return _look(attempt, min(_LOOK, deadline.remaining()))
 

@@ -242,17 +242,21 @@ class Database:
     @contextlib.contextmanager
     def _cursor(self) -> Iterator[Any]:
         """A cursor for one statement, whose errors are those of :meth:`execute`."""
+        statement = None
         try:
             with self._heartbeat.paused():
                 self._check_connection()
                 with self._connection.cursor() as cursor:
-                    yield cursor
+                    try:
+                        yield cursor
+                    finally:
+                        statement = cursor.query
         except Expired:
             raise self._deadline.exceeded() from None
         except psycopg2.Error as error:
             if self._deadline.expired():
                 raise self._deadline.exceeded() from None
-            raise statement_failure(error, lost=bool(self._connection.closed)) from None
+            raise statement_failure(error, lost=bool(self._connection.closed), statement=statement) from None
 
 
 def array_literal(values: Iterable[str]) -> str:

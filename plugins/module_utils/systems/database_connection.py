@@ -87,10 +87,12 @@ def connect(url: DatabaseURL, deadline: Deadline) -> Connection:
     wanted = url.parameter("target_session_attrs", "PGTARGETSESSIONATTRS")
     # libpq makes two passes over all hosts for this one, but here it sees one host at a time.
     passes = ["standby", "any"] if wanted == "prefer-standby" and len(hosts) > 1 else [wanted]
+    others = len(passes) * len(hosts)
     for target in passes:
         failures: list[tuple[Host, str]] = []
-        for number, host in enumerate(hosts):
-            tried = _try_host(url, host, target, deadline, others=len(hosts) - number - 1)
+        for host in hosts:
+            others -= 1
+            tried = _try_host(url, host, target, deadline, others=others)
             if isinstance(tried, Connection):
                 tried.autocommit = True
                 return tried
@@ -143,7 +145,7 @@ def _try_host(
 ) -> Connection | Attempt:
     """A connection to a host, or the last attempt that failed.
 
-    :param others: the number of hosts that come later; they need time, too
+    :param others: how many hosts are tried later; they need time, too
     """
     deadline.check()
     attempt = Attempt(host, min(CONNECT_TIMEOUT, deadline.remaining() / (1 + others)))
@@ -164,6 +166,13 @@ def _try_host(
             return connection
         if attempt.is_final:
             break
+        if target not in (None, "any") and attempt.stage is not None and not attempt.expired:
+            # libpq does not say that it found another kind of server.
+            again = Attempt(attempt.host, attempt.seconds)
+            found = _attempt(url, {**given, "target_session_attrs": "any"}, deadline, again)
+            if found:
+                found.close()
+                attempt.is_wrong_kind = True
     return attempt
 
 

@@ -36,10 +36,11 @@ _LOST = {
 }
 
 
-def statement_failure(error: Any, *, lost: bool) -> DatabaseError:
+def statement_failure(error: Any, *, lost: bool, statement: bytes | None = None) -> DatabaseError:
     """The error to raise when a statement failed.
 
     :param error: a psycopg2.Error
+    :param statement: the statement as it was sent
     :param lost: whether the connection is closed now
     """
     # If the server also closes the connection, the SQLSTATE may be only in the text.
@@ -58,9 +59,8 @@ def statement_failure(error: Any, *, lost: bool) -> DatabaseError:
     if lost or code in _LOST or code.startswith("08"):
         return lost_connection(_LOST.get(code, "the server or the network ended it"))
     if code == "42501" and not error.diag.context:
-        name = re.search(r"permission denied for \w+ ([\w.\"]+)", error.diag.message_primary or "")
         return DatabaseError(
-            f"The database user may not do this on {name[1] if name else 'a table of the database'};"
+            f"The database user may not do this on {_named_table(error, statement) or 'a table of the database'};"
             " use the user that the controller uses, or grant it the privilege."
         )
     if code == "25006":
@@ -89,6 +89,17 @@ def statement_failure(error: Any, *, lost: bool) -> DatabaseError:
     else:
         cause = f"PostgreSQL refuses it with SQLSTATE {code or 'unknown'} ({condition(code)})"
     return RowsRefusedError(f"Nothing was changed, because {cause}; see the server's log for more.", cause, code)
+
+
+def _named_table(error: Any, statement: bytes | None) -> str | None:
+    """The table that a message names. PostgreSQL has no field for it here, but every language has the name as it is.
+
+    :returns: the only identifier of the statement that is also a word of the message; None if it is not known
+    """
+    words = re.findall(r"\w+", error.diag.message_primary or "")
+    identifiers = re.findall(rb'"([a-z_][a-z0-9_]*)"', statement or b"")
+    found = {identifier.decode() for identifier in identifiers}.intersection(words)
+    return found.pop() if len(found) == 1 else None
 
 
 def lost_connection(reason: str) -> ConnectionLostError:
