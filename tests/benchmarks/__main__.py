@@ -1,17 +1,20 @@
 # SPDX-FileCopyrightText: The opentalk.maintenance authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Runs the benchmarks, prints a table, and writes the figures as JSON."""
+"""Runs the benchmarks, prints a table, and writes the figures as JSON. Or it measures how long live sessions wait."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from benchmarks import waits
 from benchmarks.case import ROUNDS, Case
 from benchmarks.databases import SETTINGS
 from benchmarks.deletion import EventCleanup, UserCleanup
@@ -25,29 +28,47 @@ RESULTS = collection.ROOT / "docs" / "benchmarks.json"
 
 
 def main(arguments: list[str]) -> None:
-    events = int(arguments[0]) if arguments else 200_000
-    chosen = [case for case in CASES if case.name in (arguments[1:] or [case.name for case in CASES])]
-    if not chosen:
-        raise SystemExit(f"The benchmarks are {', '.join(case.name for case in CASES)}.")
-    results: dict[str, Any] = {}
+    with servers() as (server, storage):
+        if arguments[:1] == ["--waits"]:
+            print(machine(), server.description, storage.description, sep="; ")
+            waits.measure(server, storage, arguments[1:])
+        else:
+            compare(server, storage, arguments)
+
+
+@contextlib.contextmanager
+def servers() -> Iterator[tuple[PostgreSQLServer, ObjectStorageServer]]:
     with (
         tempfile.TemporaryDirectory(prefix="opentalk-collections-") as collections,
         PostgreSQLServer(SETTINGS) as server,
         ObjectStorageServer.start(require=True) as storage,
     ):
         sys.path.insert(0, str(collection.link(Path(collections))))
-        about = {
-            "date": time.strftime("%Y-%m-%d", time.gmtime()),
-            "machine": machine(),
-            "postgresql": server.description,
-            "minio": storage.description,
-            "rounds": ROUNDS,
-        }
-        for case in chosen:
-            benchmark = case(server, storage, events)
-            print(f"{benchmark.title} ...", flush=True)
-            results[case.name] = {"case": benchmark.title, **benchmark.measure().as_dict()}
-            print(json.dumps(results[case.name], indent=2), flush=True)
+        yield server, storage
+
+
+def compare(server: PostgreSQLServer, storage: ObjectStorageServer, arguments: list[str]) -> None:
+    """Compare the named cases or all with other ways to do the same work.
+
+    :param arguments: the number of events, then names of cases
+    """
+    events = int(arguments[0]) if arguments else 200_000
+    chosen = [case for case in CASES if case.name in (arguments[1:] or [case.name for case in CASES])]
+    if not chosen:
+        raise SystemExit(f"The benchmarks are {', '.join(case.name for case in CASES)}.")
+    results: dict[str, Any] = {}
+    about = {
+        "date": time.strftime("%Y-%m-%d", time.gmtime()),
+        "machine": machine(),
+        "postgresql": server.description,
+        "minio": storage.description,
+        "rounds": ROUNDS,
+    }
+    for case in chosen:
+        benchmark = case(server, storage, events)
+        print(f"{benchmark.title} ...", flush=True)
+        results[case.name] = {"case": benchmark.title, **benchmark.measure().as_dict()}
+        print(json.dumps(results[case.name], indent=2), flush=True)
     RESULTS.write_text(json.dumps({**about, "results": results}, indent=2) + "\n")
     print(table(results))
 

@@ -1,0 +1,328 @@
+# SPDX-FileCopyrightText: The opentalk.maintenance authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Measures for each job how long live sessions wait for it: with healthy servers, and with servers that do not answer."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import statistics
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from benchmarks.case import ROUNDS
+from benchmarks.databases import Databases
+from benchmarks.job_process import run_job
+from benchmarks.live_sessions import LiveSessions
+from support import installation, shared_folders
+from support.cloud_server import CloudServer
+from support.keycloak import KeycloakServer, Realm
+from support.keycloak_stand_in import KeycloakStandIn
+from support.limits import HANGS
+from support.nextcloud import NextcloudServer
+from support.object_storage import ObjectStorageServer
+from support.postgresql import PostgreSQLServer
+from support.recording_server import RecordingServer, Request
+from support.s3_proxy import S3Proxy
+
+BUCKET = "waits"
+EVENTS = 12_000
+# A run whose servers do not answer ends after so many seconds.
+TIMEOUT = 40
+# The first batches are done before a server stops to answer, so that the batches are large then.
+OBJECTS_DONE, FOLDERS_DONE = 2, 30
+SLOW_CLOUD = 0.05
+
+# The first statement of each changes the row of the table itself.
+EVENT = (
+    "UPDATE events SET title = title WHERE id = %(id)s",
+    "UPDATE event_dates SET ends_at = ends_at WHERE event_id = %(id)s",
+    "UPDATE rooms SET waiting_room = waiting_room WHERE id = (SELECT room FROM events WHERE id = %(id)s)",
+    "INSERT INTO invites (created_by, updated_by, room, active)"
+    " SELECT created_by, created_by, room, true FROM events WHERE id = %(id)s",
+    "INSERT INTO event_email_invites (event_id, email, created_by)"
+    " SELECT id, gen_random_uuid() || '@example.org', created_by FROM events WHERE id = %(id)s",
+    "UPDATE assets SET filename = filename WHERE id IN (SELECT asset_id FROM room_assets WHERE room_id ="
+    " (SELECT room FROM events WHERE id = %(id)s))",
+)
+ROOM = (
+    "UPDATE rooms SET waiting_room = waiting_room WHERE id = %(id)s",
+    "INSERT INTO invites (created_by, updated_by, room, active) SELECT created_by, created_by, id, true FROM rooms"
+    " WHERE id = %(id)s",
+    "UPDATE assets SET filename = filename WHERE id IN (SELECT asset_id FROM room_assets WHERE room_id = %(id)s)",
+)
+USER = (
+    "UPDATE users SET display_name = display_name WHERE id = %(id)s",
+    "UPDATE events SET title = title WHERE created_by = %(id)s",
+    "UPDATE events SET title = title WHERE updated_by = %(id)s",
+    "UPDATE rooms SET waiting_room = waiting_room WHERE created_by = %(id)s",
+    "INSERT INTO rooms (created_by, waiting_room, tenant_id) SELECT id, false, tenant_id FROM users WHERE id = %(id)s",
+    "INSERT INTO invites (created_by, updated_by, room, active)"
+    " SELECT created_by, created_by, id, true FROM rooms WHERE created_by = %(id)s LIMIT 1",
+)
+INVITE = ("UPDATE invites SET room = room WHERE id = %(id)s",)
+ASSET = (
+    "UPDATE assets SET filename = filename WHERE id = %(id)s",
+    "INSERT INTO room_assets (room_id, asset_id) SELECT id, %(id)s FROM rooms LIMIT 1 ON CONFLICT DO NOTHING",
+)
+ONLY_USER = USER[:1]
+STALLED_FOLDERS = "a cloud that accepts DELETE and does not answer"
+STALLED_OBJECTS = "a storage that accepts DELETE and does not answer"
+STALLED_LOOKS = "a storage that accepts HEAD and does not answer"
+HEALTHY = "healthy servers"
+SLOW = f"a cloud that takes {SLOW_CLOUD:g} s for each request"
+
+
+@dataclass
+class Beside:
+    """A job beside which live sessions work.
+
+    :ivar due: a query for the ids of the rows that go, in the job's order
+    :ivar kind: what the audit log calls these rows; empty if it does not name them
+    :ivar conditions: how the servers behave, one after the other
+    :ivar prepare: statements that make work for the job
+    """
+
+    module: str
+    options: dict[str, Any]
+    due: str
+    kind: str
+    statements: tuple[str, ...]
+    conditions: tuple[str, ...] = (HEALTHY,)
+    prepare: str = "SELECT"
+
+
+JOBS = (
+    Beside(
+        "event_cleanup",
+        {},
+        "SELECT event_id FROM event_dates WHERE ends_at <= now() - interval '30 days' ORDER BY 1",
+        "events",
+        EVENT,
+        (HEALTHY, SLOW, STALLED_OBJECTS, STALLED_FOLDERS),
+    ),
+    Beside(
+        "adhoc_event_cleanup",
+        {},
+        "SELECT id FROM events WHERE is_adhoc ORDER BY id",
+        "events",
+        EVENT,
+        (HEALTHY, STALLED_OBJECTS, STALLED_FOLDERS),
+        "UPDATE events SET is_adhoc = true, created_at = now() - interval '9 days' WHERE id IN"
+        " (SELECT event_id FROM event_dates WHERE ends_at <= now() - interval '30 days')",
+    ),
+    Beside(
+        "room_cleanup",
+        {},
+        "SELECT id FROM rooms WHERE id NOT IN (SELECT room FROM events) ORDER BY id",
+        "rooms",
+        ROOM,
+        (HEALTHY, STALLED_OBJECTS),
+        # The events of every second room move to one room.
+        "UPDATE events SET room = (SELECT room FROM events ORDER BY id LIMIT 1) WHERE get_byte(uuid_send(id), 0) % 2 = 0",
+    ),
+    Beside(
+        "user_cleanup",
+        {"days_since_user_has_been_disabled": 0},
+        "SELECT id FROM users WHERE disabled_since <= now() ORDER BY id",
+        "users",
+        USER,
+        (HEALTHY, STALLED_OBJECTS, STALLED_FOLDERS),
+        "UPDATE users SET disabled_since = now() WHERE get_byte(uuid_send(id), 0) % 2 = 0",
+    ),
+    Beside(
+        "invite_cleanup",
+        {"delete_invites": True},
+        "SELECT id FROM invites WHERE NOT active OR expiration < now() ORDER BY id",
+        "invites",
+        INVITE,
+    ),
+    Beside(
+        "sync_storage_files",
+        {"missing_storage_file_handling": "delete_asset_entry", "max_affected_percent": 100},
+        "SELECT id FROM assets WHERE get_byte(uuid_send(id), 0) % 2 = 0 ORDER BY id",
+        "assets",
+        ASSET,
+        (HEALTHY, STALLED_LOOKS),
+    ),
+    Beside(
+        "keycloak_account_sync",
+        {"max_affected_percent": 100},
+        "SELECT id FROM users WHERE disabled_since IS NULL AND get_byte(uuid_send(id), 0) % 2 = 0 ORDER BY id",
+        "",
+        ONLY_USER,
+    ),
+)
+
+
+@dataclass
+class Waits:
+    """What live sessions met beside one job.
+
+    :ivar longest: seconds of the longest statement on rows that go, one for each round
+    :ivar statement: that statement
+    :ivar others: seconds of the longest statement on other rows, one for each round
+    :ivar sizes: the sizes of the batches, in the last round
+    """
+
+    longest: list[float] = field(default_factory=list)
+    others: list[float] = field(default_factory=list)
+    statement: str = ""
+    statements: int = 0
+    waited: int = 0
+    sizes: list[int] = field(default_factory=list)
+
+
+class Measurement:
+    """The measurement of all jobs on copies of one installation.
+
+    :param events: the number of events; half of them have ended
+    """
+
+    def __init__(self, server: PostgreSQLServer, storage: ObjectStorageServer, events: int) -> None:
+        self._server, self._storage = server, storage
+        self._databases = Databases(
+            server, users=events // 4, events=events, expired=events // 2, invites=3, invitees=5, assets_every=4
+        )
+
+    def of(self, beside: Beside, condition: str) -> Waits:
+        waits = Waits()
+        for _unused in range(ROUNDS if condition in (HEALTHY, SLOW) else 1):
+            with self._open(beside) as (name, proxy, cloud, options):
+                self._behave(condition, proxy, cloud)
+                with tempfile.NamedTemporaryFile(prefix="opentalk-audit-") as log:
+                    self._round(beside, name, {**options, **_end(condition), **_audited(beside, log.name)}, waits)
+                    waits.sizes = _sizes(Path(log.name), beside.kind)
+        return waits
+
+    def _round(self, beside: Beside, name: str, options: dict[str, Any], waits: Waits) -> None:
+        with contextlib.closing(self._server.connect(name)) as connection, connection.cursor() as cursor:
+            cursor.execute(beside.due)
+            ids = [row[0] for row in cursor.fetchall()]
+            cursor.execute("SELECT id FROM users WHERE disabled_since IS NULL AND get_byte(uuid_send(id), 0) % 2 = 1")
+            bystanders = [row[0] for row in cursor.fetchall()]
+        with LiveSessions(self._server, name, beside.statements, ids, bystanders) as live:
+            with contextlib.suppress(RuntimeError) if "timeout" in options else contextlib.nullcontext():
+                run_job(beside.module, options)
+        waits.longest.append(live.rows.most)
+        waits.others.append(live.others.most)
+        waits.statement = max(live.rows.longest, key=lambda statement: live.rows.longest[statement])
+        waits.statements += live.rows.statements
+        waits.waited += live.rows.waited
+
+    @contextlib.contextmanager
+    def _open(self, beside: Beside) -> Iterator[tuple[str, S3Proxy, CloudServer, dict[str, Any]]]:
+        """A copy of the installation with work for a job, its servers, and the job's options."""
+        with contextlib.ExitStack() as stack:
+            name = stack.enter_context(self._databases.copy(self._databases.plain))
+            proxy = stack.enter_context(S3Proxy(self._storage))
+            cloud = stack.enter_context(NextcloudServer("opentalk@example.org", "password"))
+            connection = stack.enter_context(contextlib.closing(self._server.connect(name)))
+            connection.cursor().execute(beside.prepare)
+            connection.commit()
+            shared_folders.make(connection, cloud)
+            self._databases.vacuum(name)
+            options: dict[str, Any] = {"database_url": self._server.url(name), **beside.options}
+            if beside.module == "keycloak_account_sync":
+                options["keycloak"] = self._keycloak(connection, stack)
+            elif beside.module != "invite_cleanup":
+                self._fill_bucket(beside, connection, stack)
+                options["object_storage"] = {
+                    "uri": proxy.url, "bucket": BUCKET, "access_key": self._storage.access_key,
+                    "secret_key": self._storage.secret_key, "region": self._storage.region,
+                }  # fmt: skip
+            if beside.kind in ("events", "rooms", "users"):
+                options["shared_folder"] = cloud.settings
+            connection.rollback()
+            yield name, proxy, cloud, options
+
+    def _fill_bucket(self, beside: Beside, connection: Any, stack: contextlib.ExitStack) -> None:
+        missing: set[str] = set()
+        if beside.kind == "assets":
+            with connection.cursor() as cursor:
+                cursor.execute(beside.due)
+                missing = {f"assets/{row[0]}" for row in cursor.fetchall()}
+        self._storage.create_bucket(BUCKET)
+        stack.callback(self._storage.remove_bucket, BUCKET)
+        self._storage.upload(BUCKET, [item for item in installation.objects(connection) if item[0] not in missing])
+
+    def _keycloak(self, connection: Any, stack: contextlib.ExitStack) -> dict[str, str]:
+        """A realm without the accounts of half of the users."""
+        realm = Realm(KeycloakServer(stack.enter_context(KeycloakStandIn()), "for measurements"))
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT oidc_sub FROM users WHERE get_byte(uuid_send(id), 0) % 2 = 1")
+            subjects = [row[0] for row in cursor.fetchall()]
+        realm.add({"username": f"user{number}", "attributes": {"id": [sub]}} for number, sub in enumerate(subjects))
+        return {**realm.options(realm.server.url), "external_id_user_attribute_name": "id"}
+
+    @staticmethod
+    def _behave(condition: str, proxy: S3Proxy, cloud: CloudServer) -> None:
+        if condition == STALLED_OBJECTS:
+            _stall(proxy, lambda request: request.operation == "DeleteObjects", OBJECTS_DONE)
+        elif condition == STALLED_LOOKS:
+            _stall(proxy, lambda request: request.operation == "HeadObject", OBJECTS_DONE * 250)
+        elif condition == STALLED_FOLDERS:
+            _stall(cloud, lambda request: request.method == "DELETE", 3 * FOLDERS_DONE)
+        elif condition == SLOW:
+            cloud.hang(SLOW_CLOUD, lambda request: True)
+
+
+def _stall(server: RecordingServer, what: Callable[[Request], bool], after: int) -> None:
+    """Let a server answer such requests no more, after so many of them."""
+    asked = Counter[str]()
+
+    def stalls(request: Request) -> bool:
+        if what(request):
+            asked["all"] += 1
+        return what(request) and asked["all"] > after
+
+    server.hang(HANGS, stalls)
+
+
+def _end(condition: str) -> dict[str, int]:
+    return {"timeout": TIMEOUT} if condition in (STALLED_OBJECTS, STALLED_FOLDERS, STALLED_LOOKS) else {}
+
+
+def _audited(beside: Beside, path: str) -> dict[str, str]:
+    return {"audit_log": path} if beside.kind else {}
+
+
+def _sizes(log: Path, kind: str) -> list[int]:
+    """The number of announced roots of each batch."""
+    batches: Counter[int] = Counter()
+    for text in log.read_text().splitlines():
+        line = json.loads(text)
+        if line["event"] == "deleting" and line["kind"] == kind:
+            batches[line["batch"]] += 1
+    return list(batches.values())
+
+
+def measure(server: PostgreSQLServer, storage: ObjectStorageServer, arguments: list[str]) -> None:
+    """Measure the named jobs or all, and print a table.
+
+    :param arguments: the number of events, then names of jobs
+    """
+    measurement = Measurement(server, storage, int(arguments[0]) if arguments else EVENTS)
+    rows = [
+        "| Job | Servers | Longest wait | Longest statement on other rows | Statements, of which waited | Batches |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for beside in JOBS:
+        for condition in beside.conditions if beside.module in (arguments[1:] or [beside.module]) else ():
+            waits = measurement.of(beside, condition)
+            print(f"{beside.module}, {condition}: {waits}; load {os.getloadavg()[0]:.1f}", flush=True)
+            cells = (
+                beside.module,
+                condition,
+                f"{statistics.median(waits.longest):.2f} s ({min(waits.longest):.2f} to {max(waits.longest):.2f})",
+                f"{statistics.median(waits.others):.2f} s",
+                f"{waits.statements:,}, {waits.waited:,}",
+                ", ".join(map(str, waits.sizes)),
+            )
+            rows.append(f"| {' | '.join(cells)} |")
+    print("\n".join(rows))
