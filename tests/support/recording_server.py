@@ -102,6 +102,7 @@ class RecordingServer(ABC):
         self._faults: list[_Fault] = []
         self._callback: Callable[[Request], None] | None = None
         self._closed = threading.Event()
+        self._resumed = threading.Event()
         self.requests: list[Request] = []
         self.most_parallel = 0
         self.under_way = 0
@@ -115,6 +116,7 @@ class RecordingServer(ABC):
 
     def __exit__(self, *_: object) -> None:
         self._closed.set()
+        self._resumed.set()
         self._server.shutdown()
         self._server.server_close()
 
@@ -146,6 +148,8 @@ class RecordingServer(ABC):
     def clear_faults(self) -> None:
         with self._lock:
             self._faults.clear()
+            self._resumed.set()
+            self._resumed = threading.Event()
         self._callback = None
 
     def fault(self, action: Callable[[Request], Answer | None], when: Predicate, times: int | None = None) -> None:
@@ -158,6 +162,15 @@ class RecordingServer(ABC):
 
     def hang(self, seconds: float, when: Predicate, times: int | None = None) -> None:
         self.fault(lambda request: time.sleep(seconds), when, times)
+
+    def ignore(self, when: Predicate, times: int | None = None) -> None:
+        """Accept requests, but neither carry them out nor answer. When the faults are cleared, their connections break."""
+
+        def action(request: Request) -> Answer | None:
+            self._resumed.wait()
+            raise Reset
+
+        self.fault(action, when, times)
 
     def reset(self, when: Predicate, times: int | None = None) -> None:
         def action(request: Request) -> Answer | None:

@@ -89,9 +89,8 @@ class Scene:
             self.cloud.clear()
 
     def run(self, **options: Any) -> dict[str, Any]:
-        return self.world.run(
-            self.job, **{"shared_folder_requests": 2} if self.cloud else {}, **self.options, **options
-        )
+        standard = {"shared_folder_requests": 2} if self.cloud else {}
+        return self.world.run(self.job, **{**standard, **self.options, **options})
 
     @property
     def ids(self) -> set[str]:

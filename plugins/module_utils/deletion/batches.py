@@ -28,6 +28,8 @@ FIRST = 100
 ATTEMPTS = 3
 # If a whole table is locked, the job gives up after this number of rows.
 MOST_LOCKED = 10
+# If another server answers too late for this number of rows in a row, the job gives up.
+MOST_SLOW = 3
 
 
 class BatchSizer:
@@ -99,6 +101,7 @@ class Batches:
         self._sizer = BatchSizer(largest, worthwhile)
         self._pending: deque[Batch] = deque()
         self._locked = 0
+        self._slow = 0
 
     def __iter__(self) -> Iterator[Batch]:
         while True:
@@ -152,8 +155,12 @@ class Batches:
             if error.again:
                 self._pending.appendleft(batch)
             else:
+                self._slow += len(batch.things) == 1
+                if self._slow > MOST_SLOW:
+                    raise
                 self._split(batch, error.cause)
         else:
+            self._slow = 0
             if batch.whole:
                 self._sizer.took(len(batch.things), time.monotonic() - started, batch.waited)
             self._progress(len(batch.things))

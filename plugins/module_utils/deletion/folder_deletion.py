@@ -14,6 +14,8 @@ from ..base.errors import OutsideTimeoutError, PauseError, SharedFolderError
 from ..systems.clouds.shared_folder import SharedFolder, SharedFolderProvider
 from .folder_records import name
 
+# After this number of folders that the cloud did not delete in time, without a success in between, it is taken for dead.
+MOST_SLOW = 3
 # Reasons why shared folders cannot be deleted, by the ids of their events.
 Refusals = dict[str, str]
 
@@ -35,7 +37,8 @@ class FolderDeletion:
         self._unreported: list[SharedFolder] = []
         self._deferred: dict[tuple[str, str], list[SharedFolder]] = defaultdict(list)
         self._slow: Refusals = {}
-        self._counted = 0
+        self._slow_in_a_row = 0
+        self._earlier = 0
 
     def undeletable(self, folders: Iterable[SharedFolder]) -> Refusals:
         """The folders that must not or cannot be deleted, as far as this is known without a request."""
@@ -54,6 +57,7 @@ class FolderDeletion:
         :raises OutsideTimeoutError: the cloud took longer than the batch may hold its locks
         :raises DeadlineExceeded: the deadline passed meanwhile
         """
+        self._earlier = len(self._deleted)
         refused = self.undeletable(folders)
         if not (refused and self._fail):
             refused.update(self._each(self.deletable(folders), self._delete, stop=self._fail))
@@ -98,14 +102,19 @@ class FolderDeletion:
         :returns: whether to try the same folders again: some were deleted, or the others are refused from now on
         """
         left = [folder for folder in self.deletable(folders) if self._deleted.get(folder.event_id) != folder]
-        earlier, self._counted = self._counted, len(self._deleted)
         if self._provider is None or not left:
             return False
         if not self._provider.works(left[0], error.cause):
             return True
-        if alone and self._counted == earlier:
+        if len(self._deleted) > self._earlier:
+            return alone
+        if alone:
             self._slow.update((folder.event_id, error.cause) for folder in left)
-        return alone
+            self._slow_in_a_row += 1
+        if self._slow_in_a_row < MOST_SLOW:
+            return alone
+        self._provider.give_up(left[0], error.cause)
+        return True
 
     def take_deleted(self) -> list[SharedFolder]:
         """The folders whose deletion was confirmed since the last call."""
@@ -132,6 +141,7 @@ class FolderDeletion:
             return
         provider.delete(folder)
         with self._lock:
+            self._slow_in_a_row = 0
             if folder.event_id not in self._deleted:
                 self._unreported += [folder, *self._deferred.pop(name(folder), ())]
             self._deleted[folder.event_id] = folder

@@ -80,7 +80,7 @@ class Outside:
         )
         self._planned: dict[str, SharedFolder] = {}
         self._needs_storage = False
-        self._objects = 0
+        self._confirmed = 0
 
     # Plan
 
@@ -146,7 +146,7 @@ class Outside:
         :raises PauseError: the cloud asks for a pause that is longer than a transaction may wait
         :raises OutsideTimeoutError: it took longer than the batch may hold its locks
         """
-        started = time.monotonic()
+        started, self._confirmed = time.monotonic(), self._storage.confirmed
         with self._run.budget.limited():
             things.refused_folders = self._folders.delete(things.folders)
             seconds = time.monotonic() - started
@@ -166,9 +166,9 @@ class Outside:
         if isinstance(error, OutsideTimeoutError):
             if things.assets:
                 self._storage.check()
-            earlier, self._objects = self._objects, self._storage.deleted
-            slow_folders = self._folders.took_too_long(things.folders, error, alone=alone)
-            error.again = slow_folders or (alone and self._objects > earlier)
+            again = self._folders.took_too_long(things.folders, error, alone=alone)
+            fewer = self._storage.ask_for_less()
+            error.again = again or (alone and (fewer or self._storage.confirmed > self._confirmed))
 
     def look_again(self) -> None:
         """Ask a cloud that did not work whether it works now, if that is due. Call it while nobody waits for locks."""

@@ -53,13 +53,19 @@ class StoredObject(NamedTuple):
 
 
 class ObjectStorage:
-    """The controller's bucket."""
+    """The controller's bucket.
+
+    :ivar confirmed: the number of objects and versions whose deletion was confirmed so far
+    """
 
     def __init__(self, client: StorageClient) -> None:
         self._client = client
         self._keeps_versions: bool | None = None
         self._warnings: list[str] = []
         self._deleted: dict[str, None] = {}
+        self._most_keys = KEYS_PER_REQUEST
+        self._keys_under_way = 0
+        self.confirmed = 0
 
     def check(self) -> None:
         """Check that the bucket exists and may be read.
@@ -130,19 +136,30 @@ class ObjectStorage:
         """
         refused: dict[str, str] = {}
         for identifiers, complete in self._requests(key for key in keys if key not in self._deleted):
-            refused.update(self._delete_at_once(identifiers))
+            self._keys_under_way = len(identifiers)
+            failed = self._delete_at_once(identifiers)
+            self._keys_under_way = 0
+            self._most_keys = min(KEYS_PER_REQUEST, 2 * self._most_keys)
+            self.confirmed += len(identifiers) - len(failed)
+            refused.update(failed)
             self._deleted.update(dict.fromkeys(key for key in complete if key not in refused))
         return refused
+
+    def ask_for_less(self) -> bool:
+        """Use smaller requests for a while, if :meth:`delete` ended because a request took too long.
+
+        :returns: whether that is possible
+        """
+        under_way, self._keys_under_way = self._keys_under_way, 0
+        if under_way < 2:
+            return False
+        self._most_keys = under_way // 4 or 1
+        return True
 
     def take_deleted(self) -> list[str]:
         """The keys whose deletion, with all versions, was confirmed since the last call."""
         deleted, self._deleted = self._deleted, {}
         return list(deleted)
-
-    @property
-    def deleted(self) -> int:
-        """The number of keys that :meth:`take_deleted` would give."""
-        return len(self._deleted)
 
     def forget_deleted(self, keys: Iterable[str]) -> None:
         """Leave these keys out of :meth:`take_deleted`, because the caller reports them in another way."""
@@ -216,7 +233,7 @@ class ObjectStorage:
         complete: list[str] = []
         for key, versions in self._identifiers(keys):
             for version in versions:
-                if len(identifiers) == KEYS_PER_REQUEST:
+                if len(identifiers) >= self._most_keys:
                     yield identifiers, complete
                     identifiers, complete = [], []
                 identifiers.append(version)
@@ -229,7 +246,9 @@ class ObjectStorage:
             yield from ((key, [{"Key": key}]) for key in keys)
             return
         with ThreadPoolExecutor(PARALLEL_REQUESTS) as executor:
-            for chunk in _chunks(keys, KEYS_PER_REQUEST):
+            remaining = iter(keys)
+            while chunk := list(itertools.islice(remaining, self._most_keys)):
+                self._keys_under_way = len(chunk)
                 yield from zip(chunk, executor.map(self._versions, chunk), strict=True)
 
     def _versions(self, key: str) -> list[dict[str, str]]:
@@ -262,9 +281,3 @@ def _list_versions(client: Any, *, bucket: str, prefix: str, position: dict[str,
 
 def _delete_objects(client: Any, *, bucket: str, identifiers: list[dict[str, str]]) -> Any:
     return client.delete_objects(Bucket=bucket, Delete={"Objects": identifiers})
-
-
-def _chunks(things: Iterable[Any], size: int) -> Iterator[list[Any]]:
-    iterator = iter(things)
-    while chunk := list(itertools.islice(iterator, size)):
-        yield chunk

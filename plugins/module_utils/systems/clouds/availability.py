@@ -83,6 +83,11 @@ class Availability:
             if not self._verdict and not self._works(path):
                 self._verdict = self._verdict or str(error)
 
+    def give_up(self, path: str, error: SharedFolderError) -> None:
+        """Take the cloud for one that does not work; the parameters are those of :meth:`doubt`."""
+        with self._lock:
+            self._path, self._verdict, self._look_at = path, str(error), time.monotonic() + LOOK_AGAIN
+
     @property
     def works(self) -> bool:
         """Whether the cloud works, as far as this is known."""

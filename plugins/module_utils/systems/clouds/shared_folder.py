@@ -116,6 +116,10 @@ class SharedFolderProvider(ABC):
         self._availability.doubt(self._outer(folder), SharedFolderError(reason))
         return self._availability.works
 
+    def give_up(self, folder: SharedFolder, reason: str) -> None:
+        """Take the cloud for one that does not work; the parameters are those of :meth:`works`."""
+        self._availability.give_up(self._outer(folder), SharedFolderError(reason))
+
     def _delete(self, folder: SharedFolder) -> None:
         for path in self.share_paths(folder):
             self.delete_share(path)
