@@ -35,11 +35,13 @@ class Durations:
     :ivar longest: seconds by statement
     :ivar statements: the number of statements
     :ivar waited: the number of those that waited
+    :ivar deadlocks: the number of those that PostgreSQL ended, because session and job waited for each other
     """
 
     longest: dict[str, float] = field(default_factory=dict)
     statements: int = 0
     waited: int = 0
+    deadlocks: int = 0
 
     def add(self, statement: str, seconds: float) -> None:
         self.longest[statement] = max(seconds, self.longest.get(statement, 0.0))
@@ -137,5 +139,8 @@ class LiveSessions:
                 changed = cursor.rowcount
             except errors.ForeignKeyViolation:  # the row is gone since the statement began
                 changed = 0
+            except errors.DeadlockDetected:
+                changed = 1
+                durations.deadlocks += 1
         durations.add(statement, time.monotonic() - started)
         return changed

@@ -123,8 +123,15 @@ JOBS = (
         "rooms",
         ROOM,
         (HEALTHY, STALLED_OBJECTS),
-        # The events of every second room move to one room.
-        "UPDATE events SET room = (SELECT room FROM events ORDER BY id LIMIT 1) WHERE get_byte(uuid_send(id), 0) % 2 = 0",
+        # Rooms without an event, with invites and the assets of other rooms.
+        "INSERT INTO rooms (created_by, waiting_room, tenant_id) SELECT created_by, false, tenant_id FROM rooms"
+        " WHERE get_byte(uuid_send(id), 0) % 2 = 0;"
+        "INSERT INTO invites (created_by, updated_by, room, active) SELECT created_by, created_by, id, true FROM rooms,"
+        " generate_series(1, 3) WHERE id NOT IN (SELECT room FROM events);"
+        "UPDATE room_assets a SET room_id = lone.id"
+        " FROM (SELECT id, row_number() OVER () AS n FROM rooms WHERE id NOT IN (SELECT room FROM events)) lone,"
+        " (SELECT room_id, asset_id, row_number() OVER () AS n FROM room_assets) linked"
+        " WHERE linked.n = lone.n AND (a.room_id, a.asset_id) = (linked.room_id, linked.asset_id)",
     ),
     Beside(
         "user_cleanup",
@@ -175,6 +182,7 @@ class Waits:
     statement: str = ""
     statements: int = 0
     waited: int = 0
+    deadlocks: int = 0
     sizes: list[int] = field(default_factory=list)
 
 
@@ -214,6 +222,7 @@ class Measurement:
         waits.statement = max(live.rows.longest, key=lambda statement: live.rows.longest[statement])
         waits.statements += live.rows.statements
         waits.waited += live.rows.waited
+        waits.deadlocks += live.rows.deadlocks
 
     @contextlib.contextmanager
     def _open(self, beside: Beside) -> Iterator[tuple[str, S3Proxy, CloudServer, dict[str, Any]]]:

@@ -21,6 +21,9 @@ from . import folder_records
 from .closure import Closure
 from .folder_deletion import FolderDeletion, Refusals
 
+# After a batch had to give its locks back, live sessions that waited for them have so many seconds before it takes them again.
+BREATHER = 1.0
+
 
 @dataclass
 class Things:
@@ -160,10 +163,12 @@ class Outside:
 
         :param alone: whether the batch has a single root
         :raises ObjectStorageError: the object storage took too long, and does not work
+        :raises DeadlineExceeded: too little time is left to try again
         """
         if error.in_commit:
             self._leave_behind(things, "; it is not known whether its event was deleted")
         if isinstance(error, OutsideTimeoutError):
+            self._run.deadline.sleep(BREATHER)
             if things.assets:
                 self._storage.check()
             again = self._folders.took_too_long(things.folders, error, alone=alone)

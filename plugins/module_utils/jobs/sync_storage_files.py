@@ -18,6 +18,7 @@ from ..deletion.closure import Closure
 from ..deletion.graph import DeletionGraph
 from ..deletion.hindrances import find
 from ..deletion.keys import KeySet
+from ..deletion.outside import BREATHER
 from ..deletion.statements import delete_rows
 from ..record.audit import AuditBatch
 from ..record.effects import ChangeListing, Effects, Listing, ResizeListing, SizedListing, Tally
@@ -246,6 +247,7 @@ class SyncStorageFiles(Job):
         except MaintenanceError as error:
             audit.not_deleted(certain=not error.in_commit)
             if isinstance(error, OutsideTimeoutError):
+                self.run.deadline.sleep(BREATHER)
                 self._storage.check()
             raise
         self.run.done.add(effects)
