@@ -42,7 +42,8 @@ class Sharing(Scene):
         self.begin()
 
     def _record(self, root: Root, path: str) -> None:
-        self.world.query("UPDATE event_shared_folders SET path = %s WHERE event_id = %s", (path, root.id))
+        _unused, event = root.rows["event_shared_folders"]
+        self.world.query("UPDATE event_shared_folders SET path = %s WHERE event_id = %s", (path, event))
 
     def run(self, **options: Any) -> dict[str, Any]:
         return super().run(**{"batch_size": 1, "shared_folder_requests": 1, **options})
@@ -203,3 +204,22 @@ def test_folders_inside_of_each_other_go(open_sharing: Callable[..., Sharing], t
     assert run["done"]["shared_folders"]["count"] == 5 and scene.left_behind(run) == {}
     assert scene.cloud.folders == {"opentalk", scene.cloud.directory} and scene.cloud.shares == {}
     assert scene.world.rows() == scene.survivors(scene.ids)
+
+
+@pytest.mark.parametrize("stays", [False, True])
+@pytest.mark.parametrize("outer", [0, 1])
+def test_folders_of_users_inside_of_each_other(
+    open_world: Open, open_cloud: Callable[..., CloudServer], outer: int, stays: bool
+) -> None:
+    scene = Sharing(open_world(67), "user_cleanup", 2, cloud=open_cloud())
+    around, inside = scene.roots[outer], scene.roots[1 - outer]
+    scene.move(inside, to=[f"{around.path}/inner"])
+    if stays:
+        scene.when(None, lambda: scene.postpone(inside))
+    run = scene.run(**{FAIL: True})
+    if stays:
+        assert run["failed"] and NEEDED in run["msg"] and scene.ids <= scene.world.ids("users")
+        assert {around.path, inside.path} <= scene.cloud.folders and scene.cloud.writes == []
+    else:
+        assert not run.get("failed"), run["msg"]
+        scene.check(run)

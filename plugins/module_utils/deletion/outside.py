@@ -145,9 +145,8 @@ class Outside:
     def look_around(self, closure: Closure, things: Things) -> None:
         """Find the folders that another event needs now. The rows of the batch must be deleted already."""
         overlaps = folder_records.overlaps(closure.database, closure.graph.catalogue, things.folders)
-        to_come = self._planned.keys() - self._settled
         # Folders inside of others came first, so their events stay if they are still there.
-        needed = {overlap.folder for overlap in overlaps if not (overlap.is_same and overlap.event_id in to_come)}
+        needed = {overlap.folder for overlap in overlaps if not (overlap.is_same and self._comes(overlap.event_id))}
         later = {overlap.folder for overlap in overlaps} - needed
         things.folders = [replace(folder, is_needed=folder_records.name(folder) in needed) for folder in things.folders]
         things.deletable = self._folders.deletable(things.folders)
@@ -252,6 +251,10 @@ class Outside:
                 f"Shared folders that could not be deleted: {left};"
                 " remove those listed in shared_folders_left_behind by hand."
             )
+
+    def _comes(self, event_id: str) -> bool:
+        """Whether the event is to go with a later batch."""
+        return event_id in self._planned and event_id not in self._settled
 
     def _record(self, left_behind: list[tuple[SharedFolder, str]], audit: AuditBatch) -> None:
         """Record outside of this process which folders somebody must remove by hand, and why."""
