@@ -260,14 +260,18 @@ def test_storage_that_does_not_say_whether_objects_exist(
 
 @pytest.mark.parametrize("fail", [False, True])
 @pytest.mark.parametrize(("version", "provider"), [(52, "nextcloud"), (67, "nextcloud"), (67, "opencloud")])
-@pytest.mark.parametrize("dead", [True, False])
+@pytest.mark.parametrize("fault", [*SLOW, "is dead"])
 def test_cloud_that_does_not_answer(
-    open_scene: Callable[..., Scene], tmp_path: Path, version: int, provider: str, fail: bool, dead: bool
+    open_scene: Callable[..., Scene], tmp_path: Path, version: int, provider: str, fail: bool, fault: str
 ) -> None:
     """It answers nothing after the first deletion, or everything but deletions of folders."""
     scene, log = open_scene("event_cleanup", version, provider=provider, number=12), tmp_path / "audit.jsonl"
     assert scene.cloud
-    scene.cloud.ignore((lambda request: bool(scene.cloud.writes)) if dead else deletes_folder)  # type: ignore[union-attr]
+    cloud = scene.cloud
+    if fault == "is dead":
+        cloud.ignore(lambda request: bool(cloud.writes))
+    else:
+        SLOW[fault](cloud, deletes_folder)
     with Guest(scene) as guest:
         run = scene.run(outside_timeout=BUDGET, audit_log=str(log), **{FAIL: fail})
     guest.check()
@@ -284,6 +288,23 @@ def test_cloud_that_does_not_answer(
     for root in scene.roots:
         root.path = ""
     scene.check(run, audit=log)
+
+
+@pytest.mark.parametrize("provider", ["nextcloud", "opencloud"])
+def test_deletion_of_a_folder_that_was_given_up_is_not_sent_again(
+    open_scene: Callable[..., Scene], provider: str
+) -> None:
+    scene = open_scene(provider=provider, number=1)
+    assert scene.cloud
+    scene.cloud.ignore(deletes_folder)
+    run = scene.run(outside_timeout=BUDGET, **{FAIL: True})
+    assert run["failed"] and scene.roots[0].id in run["msg"]
+    scene.postpone(scene.roots[0])
+    scene.begin()
+    scene.cloud.clear_faults()
+    time.sleep(2)
+    assert scene.cloud.writes == [] and scene.cloud.folders == scene.folders
+    completes(scene, scene.ids)
 
 
 def test_cloud_that_comes_back(open_scene: Callable[..., Scene], monkeypatch: pytest.MonkeyPatch) -> None:

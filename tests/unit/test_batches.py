@@ -21,6 +21,7 @@ from ansible_collections.opentalk.maintenance.plugins.module_utils.deletion.batc
     ATTEMPTS,
     FIRST,
     MOST_LOCKED,
+    MOST_SLOW,
     Batches,
     BatchSizer,
 )
@@ -198,6 +199,27 @@ def test_row_for_which_other_servers_take_too_long_is_left_unless_they_get_on() 
     running.run(2)
     assert running.tried == [["0", "1"], ["0"], ["0"], ["0"], ["1"]]
     assert list(running.left) == ["0"] and "took longer than 10 seconds" in running.left["0"]
+
+
+def test_other_servers_that_take_too_long_for_every_row_end_the_job() -> None:
+    def work(batch: list[str]) -> None:
+        if int(batch[-1]) > 6:
+            raise OutsideTimeoutError(10)
+
+    running = Running(work, largest=4)
+    with pytest.raises(OutsideTimeoutError):
+        running.run(100)
+    assert list(running.left) == [str(row) for row in range(7, 7 + MOST_SLOW)] and running.done == 7 + MOST_SLOW
+
+
+def test_rows_that_take_too_long_here_and_there_are_left_however_many_they_are() -> None:
+    def work(batch: list[str]) -> None:
+        if any(int(row) % 2 for row in batch):
+            raise OutsideTimeoutError(10)
+
+    running = Running(work, largest=4)
+    running.run(40)
+    assert list(running.left) == [str(row) for row in range(40) if row % 2] and running.done == 40
 
 
 def test_other_errors_end_the_job_at_once() -> None:

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from ..base.errors import MaintenanceError, ObjectStorageError, SchemaError
+from ..record.audit import AuditBatch
 from ..record.effects import Listing
 from ..run import Run
 from ..systems.clouds.shared_folder import SharedFolder
@@ -113,9 +114,9 @@ class DeletionRun:
         """There is nothing to refuse."""
 
     def apply(self) -> None:
-        run = self._run
+        run, roots = self._run, self._roots.ids()
         batches = Batches(
-            self._roots.ids(),
+            self._outside.ordered(roots) if self._outside else roots,
             lambda identifier, reason: run.fail(self._root, identifier, reason),
             run.deadline,
             largest=run.options["batch_size"],
@@ -220,13 +221,15 @@ class DeletionRun:
         run.done.add(content.settle(effects, counts))
         kept = {kind: sorted(set(ids).difference(gone[kind])) for kind, ids in announced.items()}
         audit.deleted(effects.rows_deleted, {**kept, **outcome.things.refused()})
-        self._account(outcome, closure)
+        self._account(outcome, closure, audit)
 
     def _lock(self, batch: KeySet, outcome: Outcome) -> Closure:
         """The closure of those roots that may go, with locks on all its rows."""
         # Nothing can be added to locked rows any more, so the selection runs again now. Rows that it no longer selects
         # stay locked until the end of the transaction.
         closure = Closure(self._run.database, self._graph, batch, lock=True)
+        if self._outside:
+            self._outside.tries(closure)
         selected = self._choose(closure.sets[self._graph.root])
         if selected.count < batch.count:
             outcome.unselected = without(batch, set(selected.ids()))
@@ -252,7 +255,7 @@ class DeletionRun:
             )
         return remaining
 
-    def _account(self, outcome: Outcome, closure: Closure) -> None:
+    def _account(self, outcome: Outcome, closure: Closure, audit: AuditBatch) -> None:
         """Report the roots that stay, and what went and stayed outside."""
         run = self._run
         if outcome.unselected:
@@ -265,4 +268,4 @@ class DeletionRun:
         for root in outcome.kept:
             run.fail(self._root, root, "the object of one of its assets could not be deleted")
         if self._outside:
-            self._outside.account(outcome.things, closure)
+            self._outside.account(outcome.things, closure, audit)

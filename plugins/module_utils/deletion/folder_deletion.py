@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterable
@@ -14,6 +15,7 @@ from ..base.errors import OutsideTimeoutError, PauseError, SharedFolderError
 from ..systems.clouds.shared_folder import SharedFolder, SharedFolderProvider
 from .folder_records import name
 
+NEEDED = "an event that stays has the same folder, or one inside it"
 # After this number of folders that the cloud did not delete in time, without a success in between, it is taken for dead.
 MOST_SLOW = 3
 # Reasons why shared folders cannot be deleted, by the ids of their events.
@@ -90,6 +92,11 @@ class FolderDeletion:
         """Leave a folder to the deletion of another event that has the same folder. It counts as deleted with that one."""
         self._deferred[name(folder)].append(folder)
 
+    def take_deferred(self) -> list[SharedFolder]:
+        """The folders that were left to the deletion of another event, and that no other event took with it."""
+        deferred, self._deferred = self._deferred, defaultdict(list)
+        return list(itertools.chain(*deferred.values()))
+
     def look_again(self) -> None:
         """Ask a cloud that did not work whether it works now, if that is due. Call it while nobody waits for locks."""
         if self._provider is not None:
@@ -128,7 +135,7 @@ class FolderDeletion:
         if folder.event_id in self._slow:
             return folder.event_id, self._slow[folder.event_id]
         if folder.is_needed:
-            return folder.event_id, "an event that stays has the same folder, or one inside it"
+            return folder.event_id, NEEDED
         try:
             self._provider.check(folder)
         except SharedFolderError as error:
@@ -143,8 +150,16 @@ class FolderDeletion:
         with self._lock:
             self._slow_in_a_row = 0
             if folder.event_id not in self._deleted:
-                self._unreported += [folder, *self._deferred.pop(name(folder), ())]
+                self._unreported += [folder, *self._take_same(folder, provider)]
             self._deleted[folder.event_id] = folder
+
+    def _take_same(self, folder: SharedFolder, provider: SharedFolderProvider) -> list[SharedFolder]:
+        """Take the deferred folders that went with this one. A folder with the same path may be on another drive."""
+        deferred = self._deferred.pop(name(folder), [])
+        same = [other for other in deferred if provider.root(other) == provider.root(folder)]
+        if len(same) < len(deferred):
+            self._deferred[name(folder)] = [other for other in deferred if other not in same]
+        return same
 
     def _each(
         self, folders: list[SharedFolder], action: Callable[[SharedFolder, SharedFolderProvider], None], *, stop: bool

@@ -81,6 +81,11 @@ def name(folder: SharedFolder) -> tuple[str, str]:
     return folder.provider, normal(folder.path)
 
 
+def depth(folder: SharedFolder) -> int:
+    """The number of names in the folder's path."""
+    return normal(folder.path).count("/") + 1
+
+
 def _data(catalogue: Catalogue) -> Composable:
     if catalogue.has(TABLE, "provider_data"):
         return sql.SQL("provider_data")

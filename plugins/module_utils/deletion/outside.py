@@ -5,12 +5,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from ..base import journal
-from ..base.errors import MaintenanceError, OutsideTimeoutError
+from ..base.errors import AuditLogError, MaintenanceError, OutsideTimeoutError
 from ..record.audit import AuditBatch
 from ..run import Run
 from ..systems.clouds.providers import provider
@@ -19,7 +21,8 @@ from ..systems.object_storage import ObjectStorage, asset_key
 from ..systems.object_storage_client import StorageClient
 from . import folder_records
 from .closure import Closure
-from .folder_deletion import FolderDeletion, Refusals
+from .folder_deletion import NEEDED, FolderDeletion, Refusals
+from .origins import roots_of
 
 # After a batch had to give its locks back, live sessions that waited for them have so many seconds before it takes them again.
 BREATHER = 1.0
@@ -82,6 +85,10 @@ class Outside:
             fail=run.parameters["fail_on_shared_folder_deletion_error"],
         )
         self._planned: dict[str, SharedFolder] = {}
+        self._last: dict[str, int] = {}
+        self._tried: list[str] = []
+        self._settled: set[str] = set()
+        self._audits: dict[str, AuditBatch] = {}
         self._needs_storage = False
         self._confirmed = 0
 
@@ -100,6 +107,8 @@ class Outside:
         needed = {overlap.folder for overlap in overlaps if overlap.event_id not in going}
         folders = [replace(folder, is_needed=folder_records.name(folder) in needed) for folder in found]
         self._planned = {folder.event_id: folder for folder in folders}
+        outer = {overlap.folder for overlap in overlaps if not overlap.is_same and overlap.event_id in going}
+        self._last = _ranks(closure, [folder for folder in folders if folder_records.name(folder) in outer])
         return self._folders.deletable(folders)
 
     def check(self) -> None:
@@ -117,7 +126,15 @@ class Outside:
         """The fewest roots of a batch that has enough folders for all parallel requests, also if the cloud is slow."""
         return math.ceil(self._parallel * roots / len(self._planned)) if self._planned else 1
 
+    def ordered(self, roots: Iterable[str]) -> Iterable[str]:
+        """The ids of roots in an order in which folders go before the folders that they are in."""
+        return sorted(roots, key=lambda root: self._last.get(root, 0)) if self._last else roots
+
     # Batch
+
+    def tries(self, closure: Closure) -> None:
+        """Begin with a batch. Its closure has all roots of the batch, also those that the job no longer chooses."""
+        self._tried = list(closure.keys("events").ids()) if self._planned else []
 
     def of(self, closure: Closure) -> Things:
         """What goes with the rows of a batch, read before these are deleted. The plan says which folders are needed."""
@@ -131,8 +148,9 @@ class Outside:
     def look_around(self, closure: Closure, things: Things) -> None:
         """Find the folders that another event needs now. The rows of the batch must be deleted already."""
         overlaps = folder_records.overlaps(closure.database, closure.graph.catalogue, things.folders)
-        needed = {overlap.folder for overlap in overlaps if overlap.event_id not in self._planned}
-        later = {overlap.folder for overlap in overlaps if overlap.is_same} - needed
+        # Folders inside of others came first, so their events stay if they are still there.
+        needed = {overlap.folder for overlap in overlaps if not (overlap.is_same and self._comes(overlap.event_id))}
+        later = {overlap.folder for overlap in overlaps} - needed
         things.folders = [replace(folder, is_needed=folder_records.name(folder) in needed) for folder in things.folders]
         things.deletable = self._folders.deletable(things.folders)
         things.deferred = [folder for folder in things.deletable if folder_records.name(folder) in later]
@@ -165,8 +183,11 @@ class Outside:
         :raises ObjectStorageError: the object storage took too long, and does not work
         :raises DeadlineExceeded: too little time is left to try again
         """
+        if alone:
+            self._settled.update(self._tried)
+        self._tried = []
         if error.in_commit:
-            self._leave_behind(things, "; it is not known whether its event was deleted")
+            self._leave_behind(things.left_behind, "; it is not known whether its event was deleted")
         if isinstance(error, OutsideTimeoutError):
             self._run.deadline.sleep(BREATHER)
             if things.assets:
@@ -195,26 +216,33 @@ class Outside:
             for folder in things.folders
             if folder.event_id in things.refused_folders and folder.event_id in gone
         ]
-        audit.left_behind(
-            {"kind": "shared_folders", "id": item.pop("event_id"), **item}
-            for item in (folder.as_left_behind(reason) for folder, reason in things.left_behind)
-        )
-        for folder, reason in things.left_behind:
-            journal.write(self._run.job_type, folder.as_warning(reason), journal.WARNING)
+        self._record(things.left_behind, audit)
 
-    def account(self, things: Things, closure: Closure) -> None:
+    def account(self, things: Things, closure: Closure, audit: AuditBatch) -> None:
         """Add to the run's record what a committed batch deleted, and what it left."""
+        self._settled.update(self._tried)
         self._storage.forget_deleted(map(asset_key, closure.keys("assets").ids()))
         for asset_id, reason in things.refused_assets.items():
             self._run.fail("assets", asset_id, reason)
-        self._leave_behind(things)
+        self._leave_behind(things.left_behind)
+        gone = set(closure.keys("events").ids()) if things.deferred else set()
         for folder in things.deferred:
-            self._folders.defer(folder)
+            if folder.event_id in gone:
+                self._folders.defer(folder)
+                self._audits[folder.event_id] = audit
         self._count_folders()
 
     def report(self) -> None:
         """Add to the run's record what no batch accounted for."""
         self._count_folders()
+        for folder in self._folders.take_deferred():
+            left_behind = [(folder, NEEDED)]
+            self._leave_behind(left_behind)
+            if self._run.parameters["fail_on_shared_folder_deletion_error"]:
+                self._run.fail("shared_folders", folder.event_id, NEEDED)
+            # If the audit log cannot be written, the job fails at its end.
+            with contextlib.suppress(AuditLogError):
+                self._record(left_behind, self._audits[folder.event_id])
         for warning in self._storage.take_warnings():
             self._run.warn(warning)
         if deleted := len(self._storage.take_deleted()):
@@ -229,8 +257,21 @@ class Outside:
                 " remove those listed in shared_folders_left_behind by hand."
             )
 
-    def _leave_behind(self, things: Things, doubt: str = "") -> None:
-        for folder, reason in things.left_behind:
+    def _comes(self, event_id: str) -> bool:
+        """Whether the event is to go with a later batch."""
+        return event_id in self._planned and event_id not in self._settled
+
+    def _record(self, left_behind: list[tuple[SharedFolder, str]], audit: AuditBatch) -> None:
+        """Record outside of this process which folders somebody must remove by hand, and why."""
+        audit.left_behind(
+            {"kind": "shared_folders", "id": item.pop("event_id"), **item}
+            for item in (folder.as_left_behind(reason) for folder, reason in left_behind)
+        )
+        for folder, reason in left_behind:
+            journal.write(self._run.job_type, folder.as_warning(reason), journal.WARNING)
+
+    def _leave_behind(self, left_behind: list[tuple[SharedFolder, str]], doubt: str = "") -> None:
+        for folder, reason in left_behind:
             self._run.shared_folders_left_behind.append(folder.as_left_behind(reason + doubt))
             self._run.log.warn(folder.as_warning(reason + doubt))
 
@@ -263,3 +304,14 @@ class Outside:
 
     def _count_folders(self) -> None:
         self._run.done["shared_folders"].add(folder.as_item() for folder in self._folders.take_deleted())
+
+
+def _ranks(closure: Closure, outer: list[SharedFolder]) -> dict[str, int]:
+    """The roots of folders that have other folders inside, with numbers that grow from the inside to the outside."""
+    by_depth: dict[int, list[str]] = {}
+    for folder in outer:
+        by_depth.setdefault(folder_records.depth(folder), []).append(folder.event_id)
+    ranks: dict[str, int] = {}
+    for rank, depth in enumerate(sorted(by_depth, reverse=True), 1):
+        ranks.update(dict.fromkeys(roots_of(closure.database, closure, "events", by_depth[depth]).ids(), rank))
+    return ranks
