@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from ..systems.clouds.paths import normal
+from ..systems.clouds.paths import MAX_PATH, normal
 from ..systems.clouds.shared_folder import SharedFolder
 from ..systems.database import Composable, Database, sql
 from .catalogue import Catalogue, Table
@@ -24,7 +24,7 @@ WITH folder AS (
     SELECT {provider} AS provider, btrim(regexp_replace(path, '/+', '/', 'g'), '/') AS path, gone.id IS NULL AS stays
     FROM {table} LEFT JOIN unnest({going}::uuid[]) gone (id) ON gone.id = event_id
 ), staying AS (
-    SELECT provider, string_to_array(path, '/') AS names FROM folder WHERE stays
+    SELECT provider, string_to_array(left(path, {longest}), '/') AS names FROM folder WHERE stays
 )
 SELECT provider, path FROM folder WHERE NOT stays
 INTERSECT
@@ -53,7 +53,7 @@ def read(
             "jsonb_build_object('type', 'nextcloud', 'write_share_id', write_share_id, 'read_share_id', read_share_id)"
         )
     )
-    query = sql.SQL("SELECT event_id::text, path, {} FROM {} WHERE {} ORDER BY event_id").format(
+    query = sql.SQL("SELECT event_id::text, path, ({})::text FROM {} WHERE {} ORDER BY event_id").format(
         data, Sql.name(table), Sql(catalogue).within(table, ("event_id",), events, ("id",))
     )
     folders = [SharedFolder.from_record(*row) for row in database.rows(query)]
@@ -73,6 +73,8 @@ def _needed(database: Database, table: Table, data: Composable, going: KeySet) -
         provider=sql.SQL("split_part(coalesce(({}) ->> 'type', 'unknown'), '_', 1)").format(data),
         table=Sql.name(table),
         going=sql.Literal(going.literals[going.columns.index("id")]),
+        # Longer paths cannot be deleted, and each of their parts would be a row.
+        longest=sql.Literal(MAX_PATH),
     )
     return set(database.rows(query))
 
