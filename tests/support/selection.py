@@ -24,6 +24,8 @@ def ended_events(before: Snapshot, now: datetime, days: int, *, include_finished
         when = _when(content, event)
         if when is None or when["ends_at"] is None:
             continue
+        if when["starts_at"] is not None and _moment(when["ends_at"]) < _moment(when["starts_at"]):
+            continue
         if not (event.get("is_recurring") or when["recurrence_pattern"] is not None):
             if _moment(when["ends_at"]) <= cutoff:
                 found.add(event["id"])

@@ -101,10 +101,11 @@ class Closure:
         table = self.graph.catalogue.table("assets")
         if not self.keys("assets"):
             return 0
-        query = sql.SQL("SELECT coalesce(sum(size), 0)::bigint FROM {} WHERE {}").format(
+        query = sql.SQL("SELECT coalesce(sum(size), 0) FROM {} WHERE {}").format(
             self._sql.name(table), self.condition(table)
         )
-        return self.database.row(query)[0]
+        # The sum of integers that PostgreSQL can hold may be one that it cannot hold.
+        return int(self.database.row(query)[0])
 
     def changes(self) -> dict[Table, list[Change]]:
         """The references that may have to be changed, by their table."""

@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from ..systems.clouds.paths import normal
+from ..systems.clouds.paths import MAX_PATH, normal
 from ..systems.clouds.shared_folder import SharedFolder
 from ..systems.database import Composable, Database, array_literal, sql
 from .catalogue import Catalogue
@@ -22,7 +22,7 @@ TABLE = "event_shared_folders"
 _OVERLAPPING = """
 WITH record AS (
     SELECT event_id, {provider} AS provider,
-        string_to_array(btrim(regexp_replace(path, '/+', '/', 'g'), '/'), '/') AS names
+        string_to_array(btrim(regexp_replace(left(path, {longest}), '/+', '/', 'g'), '/'), '/') AS names
     FROM {table}
 )
 SELECT record.event_id::text, record.provider, given.path, depth = cardinality(names)
@@ -55,7 +55,7 @@ def read(database: Database, catalogue: Catalogue, events: KeySet) -> list[Share
     if not events or not catalogue.has(TABLE):
         return []
     table = catalogue.table(TABLE)
-    query = sql.SQL("SELECT event_id::text, path, {} FROM {} WHERE {} ORDER BY event_id").format(
+    query = sql.SQL("SELECT event_id::text, path, ({})::text FROM {} WHERE {} ORDER BY event_id").format(
         _data(catalogue), Sql.name(table), Sql(catalogue).within(table, ("event_id",), events, ("id",))
     )
     return [SharedFolder.from_record(*row) for row in database.rows(query)]
@@ -72,6 +72,8 @@ def overlaps(database: Database, catalogue: Catalogue, folders: Iterable[SharedF
         table=Sql.name(catalogue.table(TABLE)),
         providers=sql.Literal(providers),
         paths=sql.Literal(paths),
+        # Longer paths cannot be deleted, and each of their parts would be a row.
+        longest=sql.Literal(MAX_PATH),
     )
     return [Overlap(event_id, (provider, path), is_same) for event_id, provider, path, is_same in database.rows(query)]
 

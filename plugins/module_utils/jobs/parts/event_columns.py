@@ -11,6 +11,9 @@ from ...systems.database import Composable, sql
 DATES = "event_dates"
 RECURRENCES = "event_recurrences"
 
+# Python holds the years 1 to 9999, and a time zone moves a moment by less than two days. This is also true of infinity.
+_OUT_OF_RANGE = "({0} < timestamptz '0001-01-03 00:00+00' OR {0} > timestamptz '9999-12-29 00:00+00')"
+
 
 class EventColumns:
     """SQL for the events that have a date.
@@ -47,6 +50,25 @@ class EventColumns:
             return sql.SQL("(e.is_recurring IS TRUE OR {})").format(has_pattern)
         return has_pattern
 
+    def misdated(self) -> Composable:
+        """The SQL condition for single events whose dates are beyond Python's calendar, or in the wrong order."""
+        return self._any_of(out_of_range(self.column("starts_at")), out_of_range(self.column("ends_at")))
+
+    def misdated_series(self) -> Composable:
+        """The same for recurring events. A series without an end may have any moment as its end."""
+        return self._any_of(out_of_range(self.column("starts_at")))
+
+    def _any_of(self, *conditions: Composable) -> Composable:
+        wrong_order = sql.SQL("{} < {}").format(self.column("ends_at"), self.column("starts_at"))
+        # PostgreSQL expects a comparison of two columns to be true for a third of the rows, and would plan for so many. It
+        # expects few for an equation.
+        return sql.SQL("(CASE WHEN {} THEN 1 ELSE 0 END = 1)").format(sql.SQL(" OR ").join([*conditions, wrong_order]))
+
     def _name(self, table: str) -> Composable:
         found = self._catalogue.table(table)
         return sql.Identifier(found.schema, found.name)
+
+
+def out_of_range(moment: Composable) -> Composable:
+    """The SQL condition for a moment that is infinite, or that Python cannot hold."""
+    return sql.SQL(_OUT_OF_RANGE).format(moment)

@@ -9,6 +9,10 @@ from urllib.parse import quote, unquote
 
 from ...base.errors import SharedFolderError
 
+# Characters. No server has longer paths or ids.
+MAX_PATH = 4096
+MAX_IDENTIFIER = 1024
+
 
 def guarded(path: str, directory: str) -> list[str]:
     """The segments of the path of a folder that may be deleted.
@@ -38,12 +42,14 @@ def identifier(value: object) -> str:
     :raises SharedFolderError: the id would change the path in another way
     """
     text = str(value)
-    if text in ("", ".", "..") or not text.isprintable():
+    if text in ("", ".", "..") or len(text) > MAX_IDENTIFIER or not text.isprintable():
         raise SharedFolderError("its record in the database holds an id that cannot be used")
     return text
 
 
 def _check(path: str, directory: str) -> list[str]:
+    if len(path) > MAX_PATH:
+        raise SharedFolderError("its path is too long")
     segments, outer = _segments(path), _segments(directory)
     if not segments:
         raise SharedFolderError("its path is empty")

@@ -37,17 +37,16 @@ class SharedFolder:
     is_needed: bool = False
 
     @classmethod
-    def from_record(cls, event_id: str, path: str, data: Any) -> SharedFolder:
+    def from_record(cls, event_id: str, path: str, record: str) -> SharedFolder:
         """A folder as the controller records it.
 
-        :param data: the value of ``event_shared_folders.provider_data``
+        :param record: the value of ``event_shared_folders.provider_data`` as JSON, whatever it is
         """
-        data = data if isinstance(data, dict) else {}
-        if data.get("type") == "nextcloud":
-            shares = {"write": data.get("write_share_id"), "read": data.get("read_share_id")}
-        else:
-            shares = {"write": data.get("write"), "read": data.get("read")}
-        return cls(event_id, str(data.get("type", "unknown")).partition("_")[0], path, shares)
+        data = _parsed(record)
+        names = ("write_share_id", "read_share_id") if data.get("type") == "nextcloud" else ("write", "read")
+        shares = {access: _share(data.get(name)) for access, name in zip(("write", "read"), names, strict=True)}
+        provider = (_identifier(data.get("type")) or "unknown").partition("_")[0]
+        return cls(event_id, provider, path, shares)
 
     def as_item(self) -> dict[str, Any]:
         """The folder in a plan."""
@@ -181,3 +180,26 @@ class SharedFolderProvider(ABC):
 
     def _outer_path(self) -> str:
         return url_path(*filter(None, self._directory.split("/")))
+
+
+def _parsed(record: str) -> dict[str, Any]:
+    """The members of a JSON object; none if it is something else, or nested too deeply for Python."""
+    try:
+        # PostgreSQL's numbers may be too large for Python's.
+        data = json.loads(record, parse_int=str, parse_float=str)
+    except (ValueError, RecursionError):
+        return {}
+    return data if isinstance(data, dict) else {}
+
+
+def _share(value: Any) -> Any:
+    if value is None:
+        return None
+    if isinstance(value, dict):
+        return {key: _identifier(part) for key, part in value.items()}
+    return _identifier(value)
+
+
+def _identifier(value: Any) -> str:
+    """The id; empty, which is no id that can be used, if the value is neither text nor a number."""
+    return value if isinstance(value, str) else ""
