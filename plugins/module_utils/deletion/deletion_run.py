@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from ..base.errors import MaintenanceError, ObjectStorageError, SchemaError
 from ..record.audit import AuditBatch
 from ..record.effects import Listing
+from ..record.safety import Share
 from ..run import Run
 from ..systems.clouds.shared_folder import SharedFolder
 from ..systems.database import sql
@@ -109,6 +110,10 @@ class DeletionRun:
 
     def total(self) -> int:
         return self._total
+
+    def shares(self) -> list[Share]:
+        """None: one system decides alone."""
+        return []
 
     def check_plan(self) -> None:
         """There is nothing to refuse."""

@@ -125,7 +125,7 @@ def _plan(job: Job, work: Work, run: Run, *, check_mode: bool) -> None:
         work.total,
         max_affected=run.options.get("max_affected"),
         max_percent=run.options.get("max_affected_percent"),
-        default=job.default_limit,
+        shares=work.shares(),
     )
     work.check_plan()
     if run.identity:

@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from typing import ClassVar, Protocol
 
 from ..record.effects import Listing
-from ..record.safety import DefaultLimit
+from ..record.safety import Share
 from ..run import Run
 
 
@@ -24,6 +24,9 @@ class Work(Protocol):
 
     def total(self) -> int:
         """The number of all things, of which ``affected`` is a share, for the limit in percent."""
+
+    def shares(self) -> list[Share]:
+        """What the plan touches because one of two systems lacks it. A large share may come from a mistake."""
 
     def check_plan(self) -> None:
         """Refuse a complete plan that may come from a mistake, such as a wrong setting.
@@ -40,12 +43,10 @@ class Job(ABC):
 
     :cvar job_type: the name of the job and of its module
     :cvar uses_database: whether it needs a session, and with it the lock
-    :cvar default_limit: the limit if the operator sets none, or None for no limit
     """
 
     job_type: ClassVar[str]
     uses_database: ClassVar[bool] = True
-    default_limit: ClassVar[DefaultLimit | None] = None
 
     def __init__(self, run: Run) -> None:
         self.run = run

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from ..record.effects import Listing
+from ..record.safety import Share
 from .job import Job
 
 
@@ -24,6 +25,9 @@ class SelfCheck(Job):
 
     def total(self) -> int:
         return 0
+
+    def shares(self) -> list[Share]:
+        return []
 
     def check_plan(self) -> None:
         """There is nothing to refuse."""
