@@ -12,7 +12,7 @@ options:
     description:
       - The largest number of roots of one batch, which is one transaction, from 1 to 100000. A root is a row that the job
         chooses.
-      - The job uses smaller batches if one would take longer than about a second. With shared folders it keeps them large
+      - The job uses smaller batches if one would take longer than about half a second. With shared folders it keeps them large
         enough to work on several folders at the same time.
     type: int
     default: 1000

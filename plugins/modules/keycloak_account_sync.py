@@ -46,7 +46,7 @@ options:
   batch_size:
     description:
       - The largest number of users that are changed in one transaction, from 1 to 100000.
-      - The job uses smaller batches if one would take longer than about a second.
+      - The job uses smaller batches if one would take longer than about half a second.
     type: int
     default: 1000
   report_limit:

@@ -22,6 +22,7 @@ from ansible_collections.opentalk.maintenance.plugins.module_utils.deletion.batc
     FIRST,
     MOST_LOCKED,
     MOST_SLOW,
+    TARGET,
     Batches,
     BatchSizer,
 )
@@ -90,10 +91,10 @@ def lock_timeout() -> LockTimeoutError:
         (7, 1, [], 7),
         (1000, 300, [], 300),
         (50, 300, [], 50),
-        (1000, 1, [(100, 0.5, 0)], 200),
+        (1000, 1, [(100, 0.5 * TARGET, 0)], 200),
         (1000, 1, [(100, 0.001, 0)], 400),
         (1000, 1, [(100, 0.001, 0), (400, 0.001, 0)], 1000),
-        (1000, 1, [(100, 2, 0)], 50),
+        (1000, 1, [(100, 2 * TARGET, 0)], 50),
         (1000, 1, [(100, 60, 0)], 25),
         (1000, 1, [(1, 60, 0)], 1),
         # Time that another server took shrinks batches to what is worthwhile, time of the database further.
@@ -101,7 +102,7 @@ def lock_timeout() -> LockTimeoutError:
         (1000, 80, [(100, 60, 0)], 25),
     ],
 )
-def test_size_makes_a_batch_take_a_second(
+def test_size_makes_a_batch_take_the_right_time(
     largest: int, worthwhile: int, took: list[tuple[int, float, float]], size: int
 ) -> None:
     sizer = BatchSizer(largest, worthwhile)

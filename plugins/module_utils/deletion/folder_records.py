@@ -17,18 +17,19 @@ from .keys import KeySet, Sql
 
 TABLE = "event_shared_folders"
 
-# Finds the records of folders that are one of the given folders, or inside of one. A set operation takes a time that is
-# proportional to the number of records, even if the server's estimate of that number is wrong.
+# Finds the records of folders that are one of the given folders, or inside of one. The time is proportional to the number of
+# records: each is cut to its outer folders once, and these are joined by a hash.
 _OVERLAPPING = """
-WITH record AS (
+WITH record AS MATERIALIZED (
     SELECT event_id, {provider} AS provider,
         string_to_array(btrim(regexp_replace(left(path, {longest}), '/+', '/', 'g'), '/'), '/') AS names
     FROM {table}
+), outer_folder AS MATERIALIZED (
+    SELECT event_id, provider, array_to_string(names[:depth], '/') AS path, depth = cardinality(names) AS is_same
+    FROM record, generate_series(1, least(cardinality(names), {deepest})) depth
 )
-SELECT record.event_id::text, record.provider, given.path, depth = cardinality(names)
-FROM record, generate_series(1, cardinality(names)) depth,
-    unnest({providers}::text[], {paths}::text[]) given (provider, path)
-WHERE given.provider = record.provider AND given.path = array_to_string(names[:depth], '/')
+SELECT event_id::text, provider, path, is_same
+FROM outer_folder JOIN unnest({providers}::text[], {paths}::text[]) given (provider, path) USING (provider, path)
 """
 
 
@@ -63,7 +64,8 @@ def read(database: Database, catalogue: Catalogue, events: KeySet) -> list[Share
 
 def overlaps(database: Database, catalogue: Catalogue, folders: Iterable[SharedFolder]) -> list[Overlap]:
     """The records that are in the database now of the same folders, or of folders inside of them."""
-    given = sorted({name(folder) for folder in folders})
+    # Longer paths cannot be deleted.
+    given = sorted({name(folder) for folder in folders if len(folder.path) <= MAX_PATH})
     if not given:
         return []
     providers, paths = (array_literal(column) for column in zip(*given, strict=True))
@@ -72,8 +74,8 @@ def overlaps(database: Database, catalogue: Catalogue, folders: Iterable[SharedF
         table=Sql.name(catalogue.table(TABLE)),
         providers=sql.Literal(providers),
         paths=sql.Literal(paths),
-        # Longer paths cannot be deleted, and each of their parts would be a row.
         longest=sql.Literal(MAX_PATH),
+        deepest=sql.Literal(max(path.count("/") + 1 for _provider, path in given)),
     )
     return [Overlap(event_id, (provider, path), is_same) for event_id, provider, path, is_same in database.rows(query)]
 
