@@ -18,6 +18,10 @@ description:
   - Changes nothing and fails if the listing fails.
   - O(max_affected) and O(max_affected_percent) limit assets without an object and objects to be deleted. Corrected sizes do
     not count. The percentage is of all assets and, with O(orphaned_objects=delete), all objects without an asset.
+  - Without O(max_affected) and O(max_affected_percent), refuses to delete more than 10 rows that are more than 20 percent of
+    the assets, and more than 10 objects that are more than 20 percent of those that have an asset or are old enough to be
+    deleted. Such a share may come from a copy of the database or of the bucket. The module warns if such a share of the
+    sizes would be set to zero.
   - If no asset has an object in the bucket, the settings may name the wrong bucket or the wrong database. The module warns.
     It fails if something would be deleted because of it, unless O(max_affected) or O(max_affected_percent) is set.
   - In check mode the module shows exactly what a run would change, and writes nothing.

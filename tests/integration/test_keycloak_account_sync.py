@@ -228,7 +228,8 @@ def test_limits(shared: KeycloakWorld, users: int, strangers: int, options: dict
         return
     for message in shared.refused(**options):
         assert f"touch {strangers}" in message and "max_affected" in message
-        assert "max_affected" in options or f"of {users + strangers} (" in message
+        total = f"of {users + strangers} (" if options else f"of {users + strangers} users ("
+        assert "max_affected" in options or total in message
     result = shared.run(check_mode=True, **options)
     assert result["plan"]["users_disabled"]["count"] == strangers
 
@@ -242,7 +243,7 @@ def test_realm_that_lost_accounts(own: KeycloakWorld) -> None:
     for identifier in lost:
         own.realm.remove(identifier)
     for message in own.refused():
-        assert "12 of 40 (30.0 percent)" in message and "max_affected_percent" in message
+        assert "12 of 40 users (30.0 percent)" in message and "max_affected_percent" in message
     assert changed(own.run(max_affected_percent=100)) == (12, 0)
     gone = own.world.query("SELECT oidc_sub FROM users WHERE disabled_since IS NOT NULL")
     assert {sub for (sub,) in gone} == set(lost)

@@ -18,6 +18,7 @@ from ansible_collections.opentalk.maintenance.plugins.module_utils.jobs.parts im
 from ansible_collections.opentalk.maintenance.plugins.module_utils.systems import database
 
 from support.builders import Builder
+from support.messages import is_sentence
 from support.recording_server import Request
 from support.schemas import SCHEMAS
 from support.world import World
@@ -318,7 +319,7 @@ def test_what_was_deleted_before_a_request_failed_is_told(open_world: Open, monk
         return len(requests) == 2
 
     storage.world.proxy.fail(403, second)
-    run = storage.run(orphaned_objects="delete", orphan_min_age=0, batch_size=5000)
+    run = storage.run(orphaned_objects="delete", orphan_min_age=0, batch_size=5000, max_affected=1500)
     assert run["failed"] and "denies access" in run["msg"] and run["changed"]
     assert (run["done"]["orphaned_objects"]["count"], run["done"]["orphaned_objects"]["bytes"]) == (1000, 2000)
     assert len(storage.world.objects()) == 510
@@ -381,6 +382,82 @@ def test_nothing_is_deleted_where_bucket_and_database_have_nothing_in_common(
     assert run["changed"] and not run.get("failed")
     assert len(storage.sizes()) == (0 if "missing_storage_file_handling" in options else rows)
     assert len(storage.world.objects()) == 5 + (0 if "orphaned_objects" in options else objects)
+
+
+def check_refused(storage: Storage, *words: str, **options: Any) -> None:
+    before = storage.world.rows(), storage.world.objects()
+    storage.world.proxy.clear()
+    for mode in (True, False):
+        run = storage.run(check_mode=mode, **options)
+        assert run["failed"] and is_sentence(run["msg"]) and "max_affected_percent" in run["msg"]
+        assert all(word in run["msg"] for word in words), run["msg"]
+        assert not any(listing["count"] for name, listing in run["done"].items() if "count" in listing), run["done"]
+    assert (storage.world.rows(), storage.world.objects()) == before and storage.world.proxy.writes == []
+
+
+def test_copy_of_the_database_in_front_of_the_bucket(open_world: Open) -> None:
+    """The copy knows 62 of the bucket's 562 objects. One match is not enough to believe in the bucket."""
+    storage = Storage(open_world(), 62)
+    storage.upload(storage.ids)
+    storage.orphans(500, size=1, old=True)
+    storage.orphans(300, size=1, old=False)
+    check_refused(storage, "500 of 562 objects (89.0 percent)", orphaned_objects="delete")
+    check_refused(storage, "500 of 562 objects", orphaned_objects="delete", **DELETE)
+    # What reports only, or deletes nothing, goes on.
+    assert not storage.run().get("failed") and not storage.run(**DELETE).get("failed")
+    run = storage.run(orphaned_objects="delete", max_affected=500)
+    assert run["done"]["orphaned_objects"]["count"] == 500 and len(storage.world.objects()) == 362
+
+
+@pytest.mark.parametrize("version", [52, 67])
+def test_bucket_of_a_copy(open_world: Open, version: int) -> None:
+    """The bucket has the object of one asset of 62. Its young objects make no difference."""
+    storage = Storage(open_world(version), 62)
+    storage.upload(storage.ids[:1])
+    storage.orphans(500, size=1, old=False)
+    for options in (DELETE, {"orphaned_objects": "delete", **DELETE}):
+        check_refused(storage, "61 of 62 assets (98.4 percent)", **options)
+    # Sizes come back with the next run that finds the objects. So there is only a warning.
+    preview = storage.run(check_mode=True)
+    assert "missing: 61 of 62; make sure" in str(preview["warnings"]) and not preview.get("failed")
+    run = storage.run(max_affected_percent=100, **DELETE)
+    assert run["done"]["assets_missing"]["count"] == 61 and storage.sizes().keys() == {storage.ids[0]}
+
+
+@pytest.mark.parametrize(
+    ("assets", "missing", "orphans", "refused"),
+    [
+        # Ten may always go, of each kind.
+        (11, 10, 0, ""),
+        (1, 0, 10, ""),
+        (11, 10, 10, ""),
+        # Eleven may go if they are a fifth.
+        (55, 11, 0, ""),
+        (54, 11, 0, "11 of 54 assets"),
+        (44, 0, 11, ""),
+        (43, 0, 11, "11 of 54 objects"),
+        # Many assets make no room for objects: 20 of 120 assets are without an object, and 26 of 126 objects without an asset.
+        (120, 20, 26, "26 of 126 objects"),
+        (120, 20, 25, ""),
+    ],
+)
+def test_borders_of_what_may_be_deleted(
+    open_world: Open, assets: int, missing: int, orphans: int, refused: str
+) -> None:
+    storage = Storage(open_world(), assets)
+    storage.upload(storage.ids[missing:])
+    storage.orphans(orphans, old=True)
+    storage.orphans(60, old=False)
+    options: dict[str, Any] = {"orphaned_objects": "delete", **DELETE}
+    if refused:
+        check_refused(storage, refused, **options)
+        options["max_affected"] = missing + orphans
+        assert "max_affected allows" in storage.run(**{**options, "max_affected": missing + orphans - 1})["msg"]
+    preview, run = storage.run(check_mode=True, **options), storage.run(**options)
+    assert not run.get("failed"), run["msg"]
+    assert preview["plan"] == run["plan"]
+    assert storage.sizes().keys() == set(storage.ids[missing:])
+    assert len(storage.world.objects()) == assets - missing + 60
 
 
 def test_one_asset_without_its_object_is_no_more_than_a_warning(open_world: Open) -> None:

@@ -9,15 +9,16 @@ from typing import Any, NoReturn
 import pytest
 from ansible_collections.opentalk.maintenance.plugins.module_utils.base.errors import SafetyLimitExceeded
 from ansible_collections.opentalk.maintenance.plugins.module_utils.record import safety
-from ansible_collections.opentalk.maintenance.plugins.module_utils.record.safety import DefaultLimit
-
-DEFAULT = DefaultLimit(percent=10, always=5)
+from ansible_collections.opentalk.maintenance.plugins.module_utils.record.safety import Share
 
 
-def limits(
-    number: int | None = None, percent: float | None = None, default: DefaultLimit | None = None
-) -> dict[str, Any]:
-    return {"max_affected": number, "max_percent": percent, "default": default}
+def limits(number: int | None = None, percent: float | None = None, *shares: tuple[int, int]) -> dict[str, Any]:
+    """The arguments of the check.
+
+    :param shares: the affected number and the total of each kind
+    """
+    kinds = [Share(kind, *share) for kind, share in zip(("objects", "assets"), shares, strict=False)]
+    return {"max_affected": number, "max_percent": percent, "shares": kinds}
 
 
 def unasked() -> NoReturn:
@@ -32,11 +33,16 @@ def unasked() -> NoReturn:
         (0, 0, limits(number=0)),
         (7, 100, limits(percent=7)),
         (100, 100, limits(percent=100)),
-        (5, 5, limits(default=DEFAULT)),
-        (10, 100, limits(default=DEFAULT)),
+        # Ten things, or a fifth of them.
+        (10, 10, limits(None, None, (10, 10))),
+        (11, 55, limits(None, None, (11, 55))),
+        (20, 20, limits(None, None, (10, 10), (10, 10))),
+        (0, 0, limits(None, None, (0, 0))),
+        # What is no share may be any number.
+        (100, 100, limits(None, None, (0, 100))),
         # One limit of the operator's own takes the place of the default.
-        (100, 100, limits(number=100, default=DEFAULT)),
-        (100, 100, limits(percent=100, default=DEFAULT)),
+        (100, 100, limits(100, None, (100, 100))),
+        (100, 100, limits(None, 100, (100, 100))),
     ],
 )
 def test_what_is_allowed(affected: int, total: int, given: dict[str, Any]) -> None:
@@ -54,8 +60,12 @@ def test_what_is_allowed(affected: int, total: int, given: dict[str, Any]) -> No
         (1, 10**9, limits(percent=0), "max_affected_percent allows 0"),
         # As rows can come and go while they are counted.
         (1, 0, limits(percent=99), r"1 of 0 \(100\.0 percent\)"),
-        (6, 59, limits(default=DEFAULT), "more than 5 that are more than 10 percent must be allowed explicitly"),
-        (11, 100, limits(default=DEFAULT), r"11 of 100 \(11\.0 percent\)"),
+        (11, 54, limits(None, None, (11, 54)), "more than 10 that are more than 20 percent must be allowed explicitly"),
+        (11, 54, limits(None, None, (11, 54)), r"11 of 54 objects \(20\.4 percent\)"),
+        (11, 0, limits(None, None, (11, 0)), r"11 of 0 objects \(100\.0 percent\)"),
+        # A large whole of one kind makes no room for the other.
+        (11, 10**6, limits(None, None, (0, 10**6), (11, 11)), r"11 of 11 assets \(100\.0 percent\)"),
+        (99, 10**6, limits(None, None, (88, 100), (11, 10**6)), r"88 of 100 objects"),
     ],
 )
 def test_what_is_refused(affected: int, total: int, given: dict[str, Any], words: str) -> None:
@@ -65,7 +75,8 @@ def test_what_is_refused(affected: int, total: int, given: dict[str, Any], words
 
 
 @pytest.mark.parametrize(
-    ("affected", "given"), [(9, limits()), (9, limits(number=9)), (0, limits(percent=0)), (5, limits(default=DEFAULT))]
+    ("affected", "given"),
+    [(9, limits()), (9, limits(number=9)), (0, limits(percent=0)), (9, limits(None, None, (9, 9)))],
 )
 def test_total_is_counted_only_where_it_decides(affected: int, given: dict[str, Any]) -> None:
     safety.check(affected, unasked, **given)

@@ -126,7 +126,7 @@ def _execute_with_database(job: Job, run: Run, *, check_mode: bool) -> None:
         job.total,
         max_affected=run.options.get("max_affected"),
         max_percent=run.options.get("max_affected_percent"),
-        default=job.default_limit,
+        shares=job.shares(),
     )
     job.check_plan()
     if run.identity:

@@ -15,7 +15,7 @@ from ..deletion.catalogue import read_catalogue
 from ..deletion.hindrances import find_for_changes
 from ..deletion.keys import Sql
 from ..record.effects import ChangeListing, Effects, Listing
-from ..record.safety import DefaultLimit
+from ..record.safety import Share
 from ..systems.database import Composable, array_literal, sql
 from ..systems.keycloak import Keycloak
 from ..systems.keycloak_errors import no_accounts
@@ -27,7 +27,6 @@ from .parts.keycloak_accounts import Accounts
 
 class KeycloakAccountSync(Job):
     job_type = "keycloak_account_sync"
-    default_limit = DefaultLimit(percent=20, always=10)
 
     _settings: KeycloakSettings
     _keycloak: Keycloak
@@ -79,6 +78,9 @@ class KeycloakAccountSync(Job):
 
     def total(self) -> int:
         return self._total
+
+    def shares(self) -> list[Share]:
+        return [Share("users", len(self._disable), self._total)]
 
     def check_plan(self) -> None:
         if self._disable and self._unknown_attribute:

@@ -20,6 +20,7 @@ from ..deletion.keys import KeySet
 from ..deletion.statements import delete_rows
 from ..record.audit import AuditBatch
 from ..record.effects import ChangeListing, Effects, Listing, ResizeListing, SizedListing, Tally
+from ..record.safety import Share
 from ..systems.object_storage import ObjectStorage, asset_key
 from ..systems.object_storage_client import StorageClient
 from .bases.job import Job
@@ -92,6 +93,12 @@ class SyncStorageFiles(Job):
         found = self._comparison
         return found.assets + (found.objects - found.matched if self._deletes_orphans else 0)
 
+    def shares(self) -> list[Share]:
+        # If no asset has an object, every deletion is refused later, with a reason of its own.
+        if self._looks_mistaken:
+            return []
+        return [self._objects] if not self._deletes_rows else [self._assets, self._objects]
+
     def check_plan(self) -> None:
         options, found = self.run.options, self._comparison
         allowed = options["max_affected"] is not None or options["max_affected_percent"] is not None
@@ -130,6 +137,16 @@ class SyncStorageFiles(Job):
         """Whether no asset has an object, so that the settings may name a wrong bucket or database."""
         found = self._comparison
         return bool(found.assets or found.objects) and not found.matched
+
+    @property
+    def _assets(self) -> Share:
+        return Share("assets", len(self._comparison.missing), self._comparison.assets)
+
+    @property
+    def _objects(self) -> Share:
+        # Young objects without an asset are no part of the whole, because they cannot be deleted.
+        orphans = len(self._old_orphans)
+        return Share("objects", orphans, self._comparison.matched + orphans)
 
     # Plan
 
@@ -177,11 +194,12 @@ class SyncStorageFiles(Job):
         ):
             if plan[kind].count:
                 log.info(f"Objects that {text}: {plan[kind].count} ({plan[kind].bytes} bytes)")
+        right = "make sure that the settings name the right bucket and the right database"
         if self._looks_mistaken:
-            self.run.warn(
-                "No asset in the database has an object in the bucket; make sure that the settings name the right bucket"
-                " and the right database."
-            )
+            self.run.warn(f"No asset in the database has an object in the bucket; {right}.")
+        elif self._assets.is_large and not self._deletes_rows:
+            missing = self._assets
+            self.run.warn(f"Assets whose objects are missing: {missing.affected} of {missing.total}; {right}.")
 
     # Apply
 

@@ -5,22 +5,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from ..base.errors import SafetyLimitExceeded
 
+# Without a limit of the operator's own, a job that compares two systems may touch so many things, or such a share of them.
+ALWAYS = 10
+PERCENT = 20
+
 
 @dataclass(frozen=True)
-class DefaultLimit:
-    """A limit for runs for which the operator sets none.
+class Share:
+    """The things of one kind that a plan touches. If one of two systems is the wrong one, they are a large share.
 
-    :ivar percent: the share of all such things that a run may touch, in percent
-    :ivar always: the number of things that a run may touch, even if that is a larger share
+    :ivar kind: what they are, such as ``objects``
+    :ivar affected: the number of things that the plan touches
+    :ivar total: the number of things that were compared
     """
 
-    percent: float
-    always: int
+    kind: str
+    affected: int
+    total: int
+
+    @property
+    def is_large(self) -> bool:
+        """Whether they are more than what is always allowed."""
+        return self.affected > ALWAYS and 100 * self.affected > PERCENT * self.total
 
 
 def check(
@@ -29,17 +40,17 @@ def check(
     *,
     max_affected: int | None,
     max_percent: float | None,
-    default: DefaultLimit | None,
+    shares: Iterable[Share],
 ) -> None:
     """Refuse a plan that touches more than the operator allows.
 
     :param affected: the number of things that the plan touches
     :param total: gives the number of all such things; called only for a limit in percent
-    :param default: the limit if neither of the others is set
+    :param shares: none of these may be large if neither limit is set
     :raises SafetyLimitExceeded: the plan is over one of the limits
     """
-    if max_affected is None and max_percent is None and default is not None:
-        _check_default(affected, total, default)
+    if max_affected is None and max_percent is None:
+        _check_shares(shares)
     if max_affected is not None and affected > max_affected:
         raise SafetyLimitExceeded(
             f"The plan would touch {affected}, but max_affected allows {max_affected}; nothing was touched:"
@@ -55,15 +66,13 @@ def check(
             )
 
 
-def _check_default(affected: int, total: Callable[[], int], default: DefaultLimit) -> None:
-    if affected <= default.always:
-        return
-    number = total()
-    if 100 * affected > default.percent * number:
+def _check_shares(shares: Iterable[Share]) -> None:
+    if large := next((share for share in shares if share.is_large), None):
         raise SafetyLimitExceeded(
-            f"The plan would touch {affected} of {number} ({_percent(affected, number):.1f} percent), but more than"
-            f" {default.always} that are more than {default.percent:g} percent must be allowed explicitly; nothing was"
-            " touched: look at the plan, and set max_affected or max_affected_percent if it is right."
+            f"The plan would touch {large.affected} of {large.total} {large.kind}"
+            f" ({_percent(large.affected, large.total):.1f} percent), but more than {ALWAYS} that are more than {PERCENT}"
+            " percent must be allowed explicitly; nothing was touched: look at the plan, and set max_affected or"
+            " max_affected_percent if it is right."
         )
 
 

@@ -16,7 +16,7 @@ from ...base.progress import Progress
 from ...record.audit import AuditLog
 from ...record.effects import Effects, Listing
 from ...record.plan_id import PlanIdentity
-from ...record.safety import DefaultLimit
+from ...record.safety import Share
 from ...systems.database import Database
 from ...systems.settings import Settings
 from ...systems.write_gate import WriteGate
@@ -72,12 +72,10 @@ class Job(ABC):
 
     :cvar job_type: the name of the job and of its module
     :cvar uses_database: whether it needs a session, and with it the lock
-    :cvar default_limit: the limit if the operator sets none, or None for no limit
     """
 
     job_type: ClassVar[str]
     uses_database: ClassVar[bool] = True
-    default_limit: ClassVar[DefaultLimit | None] = None
 
     def __init__(self, run: Run) -> None:
         self.run = run
@@ -99,6 +97,10 @@ class Job(ABC):
     def total(self) -> int:
         """The number of all things, of which ``affected`` is a share, for the limit in percent."""
         return 0
+
+    def shares(self) -> list[Share]:
+        """What the plan touches because one of two systems lacks it. A large share may come from a mistake."""
+        return []
 
     def check_plan(self) -> None:  # noqa: B027 - optional
         """Refuse a complete plan that may come from a mistake, such as a wrong setting.
