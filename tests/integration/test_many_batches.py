@@ -19,7 +19,7 @@ Open = Callable[..., World]
 @pytest.fixture
 def world(open_world: Open) -> World:
     world = open_world(67)
-    world.fill(events=600)
+    world.fill(in_place=True, events=600)
     return world
 
 

@@ -33,7 +33,7 @@ def listed(effects: dict[str, Any]) -> set[tuple[str, ...]]:
 def world(open_world: Open) -> World:
     """8,000 events with three invites each. Half of the events have ended."""
     world = open_world(67)
-    world.fill(events=8000, expired=4000, users=100, assets_every=100, folders=False)
+    world.fill(in_place=True, events=8000, expired=4000, users=100, assets_every=100, folders=False)
     return world
 
 

@@ -120,16 +120,16 @@ class DeletionRun:
 
     def apply(self) -> None:
         run, roots = self._run, self._roots.ids()
-        batches = Batches(
-            self._outside.ordered(roots) if self._outside else roots,
-            lambda identifier, reason: run.fail(self._root, identifier, reason),
-            run.deadline,
-            largest=run.options["batch_size"],
-            worthwhile=self._outside.smallest_batch(self._roots.count) if self._outside else 1,
-            progress=run.progress.stage(f"{self._root} done", self._roots.count),
-        )
         try:
             with self._temporary_indexes():
+                batches = Batches(
+                    self._outside.ordered(roots) if self._outside else roots,
+                    lambda identifier, reason: run.fail(self._root, identifier, reason),
+                    run.deadline,
+                    largest=run.options["batch_size"],
+                    worthwhile=self._outside.smallest_batch(self._roots.count) if self._outside else 1,
+                    progress=run.progress.stage(f"{self._root} done", self._roots.count),
+                )
                 for batch in batches:
                     if self._outside:
                         self._outside.look_again()

@@ -68,7 +68,7 @@ def _ordered(catalogue: Catalogue, steps: list[tuple[Table, Step]]) -> Iterator[
     left = dict(steps)
     while left:
         free = (table for table in left if not any(other in left for other in _referring(catalogue, table)))
-        table = next(free, next(iter(left)))
+        table = next(free, list(left)[0])
         yield table, left.pop(table)
 
 

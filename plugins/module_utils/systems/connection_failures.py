@@ -15,12 +15,15 @@ import re
 import socket
 from typing import Any
 
-import psycopg2
-
 from ..base.deadline import Deadline
 from ..base.errors import DatabaseError
 from .database_errors import condition, sqlstate
 from .database_url import WHERE, DatabaseURL, Host
+
+try:
+    import psycopg2
+except ImportError:
+    psycopg2 = None  # type: ignore[assignment]
 
 # Seconds for a look at the network.
 _LOOK = 3.0

@@ -13,14 +13,17 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-import psycopg2
-from psycopg2 import extensions
-
 from ..base.deadline import Deadline
 from ..base.errors import DeadlineExceeded
 from . import libpq
 from .connection_failures import Attempt, connection_failure, reason
 from .database_url import DatabaseURL, Host
+
+try:
+    import psycopg2
+    from psycopg2 import extensions
+except ImportError:
+    psycopg2 = extensions = None  # type: ignore[assignment]
 
 # Seconds for each host.
 CONNECT_TIMEOUT = 10.0
@@ -35,7 +38,7 @@ class Expired(Exception):
     """A wait for the server has reached its limit. The connection is closed then."""
 
 
-class Connection(extensions.connection):
+class Connection(extensions.connection if extensions else object):
     """A connection whose waits end with the job's deadline, or earlier.
 
     :ivar host: where it leads

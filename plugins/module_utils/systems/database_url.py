@@ -12,10 +12,13 @@ import os
 import re
 from dataclasses import dataclass, field
 
-import psycopg2
-from psycopg2.extensions import parse_dsn
-
 from ..base.errors import DatabaseError
+
+try:
+    import psycopg2
+    from psycopg2.extensions import parse_dsn
+except ImportError:
+    psycopg2 = parse_dsn = None  # type: ignore[assignment]
 
 WHERE = "the key url of section [database] in the controller's settings or the option database_url"
 

@@ -10,7 +10,10 @@ import ctypes
 import functools
 from typing import Any
 
-import psycopg2
+try:
+    import psycopg2
+except ImportError:
+    psycopg2 = None  # type: ignore[assignment]
 
 # https://www.postgresql.org/docs/current/libpq-control.html#LIBPQ-PQSETERRORVERBOSITY
 _VERBOSE = 2

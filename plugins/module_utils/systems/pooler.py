@@ -13,11 +13,14 @@ import contextlib
 from collections.abc import Callable
 from typing import Any
 
-import psycopg2
-
 from . import database_connection
 from .database_connection import CONNECT_TIMEOUT, Connection, Expired
 from .database_errors import sqlstate
+
+try:
+    import psycopg2
+except ImportError:
+    psycopg2 = None  # type: ignore[assignment]
 
 # Second connections that are tried, and how often each tries to get the server connection of the first one.
 CONNECTIONS = 3
