@@ -38,7 +38,7 @@ class Expired(Exception):
     """A wait for the server has reached its limit. The connection is closed then."""
 
 
-class Connection(extensions.connection if extensions else object):
+class Connection(extensions.connection if extensions else object):  # type: ignore[misc]
     """A connection whose waits end with the job's deadline, or earlier.
 
     :ivar host: where it leads
@@ -55,7 +55,7 @@ class Connection(extensions.connection if extensions else object):
         self._until: float | None = None
         attempt.connection = self
         with self.limited(attempt.seconds):
-            super().__init__(dsn, is_async)  # type: ignore[call-arg]
+            super().__init__(dsn, is_async)
             if is_async:
                 wait(self)
         self.attempt = None
