@@ -30,7 +30,8 @@ _VOLATILE = re.compile(
 # Things of others on the hosts, with names that the role could use.
 FOREIGN_UNIT = "opentalk-maintenance-alert.service"
 _FOREIGN = {
-    f"etc/systemd/system/{FOREIGN_UNIT}": "[Service]\nType=oneshot\nRemainAfterExit=true\nExecStart=/bin/true\n",
+    f"etc/systemd/system/{FOREIGN_UNIT}": "[Service]\nType=oneshot\nRemainAfterExit=true\nExecStart=/bin/true\n"
+    "[Install]\nWantedBy=multi-user.target\n",
     "etc/opentalk-maintenance/notes.yml": "",
     "opt/opentalk-maintenance/venv-of-somebody/notes": "",
 }
@@ -57,7 +58,7 @@ class Played:
 class Controllers:
     """The fleet as hosts of an OpenTalk controller, with metrics and with a unit for alerts.
 
-    On the last host, others have files in the directories of the role, and an active unit.
+    On the last host, others have files in the directories of the role, and a unit that is active after each boot.
     """
 
     def __init__(self, fleet: Fleet) -> None:
@@ -74,7 +75,7 @@ class Controllers:
             file = self.hosts[-1].root / path
             file.parent.mkdir(exist_ok=True, parents=True)
             file.write_text(content)
-        self.hosts[-1].run(f"systemctl daemon-reload && systemctl start {FOREIGN_UNIT}")
+        self.hosts[-1].run(f"systemctl daemon-reload && systemctl enable --now {FOREIGN_UNIT}")
 
     def restore(self) -> None:
         """Give the next test what it needs, however the last one ended: all hosts are up, and no job is at work."""
