@@ -24,7 +24,7 @@ from ..base.errors import (
 
 # A batch holds its locks for about this number of seconds, and seldom for a whole one.
 TARGET = 0.4
-FIRST = 100
+FIRST = 25
 ATTEMPTS = 3
 # If a whole table is locked, the job gives up after this number of rows.
 MOST_LOCKED = 10
