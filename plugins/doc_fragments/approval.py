@@ -8,15 +8,44 @@ from __future__ import annotations
 class ModuleDocFragment:
     DOCUMENTATION = r"""
 options:
-  expected_plan_id:
+  approved_plan:
     description:
-      - The RV(plan_id) of a preview (check mode) of the same job. The job then decides by the moment of that preview. It
-        fails before it touches anything if its plan has effects that the preview did not have. It may have fewer effects.
-      - If something is added to an approved row during the run, that row stays with all that goes with it, and RV(failures)
-        lists it.
-      - With more than 200000 effects only exactly the same plan is accepted, and rows that are added during the run go, too.
-        Corrected sizes do not count.
-      - The id of such a plan has up to 740 kB, which is too much for a command line. Register it in a playbook, or put the
-        variable into a file.
-    type: str
+      - The RV(approval) of a preview (check mode) of the same job with the same parameters on the same database. It may come from
+        a JSON file, and from another day.
+      - The job decides by the moment of that preview, and touches nothing that the preview did not show. If any row that would go
+        or be changed with a root came or was changed since, that root stays with all that goes with it. RV(failures) lists it,
+        with the table, and the job fails in the end.
+      - What is gone already makes no difference. You may remove ids from O(approved_plan.roots), whose roots stay then.
+    type: dict
+    suboptions:
+      job_type:
+        description: The job of the preview.
+        type: str
+        required: true
+      parameters:
+        description: The parameters of the job.
+        type: dict
+        required: true
+      database:
+        description: Tells the database from others, and from what it becomes after a restore.
+        type: str
+        required: true
+      snapshot:
+        description: What was committed in the database, as PostgreSQL's type pg_snapshot.
+        type: str
+        required: true
+      moment:
+        description: The moment by which the job decides, in ISO 8601 with a time zone.
+        type: str
+        required: true
+      roots:
+        description:
+          - The ids of all roots by kind, whatever O(report_limit) is.
+          - An object has the id in its key, a space, and the time of its last write.
+        type: dict
+        required: true
+      counts:
+        description: The numbers of things by kind, for people.
+        type: dict
+        default: {}
 """

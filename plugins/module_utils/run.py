@@ -12,11 +12,12 @@ from typing import Any
 from .base.deadline import Budget, Deadline
 from .base.log import JobLog
 from .base.progress import Progress
+from .record.approval import Approval
 from .record.audit import AuditLog
 from .record.effects import Effects
-from .record.plan_id import PlanIdentity
 from .systems.database import Database
 from .systems.settings import Settings
+from .systems.snapshots import Visibility
 from .systems.write_gate import WriteGate
 
 
@@ -36,7 +37,10 @@ class Run:
     :ivar changed_more: whether the run changed something that is not in ``done``
     :ivar failures: the first things that could not be done, each with kind, id and reason
     :ivar failure_count: the number of all things that could not be done
-    :ivar identity: makes the plan's id; None if the job has no plan id, or this run does not need it
+    :ivar approval: the preview that the operator approved, if the run is held to one
+    :ivar visibility: tells what came or was changed after that preview
+    :ivar preview: the approval that a preview gives
+    :ivar roots: the ids of everything that the plan decided on, by kind; only in a preview, for its approval
     :ivar affected: the number of things that the plan touches, for the safety limits
     """
 
@@ -59,7 +63,10 @@ class Run:
     warnings: list[str] = field(default_factory=list)
     skipped: bool = False
     affected: int = 0
-    identity: PlanIdentity | None = None
+    roots: dict[str, list[str]] = field(default_factory=dict)
+    approval: Approval | None = None
+    visibility: Visibility | None = None
+    preview: Approval | None = None
     now: datetime = field(init=False)
     database: Database = field(init=False)
 

@@ -23,16 +23,26 @@ SECONDS = (0, 1, 3600, 86_400, 30 * 86_400)
 BATCH_SIZES = (1, 7, 1000)
 
 
+# The database after the deletion of these roots.
+Effect = Callable[[Snapshot, set[str]], Snapshot]
+
+
 @dataclass
 class Case:
     """One run of a job.
 
+    :ivar table: the table of the roots
+    :ivar roots: ids of the roots that the job chooses
+    :ivar effect: the deletion
     :ivar expected: the database after the run
     :ivar facts: further arguments of :func:`support.effect.check_effect`
     """
 
     module: str
     options: dict[str, Any]
+    table: str
+    roots: set[str]
+    effect: Effect
     expected: Snapshot
     facts: dict[str, Any] = field(default_factory=dict)
 
@@ -40,39 +50,46 @@ class Case:
 def event_cleanup(choose: random.Random, before: Snapshot, now: datetime) -> Case:
     days, series = choose.choice(DAYS), choose.random() < 0.7
     chosen = selection.ended_events(before, now, days, include_finished_series=series)
-    options = {"days_since_last_occurrence": days, "include_finished_series": series}
-    return Case("event_cleanup", options, survivors(before, "events", chosen))
+    return _case("event_cleanup", before, "events", chosen, days_since_last_occurrence=days, include_finished_series=series)
 
 
 def adhoc_event_cleanup(choose: random.Random, before: Snapshot, now: datetime) -> Case:
     seconds = choose.choice(SECONDS)
     chosen = selection.old_adhoc_events(before, now, seconds)
-    return Case("adhoc_event_cleanup", {"seconds_since_creation": seconds}, survivors(before, "events", chosen))
+    return _case("adhoc_event_cleanup", before, "events", chosen, seconds_since_creation=seconds)
 
 
 def room_cleanup(choose: random.Random, before: Snapshot, now: datetime) -> Case:
-    return Case("room_cleanup", {}, survivors(before, "rooms", selection.lone_rooms(before)))
+    return _case("room_cleanup", before, "rooms", selection.lone_rooms(before))
 
 
 def user_cleanup(choose: random.Random, before: Snapshot, now: datetime) -> Case:
     days = choose.choice((0, *DAYS))
     users = selection.disabled_users(before, now, days)
-    options = {"days_since_user_has_been_disabled": days}
-    return Case("user_cleanup", options, survivors(before, "users", users), {"users": frozenset(users)})
+    made = _case("user_cleanup", before, "users", users, days_since_user_has_been_disabled=days)
+    made.facts["users"] = frozenset(users)
+    return made
 
 
 def invite_cleanup(choose: random.Random, before: Snapshot, now: datetime) -> Case:
     options, expired_before = _expired_before(choose, now)
     chosen = selection.ended_invites(before, expired_before)
     permitted = {row["v0"] for row in parsed(before).get("casbin_rule", []) if row["ptype"] == "p"}
-    with_permissions = {invite for invite in chosen if f"invite::{invite}" in permitted}
-    return Case("invite_cleanup", options, without_permissions(before, chosen), {"invites": with_permissions})
+    roots = {invite for invite in chosen if f"invite::{invite}" in permitted}
+    expected = without_permissions(before, roots)
+    return Case("invite_cleanup", options, "invites", roots, without_permissions, expected, {"invites": roots})
 
 
 def invite_cleanup_of_invites(choose: random.Random, before: Snapshot, now: datetime) -> Case:
     options, expired_before = _expired_before(choose, now)
-    chosen = selection.ended_invites(before, expired_before)
-    return Case("invite_cleanup", {**options, "delete_invites": True}, survivors(before, "invites", chosen))
+    return _case("invite_cleanup", before, "invites", selection.ended_invites(before, expired_before), **options, delete_invites=True)
+
+
+def _case(module: str, before: Snapshot, table: str, roots: set[str], **options: Any) -> Case:
+    def effect(rows: Snapshot, ids: set[str]) -> Snapshot:
+        return survivors(rows, table, ids)
+
+    return Case(module, options, table, roots, effect, effect(before, roots))
 
 
 CASES: dict[str, Callable[[random.Random, Snapshot, datetime], Case]] = {

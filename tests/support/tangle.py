@@ -11,10 +11,11 @@ import json
 import os
 import random
 import secrets
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
+import psycopg2
 from psycopg2 import sql
 
 from support.tables import Column, Table, read_tables
@@ -63,6 +64,7 @@ class Tangle:
         tables = [table for table in read_tables(connection) if table.name != UNTOUCHED]
         # Permissions contain ids from all other tables.
         tables.sort(key=lambda table: table.name == "casbin_rule")
+        self._tables = {table.name: table for table in tables}
         sizes = {"users": users, "rooms": rooms, "events": rooms, "casbin_rule": 8 * rooms}
         self.clear(connection, (table.name for table in tables))
         with connection.cursor() as cursor:
@@ -85,6 +87,30 @@ class Tangle:
             cursor.execute(sql.SQL(";").join(statements))
         self._connection.commit()
 
+    def more(self, table: str, wanted: Callable[[Row], bool], tries: int = 500) -> Iterator[str]:
+        """Insert further rows, each in a transaction of its own, and yield the texts of those that the database accepts.
+
+        :param wanted: says which rows to insert
+        """
+        for _unused in range(tries):
+            row = self._row(self._tables[table], 10**6 + self.random.randrange(10**6))
+            if not wanted(row):
+                continue
+            with self._connection.cursor() as cursor:
+                try:
+                    accepted = _insert(cursor, self._tables[table], [row])
+                except psycopg2.IntegrityError:
+                    # It refers to a row that is gone.
+                    self._connection.rollback()
+                    continue
+            self._connection.commit()
+            yield from accepted
+
+    def references(self, table: str, row: Row) -> set[tuple[str, Any]]:
+        """The rows to which a row refers: table and key of each."""
+        columns = self._tables[table].columns
+        return {(column.target[0], row[column.name]) for column in columns if column.target}
+
     def other_objects(self) -> list[tuple[str, int]]:
         """Keys and sizes of objects that belong to no asset. Some keys look like those of assets."""
         asset = self._context.pick("assets")["id"]
@@ -105,7 +131,7 @@ class Tangle:
         # wanted number of rows.
         for number in range(100 if table.name in COUNTED else ROUNDS):
             candidates = [self._row(table, number * size + place) for place in range(size - len(filled))]
-            filled.extend(_insert(cursor, table.name, candidates, table.checks))
+            filled.extend(map(json.loads, _insert(cursor, table, candidates)))
             if len(filled) == size:
                 break
         else:
@@ -131,15 +157,16 @@ class Tangle:
         return found[target] if found else None
 
 
-def _insert(cursor: Any, table: str, rows: list[Row], checks: list[str]) -> list[Row]:
+def _insert(cursor: Any, table: Table, rows: list[Row]) -> list[str]:
+    """Insert those of the rows that keep to checks and unique keys, and return their texts."""
     if not rows:
         return []
-    name = sql.Identifier("public", table)
+    checks = map(sql.SQL, (check.replace("%", "%%") for check in table.checks))
     cursor.execute(
         sql.SQL(
             "INSERT INTO {0} AS made SELECT * FROM jsonb_populate_recordset(NULL::{0}, %s) WHERE {1}"
-            " ON CONFLICT DO NOTHING RETURNING to_jsonb(made)"
-        ).format(name, sql.SQL(" AND ").join([sql.SQL("true"), *map(sql.SQL, (c.replace("%", "%%") for c in checks))])),
+            " ON CONFLICT DO NOTHING RETURNING to_jsonb(made)::text"
+        ).format(sql.Identifier("public", table.name), sql.SQL(" AND ").join([sql.SQL("true"), *checks])),
         (json.dumps(rows),),
     )
     return [row[0] for row in cursor.fetchall()]

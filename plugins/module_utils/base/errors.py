@@ -127,9 +127,5 @@ class SafetyLimitExceeded(MaintenanceError):
     """The plan touches more than the operator allows."""
 
 
-class PlanDiffersError(MaintenanceError):
-    """The plan has, or may have, effects that the operator did not approve."""
-
-
 class IncompleteError(MaintenanceError):
     """The job ended, but could not carry out a part of its plan."""

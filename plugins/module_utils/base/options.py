@@ -75,7 +75,20 @@ REPORT: dict[str, Any] = {"report_limit": {"type": "int", "default": 1000}}
 
 AUDIT: dict[str, Any] = {"audit_log": {"type": "path"}}
 
-APPROVAL: dict[str, Any] = {"expected_plan_id": {"type": "str"}}
+APPROVAL: dict[str, Any] = {
+    "approved_plan": {
+        "type": "dict",
+        "options": {
+            "job_type": {"type": "str", "required": True},
+            "parameters": {"type": "dict", "required": True},
+            "database": {"type": "str", "required": True},
+            "snapshot": {"type": "str", "required": True},
+            "moment": {"type": "str", "required": True},
+            "roots": {"type": "dict", "required": True},
+            "counts": {"type": "dict", "default": {}},
+        },
+    }
+}
 
 BATCHES: dict[str, Any] = {"batch_size": {"type": "int", "default": 1000}}
 

@@ -81,21 +81,6 @@ class Closure:
         rows = self.database.stream(query) if limit is None else self.database.rows(query)
         return (row[0] for row in rows)
 
-    def holds(self, table_name: str) -> bool:
-        """Whether the closure holds the keys of all rows of the table that go."""
-        table = self.graph.catalogue.table(table_name)
-        return table in self.sets or table not in self.graph.tables
-
-    def digest(self, table_name: str) -> tuple[int, str]:
-        """The number of the table's rows that go, and the digest of their ids for :meth:`PlanIdentity.add_digest`."""
-        table = self.graph.catalogue.table(table_name)
-        query = sql.SQL(
-            "SELECT count(*), encode(sha256(convert_to(coalesce(string_agg(id::text, ' ' ORDER BY id), ''), 'UTF8')), 'hex')"
-            " FROM {} WHERE {}"
-        ).format(self._sql.name(table), self.condition(table))
-        count, digest = self.database.row(query)
-        return count, digest
-
     def asset_bytes(self) -> int:
         """The total size in bytes of the assets that go, as the database records it."""
         table = self.graph.catalogue.table("assets")

@@ -5,14 +5,13 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Collection
 from typing import ClassVar
 
 from ..record.effects import Effects, Listing, SizedListing
-from ..record.plan_id import PlanIdentity
 from ..run import Run
 from ..systems.database import Database
+from ..systems.snapshots import Visibility
 from . import counting
 from .catalogue import Catalogue, Table
 from .closure import Closure
@@ -55,46 +54,27 @@ class Everything:
         """The ids of all things that go, by kind."""
         return {kind: list(closure.ids(kind)) for kind in self.kinds}
 
-    def describe(
-        self, closure: Closure, roots: KeySet, *, listed: Effects | None = None, identity: PlanIdentity | None = None
-    ) -> Effects:
+    def describe(self, closure: Closure, roots: KeySet, *, listed: Effects | None = None) -> Effects:
         """The effects without numbers of rows, read before the rows are deleted.
 
         :param roots: all roots of the plan; the closure may have only a batch of them
         :param listed: the effects of earlier batches, whose ids count towards the limit
-        :param identity: gets all ids, or a digest of them, and the number of things in each kind is right then
         """
         effects = Effects(self.listings())
-        if identity:
-            identity.at_least(sum(closure.keys(kind).count for kind in self.kinds))
         for kind in self.kinds:
-            if identity and not (identity.needs_ids or closure.holds(kind)):
-                count, digest = closure.digest(kind)
-                identity.add_digest(kind, count, digest)
-                effects[kind].add(closure.ids(kind, self.limit), count=count)
-            elif identity:
-                ids = closure.ids(kind)
-                first = list(itertools.islice(ids, self.limit))
-                effects[kind].add(first, count=identity.add(kind, itertools.chain(first, ids)))
-            else:
-                effects[kind].add(closure.ids(kind, self.limit - len(listed[kind].listed) if listed else self.limit))
+            effects[kind].add(closure.ids(kind, self.limit - len(listed[kind].listed) if listed else self.limit))
         if "assets" in self.kinds:
             effects["assets"].bytes = closure.asset_bytes()
         if closure.graph.root.label == "users":
             effects["events_of_other_users"].add(_events_not_created_by(closure, roots))
         return effects
 
-    def count(self, database: Database, closure: Closure, effects: Effects, identity: PlanIdentity | None) -> RowCounts:
-        """The rows that would be deleted and updated.
-
-        :param effects: from :meth:`describe`, with the same identity
-        """
-        known = {kind: effects[kind].count for kind in self.kinds} if identity else {}
-        deleted = counting.deleted(database, closure, known=known)
-        return RowCounts({**deleted, **known}, counting.updated(database, closure))
+    def count(self, database: Database, closure: Closure) -> RowCounts:
+        """The rows that would be deleted and updated."""
+        return RowCounts(counting.deleted(database, closure), counting.updated(database, closure))
 
     # Deletes the rows; a function and not a method, so that the way to the deletion is short.
-    delete: Callable[[Database, Closure, Collection[Table]], RowCounts] = staticmethod(delete_rows)
+    delete: Callable[[Database, Closure, Collection[Table], Visibility | None], RowCounts] = staticmethod(delete_rows)
 
     def settle(self, effects: Effects, counts: RowCounts) -> Effects:
         """Complete the effects with numbers of rows."""

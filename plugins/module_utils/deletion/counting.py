@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection
 
 from ..systems.database import Composable, Database, sql
 from . import permissions, policy
@@ -15,18 +14,17 @@ from .closure import Closure
 from .keys import Sql
 
 
-def deleted(database: Database, closure: Closure, *, known: Collection[str] = ()) -> dict[str, int]:
+def deleted(database: Database, closure: Closure) -> dict[str, int]:
     """The number of rows of each table that go, permission rows included.
 
     :param database: a session that sees the same rows as the session of the closure
-    :param known: labels of tables that need not be counted
     :raises DatabaseError: a query failed
     """
     catalogue = closure.graph.catalogue
-    found = {table.label: keys.count for table, keys in closure.sets.items() if table.label not in known}
+    found = {table.label: keys.count for table, keys in closure.sets.items()}
     shared: dict[tuple[str, str], list[tuple[Table, str]]] = defaultdict(list)
     for table in closure.graph.tables:
-        if table in closure.sets or table.label in known:
+        if table in closure.sets:
             continue
         edges = closure.edges_to(table)
         if len(edges) == 1 and len(edges[0].target_columns) == 1:

@@ -14,10 +14,8 @@ from ..record.audit import AuditBatch
 from ..record.effects import Listing
 from ..record.safety import Share
 from ..run import Run
-from ..systems.clouds.shared_folder import SharedFolder
 from ..systems.database import sql
-from . import folder_records, refusals
-from .approval import Approval
+from . import refusals, unapproved
 from .batches import Batch, Batches
 from .catalogue import Catalogue, read_catalogue
 from .closure import Closure
@@ -38,13 +36,11 @@ class Outcome:
     """What became of a batch.
 
     :ivar unselected: ids of roots that the job no longer chooses
-    :ivar unapproved: ids of roots that stay because something unapproved would have gone with them
     :ivar kept: ids of roots that stay because the storage did not delete an object
     :ivar things: what goes with the batch outside of the database
     """
 
     unselected: list[str] = field(default_factory=list)
-    unapproved: list[str] = field(default_factory=list)
     kept: list[str] = field(default_factory=list)
     things: Things = field(default_factory=Things)
 
@@ -97,13 +93,15 @@ class DeletionRun:
         self._indexes: list[ForeignKeyIndex] = []
         self._total = 0
         with database.transaction(snapshot=True):
-            self._roots = self._choose(None)
+            self._roots = self._approved(self._choose(self._candidates()))
             if self._roots:
                 # All in one snapshot, because another job may delete some of the rows at the same time.
                 if run.options["max_affected_percent"] is not None:
                     self._total = count_rows(database, self._graph.root, sql.SQL("true"))
                 self._describe(Closure(database, self._graph, self._roots))
         run.affected = self._roots.count
+        if not run.gate.is_open:
+            run.roots = {self._root: list(self._roots.ids())}
         run.log.info(f"{self._noun} {self._content.planned}: {self._roots.count}")
         if self._outside:
             self._outside.check()
@@ -151,6 +149,23 @@ class DeletionRun:
             )
         return graph
 
+    def _candidates(self) -> KeySet | None:
+        """The approved roots; None if all rows are candidates."""
+        approval = self._run.approval
+        return KeySet.of_ids(approval.roots.get(self._root, [])) if approval else None
+
+    def _approved(self, roots: KeySet) -> KeySet:
+        """The roots without those that the approval does not cover any more, as far as this can be told now."""
+        visibility, database = self._run.visibility, self._run.database
+        if not (visibility and roots):
+            return roots
+        kept = unapproved.roots(database, Closure(database, self._graph, roots), visibility)
+        if not kept:
+            return roots
+        for root, reason in sorted(kept.items()):
+            self._run.fail(self._root, root, reason)
+        return self._choose(KeySet.of_ids(without(roots, kept.keys())))
+
     def _choose(self, within: KeySet | None) -> KeySet:
         graph = self._graph
         columns = graph.tracked_columns(graph.root)
@@ -158,14 +173,10 @@ class DeletionRun:
 
     def _describe(self, closure: Closure) -> None:
         run = self._run
-        effects = self._content.describe(closure, self._roots, identity=run.identity)
-        self._content.settle(effects, self._content.count(run.database, closure, effects, run.identity))
+        effects = self._content.describe(closure, self._roots)
+        self._content.settle(effects, self._content.count(run.database, closure))
         if self._outside:
-            folders = self._outside.plan(closure)
-            effects["shared_folders"].add(folder.as_item() for folder in folders)
-            if run.identity:
-                names = folder_records.identities(folders)
-                run.identity.add("shared_folders", sorted(names), names)
+            effects["shared_folders"].add(folder.as_item() for folder in self._outside.plan(closure))
         run.plan.add(effects)
         if run.options["temporary_indexes"]:
             deleted = effects.rows_deleted
@@ -204,7 +215,7 @@ class DeletionRun:
                 if outside:
                     outcome.things = outside.of(closure)
                 with refusals.explained(database, closure, alone=alone, tables=self._tables):
-                    counts = content.delete(database, closure, self._doubtful)
+                    counts = content.delete(database, closure, self._doubtful, run.visibility)
                 if outside:
                     outside.look_around(closure, outcome.things)
                 audit.deleting({**announced, **outcome.things.ids()})
@@ -214,7 +225,7 @@ class DeletionRun:
                         closure = self._without_refused(closure, outcome)
                         effects = content.describe(closure, self._roots, listed=run.done)
                         gone = content.ids(closure) if audit.is_open else {}
-                        counts = content.delete(database, closure, self._doubtful)
+                        counts = content.delete(database, closure, self._doubtful, run.visibility)
                     outside.record_left_behind(outcome.things, closure, audit)
                     # If the connection broke meanwhile, this says so, and it is certain that nothing was committed.
                     database.execute("RELEASE SAVEPOINT rows")
@@ -239,12 +250,7 @@ class DeletionRun:
         if selected.count < batch.count:
             outcome.unselected = without(batch, set(selected.ids()))
             closure = Closure(self._run.database, self._graph, selected, lock=True)
-        expected = self._run.identity.expected if self._run.identity else None
-        closure, outcome.unapproved = Approval(expected, self._content.ids).split(closure, self._deletable_folders)
         return closure
-
-    def _deletable_folders(self, closure: Closure) -> list[SharedFolder]:
-        return self._outside.of(closure).deletable if self._outside else []
 
     def _without_refused(self, closure: Closure, outcome: Outcome) -> Closure:
         """Take the deletion of rows back, and give the closure without the roots of refused assets."""
@@ -268,8 +274,6 @@ class DeletionRun:
                 f"{self._root.capitalize()} of the plan that no longer match or are gone already:"
                 f" {len(outcome.unselected)}: " + ", ".join(outcome.unselected[: run.options["report_limit"]])
             )
-        for root in outcome.unapproved:
-            run.fail(self._root, root, "something that would go with it came after the approval")
         for root in outcome.kept:
             run.fail(self._root, root, "the object of one of its assets could not be deleted")
         if self._outside:

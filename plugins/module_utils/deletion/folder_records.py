@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -96,13 +95,3 @@ def _data(catalogue: Catalogue) -> Composable:
     return sql.SQL(
         "jsonb_build_object('type', 'nextcloud', 'write_share_id', write_share_id, 'read_share_id', read_share_id)"
     )
-
-
-def identities(folders: Iterable[SharedFolder]) -> dict[str, str]:
-    """The event's id by an identity of its folder: 32 hexadecimal digits for event, provider and path together."""
-    return {
-        hashlib.sha256(f"{folder.event_id}\0{folder.provider}\0{folder.path}".encode()).hexdigest()[
-            :32
-        ]: folder.event_id
-        for folder in folders
-    }

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 from ..systems.database import Composable, sql
@@ -58,7 +58,7 @@ class KeySet:
         return sorted(set(self.ids(column)) - {"NULL"})
 
 
-def without(keys: KeySet, ids: set[str]) -> list[str]:
+def without(keys: KeySet, ids: Collection[str]) -> list[str]:
     """The ids of the keys that are not among these."""
     return [key for key in keys.ids() if key not in ids]
 

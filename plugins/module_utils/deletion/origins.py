@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from ..systems.database import Composable, Database, sql
-from .catalogue import Table
+from .catalogue import Reference, Table
 from .closure import Closure
 from .keys import KeySet, Sql, any_of, key_set
 
@@ -15,30 +15,57 @@ def roots_of(database: Database, closure: Closure, table_name: str, ids: list[st
     """The roots that must stay so that these rows stay.
 
     :param table_name: one of the controller's tables
-    :param ids: ids of rows of that table which the closure holds
+    :param ids: ids of rows of that table which go
+    :returns: ids of rows of the closure's root table
+    """
+    table = closure.graph.catalogue.table(table_name)
+    condition = Sql(closure.graph.catalogue).within(table, ("id",), KeySet.of_ids(ids), ("id",))
+    return roots_where(database, closure, table, condition)
+
+
+def roots_where(database: Database, closure: Closure, table: Table, condition: Composable) -> KeySet:
+    """The roots that must stay so that the rows of the table that meet the condition stay.
+
+    :param condition: is true for rows that go, and perhaps for others if the closure holds the keys of the table
     :returns: ids of rows of the closure's root table
     """
     graph, builder = closure.graph, Sql(closure.graph.catalogue)
-    start = graph.catalogue.table(table_name)
     found = {table: KeySet(closure.sets[table].columns) for table in closure.sets}
-    pending = {start: KeySet.of_ids(ids)}
-    if start in found:
-        condition = builder.within(start, ("id",), pending[start], ("id",))
-        pending = {start: _keys(database, builder, closure, start, condition, found)}
+    pending = {table: condition}
+    if table in found:
+        start = _keys(database, builder, closure, table, condition, found)
+        pending = {table: _among(builder, closure, table, start)} if start else {}
     while pending:
-        table, fresh = pending.popitem()
+        table, condition = pending.popitem()
         for edge in graph.edges_to(table):
-            key = graph.catalogue.primary_key(table) or fresh.columns
-            condition = sql.SQL("({}) IN (SELECT {} FROM {} WHERE {})").format(
-                sql.SQL(", ").join(map(sql.Identifier, edge.source_columns)),
-                sql.SQL(", ").join(map(sql.Identifier, edge.target_columns)),
-                Sql.name(table),
-                builder.within(table, key, fresh, key),
-            )
-            new = _keys(database, builder, closure, edge.source, condition, found)
+            leading = _referring(edge.source_columns, table, edge.target_columns, condition)
+            new = _keys(database, builder, closure, edge.source, leading, found)
             if new:
-                pending[edge.source] = pending[edge.source] + new if edge.source in pending else new
+                among = _among(builder, closure, edge.source, new)
+                pending[edge.source] = any_of([pending[edge.source], among]) if edge.source in pending else among
     return found[graph.root]
+
+
+def referred(reference: Reference, condition: Composable) -> Composable:
+    """The SQL condition for rows to which rows refer that meet a condition."""
+    return _referring(reference.target_columns, reference.table, reference.columns, condition)
+
+
+def _referring(
+    columns: tuple[str, ...], table: Table, its_columns: tuple[str, ...], condition: Composable
+) -> Composable:
+    """The SQL condition for rows whose columns have the values that a row of a table has which meets a condition."""
+    return sql.SQL("({}) IN (SELECT {} FROM {} WHERE {})").format(
+        sql.SQL(", ").join(map(sql.Identifier, columns)),
+        sql.SQL(", ").join(map(sql.Identifier, its_columns)),
+        Sql.name(table),
+        condition,
+    )
+
+
+def _among(builder: Sql, closure: Closure, table: Table, keys: KeySet) -> Composable:
+    columns = closure.graph.catalogue.primary_key(table) or keys.columns
+    return builder.within(table, columns, keys, columns)
 
 
 def _keys(

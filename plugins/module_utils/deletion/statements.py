@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from ..base.errors import RowsRefusedError
 from ..systems.database import Composable, Database, sql
+from ..systems.snapshots import Visibility
 from . import permissions, policy
 from .catalogue import Table
 from .closure import Closure
@@ -25,7 +26,9 @@ class RowCounts(NamedTuple):
     updated: dict[str, int]
 
 
-def delete_rows(database: Database, closure: Closure, doubtful: Collection[Table] = ()) -> RowCounts:
+def delete_rows(
+    database: Database, closure: Closure, doubtful: Collection[Table] = (), visibility: Visibility | None = None
+) -> RowCounts:
     """Delete the rows, and change the references of rows that stay.
 
     One statement does all of it. PostgreSQL checks foreign keys at its end, so the order of the tables does not matter.
@@ -33,7 +36,9 @@ def delete_rows(database: Database, closure: Closure, doubtful: Collection[Table
 
     :param closure: made with ``lock=True`` in the current transaction
     :param doubtful: tables with triggers that may keep rows as they are
-    :raises RowsRefusedError: PostgreSQL refused it, or deleted or updated fewer rows of a table than there are
+    :param visibility: of the approved preview
+    :raises RowsRefusedError: PostgreSQL refused it, or deleted or updated fewer rows of a table than there are, or one of the
+        rows is later than the preview
     :raises DatabaseError: another error
     """
     deletes, updates = deletions(closure), changes(closure)
@@ -43,9 +48,18 @@ def delete_rows(database: Database, closure: Closure, doubtful: Collection[Table
     for table in deletes.keys() & doubtful - expected.keys():
         expected[table] = count_rows(database, table, deletes[table].condition)
     changing = {table: count_rows(database, table, updates[table].condition) for table in updates.keys() & doubtful}
-    counts = iter(database.row(_as_one([step.statement for step in (*deletes.values(), *updates.values())])))
-    deleted = {table: next(counts) for table in deletes}
-    updated = {table: next(counts) for table in updates}
+    if visibility:
+        # A changed row says no longer who wrote it before.
+        for table, step in updates.items():
+            lock_approved(database, table, step.condition, visibility)
+    found = database.row(_as_one([*deletes.values()], [*updates.values()], visibility))
+    deleted = dict(zip(deletes, (count for count, _later in found[: len(deletes)]), strict=True))
+    updated = dict(zip(updates, (count for count, *_transactions in found[len(deletes) :]), strict=True))
+    if visibility:
+        for table, (_count, later) in zip(deletes, found, strict=False):
+            _refuse_later(table, later)
+        for _count, *transactions in found[len(deletes) :]:
+            visibility.add_own(transactions)
     _compare(expected, deleted, "deleted")
     _compare(changing, updated, "changed")
     return RowCounts(*({table.label: count for table, count in done.items()} for done in (deleted, updated)))
@@ -58,6 +72,11 @@ def kept_by_trigger(table: str, rows: str = "a row from being changed") -> RowsR
     """
     cause = f"a trigger of table {table} keeps {rows}"
     return RowsRefusedError(f"Nothing of a batch was done, because {cause}; change or drop the trigger.", cause)
+
+
+def came_later(table: Table) -> str:
+    """Why a root stays with a row of the table that was not in the approved preview."""
+    return f"a row of table {table.label} that would go or be changed with it came or was changed after the preview"
 
 
 class Step(NamedTuple):
@@ -84,13 +103,25 @@ def changes(closure: Closure) -> dict[Table, Step]:
     }
 
 
-def delete_permissions(database: Database, closure: Closure, doubtful: Collection[Table] = ()) -> RowCounts:
+def delete_permissions(
+    database: Database, closure: Closure, doubtful: Collection[Table] = (), visibility: Visibility | None = None
+) -> RowCounts:
     """Delete only the permission rows of the closure's rows; parameters and errors are those of :func:`delete_rows`."""
     table, condition = closure.graph.catalogue.table(policy.PERMISSIONS), permissions.condition(closure)
     expected = count_rows(database, table, condition) if table in doubtful else 0
-    deleted = database.execute(_delete(table, condition))
+    ((deleted, later),) = database.row(_as_one([Step(condition, _delete(table, condition))], [], visibility))
+    _refuse_later(table, later)
     _compare({table: expected}, {table: deleted}, "deleted")
     return RowCounts({table.label: deleted}, {})
+
+
+def lock_approved(database: Database, table: Table, condition: Composable, visibility: Visibility) -> None:
+    """Lock the rows that meet a condition, before they are changed.
+
+    :raises RowsRefusedError: one of them came or was changed after the approved preview
+    """
+    query = sql.SQL("SELECT count(*) FILTER (WHERE {}) FROM (SELECT xmin FROM {} WHERE {} FOR UPDATE) locked")
+    _refuse_later(table, database.row(query.format(visibility.is_later(), Sql.name(table), condition))[0])
 
 
 def _compare(expected: dict[Table, int], counts: dict[Table, int], what: str) -> None:
@@ -99,16 +130,36 @@ def _compare(expected: dict[Table, int], counts: dict[Table, int], what: str) ->
             raise kept_by_trigger(table.label, f"{number - counts[table]} of {number} rows from being {what}")
 
 
-def _as_one(statements: list[Composable]) -> Composable:
-    """One statement that gives the number of rows of each of these."""
-    names = [sql.Identifier(f"step_{number}") for number in range(len(statements))]
+def _as_one(deletes: list[Step], updates: list[Step], visibility: Visibility | None) -> Composable:
+    """One statement that does all of these.
+
+    It gives an array for each. The array has the number of rows, then how many deleted rows are later than the preview, or the
+    transactions of updated rows.
+    """
+    later = visibility.is_later() if visibility else sql.SQL("false")
+    deleted, updated = (
+        "SELECT ARRAY[count(*), count(*) FILTER (WHERE found)]",
+        "SELECT count(*) || array_agg(DISTINCT found)",
+    )
+    steps = [(step, later, deleted) for step in deletes]
+    steps += [(step, sql.SQL("xmin::text::bigint"), updated) for step in updates]
+    names = [sql.Identifier(f"step_{number}") for number in range(len(steps))]
     return sql.SQL("WITH {} SELECT {}").format(
         sql.SQL(", ").join(
-            sql.SQL("{} AS ({} RETURNING 1)").format(name, statement)
-            for name, statement in zip(names, statements, strict=True)
+            sql.SQL("{} AS ({} RETURNING {} AS found)").format(name, step.statement, found)
+            for name, (step, found, _unused) in zip(names, steps, strict=True)
         ),
-        sql.SQL(", ").join(sql.SQL("(SELECT count(*) FROM {})").format(name) for name in names),
+        sql.SQL(", ").join(
+            sql.SQL("({} FROM {})").format(sql.SQL(counts), name)
+            for name, (_step, _found, counts) in zip(names, steps, strict=True)
+        ),
     )
+
+
+def _refuse_later(table: Table, later: int) -> None:
+    if later:
+        cause = came_later(table)
+        raise RowsRefusedError(f"Nothing of a batch was done, because {cause}; look at a new preview.", cause)
 
 
 def _delete(table: Table, condition: Composable) -> Composable:

@@ -21,10 +21,11 @@ from ..base.progress import Progress
 from ..jobs import registry
 from ..jobs.job import Job, Work
 from ..record import safety
+from ..record.approval import Approval
 from ..record.audit import AuditLog
 from ..record.effects import Effects
-from ..record.plan_id import ExpectedPlan, PlanIdentity, parse
 from ..run import Run
+from ..systems import snapshots
 from ..systems.database import Database
 from ..systems.settings import Settings
 from ..systems.write_gate import WriteGate
@@ -111,9 +112,9 @@ def _planned(job: Job, run: Run, *, check_mode: bool) -> Iterator[Work | None]:
 def _plan(job: Job, work: Work, run: Run, *, check_mode: bool) -> None:
     """Make the plan, and check that the run may carry it out."""
     (run.now,) = run.database.row("SELECT now()")
-    expected = _expected_plan(run, job.job_type)
-    if "expected_plan_id" in run.options and (expected or check_mode):
-        run.identity = PlanIdentity(job.job_type, run.now, expected)
+    _approve(run)
+    # It comes before the plan, so that the plan sees all that the snapshot has.
+    snapshot = snapshots.take(run.database) if check_mode and "approved_plan" in run.options else None
     try:
         work.plan()
     except MaintenanceError:
@@ -128,9 +129,17 @@ def _plan(job: Job, work: Work, run: Run, *, check_mode: bool) -> None:
         shares=work.shares(),
     )
     work.check_plan()
-    if run.identity:
-        run.identity.check()
     run.audit.planned(run.plan.counts())
+    if snapshot:
+        run.preview = Approval(
+            job_type=job.job_type,
+            parameters=run.parameters,
+            database=snapshot.database,
+            snapshot=snapshot.text,
+            moment=run.now,
+            roots=run.roots,
+            counts=run.plan.counts(),
+        )
 
 
 def _check_completeness(run: Run) -> None:
@@ -143,19 +152,21 @@ def _check_completeness(run: Run) -> None:
         )
 
 
-def _expected_plan(run: Run, job_type: str) -> ExpectedPlan | None:
-    """The plan that the operator approved. Its moment becomes the moment of the run, so that both choose alike."""
-    text = run.options.get("expected_plan_id")
-    if text is None:
-        return None
-    expected = parse(text, job_type)
-    if expected.now > run.now:
+def _approve(run: Run) -> None:
+    """Hold the run to the preview that the operator approved. Its moment becomes that of the run, so that both choose alike."""
+    value = run.options.get("approved_plan")
+    if value is None:
+        return
+    approval = Approval.from_option(value, run.job_type, run.parameters)
+    snapshot = snapshots.Snapshot(approval.database, approval.snapshot)
+    snapshots.check(run.database, snapshot)
+    if approval.moment > run.now:
         raise ParameterError(
-            "The option expected_plan_id is from a moment that the database server's clock has not reached yet;"
-            " take it from a preview on the same database."
+            "The option approved_plan is from a moment that the database server's clock has not reached yet; take it from a"
+            " preview on the same database."
         )
-    run.now = expected.now
-    return expected
+    run.now = approval.moment
+    run.approval, run.visibility = approval, snapshots.Visibility(snapshot)
 
 
 def _end(module: JobModule, run: Run, failure: MaintenanceError | None) -> None:
@@ -176,8 +187,8 @@ def _end(module: JobModule, run: Run, failure: MaintenanceError | None) -> None:
     values = report.result(run, check_mode=module.check_mode, duration=duration)
     for warning in run.warnings:
         module.warn(warning)
-    if module.check_mode and run.identity and not failure:
-        values["plan_id"] = run.identity.id()
+    if run.preview and not failure:
+        values["approval"] = run.preview.as_result()
     if module._diff:
         values["diff"] = report.diff(run.plan if module.check_mode else run.done)
     if failure is not None:

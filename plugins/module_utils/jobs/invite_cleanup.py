@@ -17,7 +17,6 @@ from ..deletion.keys import KeySet, Sql
 from ..deletion.selection import Candidates
 from ..deletion.statements import RowCounts, delete_permissions
 from ..record.effects import ChangeListing, Effects, Listing
-from ..record.plan_id import PlanIdentity
 from ..systems.database import Database, sql
 from .job import Job
 
@@ -86,16 +85,12 @@ class Permissions(Everything):
     def ids(self, closure: Closure) -> dict[str, list[str]]:
         return {"invite_permissions": list(closure.keys("invites").ids())}
 
-    def describe(
-        self, closure: Closure, roots: KeySet, *, listed: Effects | None = None, identity: PlanIdentity | None = None
-    ) -> Effects:
+    def describe(self, closure: Closure, roots: KeySet, *, listed: Effects | None = None) -> Effects:
         effects = Effects(self.listings())
         effects["invites"].add(closure.keys("invites").ids())
-        if identity:
-            identity.add("invite_permissions", roots.ids())
         return effects
 
-    def count(self, database: Database, closure: Closure, effects: Effects, identity: PlanIdentity | None) -> RowCounts:
+    def count(self, database: Database, closure: Closure) -> RowCounts:
         table = closure.graph.catalogue.table(policy.PERMISSIONS)
         return RowCounts({table.label: counting.count_rows(database, table, permissions.condition(closure))}, {})
 

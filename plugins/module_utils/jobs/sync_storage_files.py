@@ -17,9 +17,9 @@ from ..deletion.catalogue import Table, read_catalogue
 from ..deletion.closure import Closure
 from ..deletion.graph import DeletionGraph
 from ..deletion.hindrances import find
-from ..deletion.keys import KeySet
+from ..deletion.keys import KeySet, Sql
 from ..deletion.outside import BREATHER
-from ..deletion.statements import delete_rows
+from ..deletion.statements import delete_rows, lock_approved
 from ..record.audit import AuditBatch
 from ..record.effects import ChangeListing, Effects, Listing, ResizeListing, SizedListing, Tally
 from ..record.safety import Share
@@ -27,6 +27,7 @@ from ..systems.object_storage import ObjectStorage, asset_key
 from ..systems.object_storage_client import StorageClient
 from .job import Job
 from .parts import asset_effects, asset_rows
+from .parts.approved_things import ApprovedThings
 from .parts.asset_comparison import Comparison, Records
 
 
@@ -36,6 +37,7 @@ class SyncStorageFiles(Job):
     _storage: ObjectStorage
     _graph: DeletionGraph
     _doubtful: frozenset[Table]
+    _approved: ApprovedThings
     _comparison: Comparison
     _old_orphans: Records
 
@@ -71,7 +73,6 @@ class SyncStorageFiles(Job):
         for warning in hindrances.warnings:
             self.run.warn(warning)
         self._doubtful = hindrances.doubtful | hindrances.doubtful_updates
-        self._comparison, self._old_orphans = Comparison(empty=self._deletes_rows), Records(1)
         if self._storage.keeps_versions():
             self.run.warn(
                 "The bucket keeps versions, of which only the current ones are looked at: data of assets that were deleted"
@@ -80,6 +81,9 @@ class SyncStorageFiles(Job):
         for warning in self._storage.take_warnings():
             self.run.warn(warning)
         with self.run.database.transaction(snapshot=True):
+            self._approved = self._approved_things()
+            self._comparison = Comparison(empty=self._deletes_rows, accepts=self._approved.accepts)
+            self._old_orphans = Records(1)
             self._compare()
             missing = self._comparison.missing
             self.run.plan["assets_missing"].add(
@@ -88,10 +92,7 @@ class SyncStorageFiles(Job):
             self._describe_rows()
         self._describe_resized(self._comparison.resized, self.run.plan)
         self.run.affected = len(missing) + len(self._old_orphans)
-        if self.run.identity:
-            self.run.identity.add("assets_deleted" if self._deletes_rows else "assets_zeroed", missing.ids())
-            if self._deletes_orphans:
-                self.run.identity.add("objects", self._old_orphans.ids())
+        self.run.roots = self._approved.names
         self._log_plan()
 
     def total(self) -> int:
@@ -155,6 +156,15 @@ class SyncStorageFiles(Job):
 
     # Plan
 
+    def _approved_things(self) -> ApprovedThings:
+        run, visibility = self.run, self.run.visibility
+        return ApprovedThings(
+            run.approval.roots if run.approval else None,
+            asset_rows.later(run.database, self._graph.root, visibility) if visibility else {},
+            run.fail,
+            keeps=not run.gate.is_open,
+        )
+
     def _compare(self) -> None:
         minimum = self.run.parameters["orphan_min_age"]
         # The snapshot of the rows is older than the listing of the objects. So a file that is uploaded and recorded
@@ -165,6 +175,8 @@ class SyncStorageFiles(Job):
         ):
             old = stored.age >= minimum
             if old and self._deletes_orphans:
+                if not self._approved.accepts("objects", asset_id, stored):
+                    continue
                 self._old_orphans.add(asset_id, stored.size)
             kind = "young_orphaned_objects" if self._deletes_orphans and not old else "orphaned_objects"
             self.run.plan[kind].add_sized([(asset_id, stored.size)])
@@ -219,6 +231,7 @@ class SyncStorageFiles(Job):
 
     def _resize(self, assets: list[tuple[str, int, int]]) -> None:
         with self.run.database.transaction():
+            self._lock_approved([asset_id for asset_id, *_sizes in assets])
             changed = asset_rows.resize(self.run.database, self._graph.root, assets)
         self._describe_resized([asset for asset in assets if asset[0] in changed], self.run.done)
         self.run.done.rows_updated[self._graph.root.label] += len(changed)
@@ -246,15 +259,22 @@ class SyncStorageFiles(Job):
                 audit.deleting({"assets": missing})
                 closure = Closure(database, self._graph, KeySet.of_ids(missing), lock=True)
                 with refusals.explained(database, closure, alone=len(missing) == 1):
-                    deleted, updated = delete_rows(database, closure, self._doubtful)
+                    deleted, updated = delete_rows(database, closure, self._doubtful, self.run.visibility)
                 effects.rows_deleted.update(deleted)
                 effects.rows_updated.update(updated)
             elif missing:
+                self._lock_approved(missing)
                 effects.rows_updated[self._graph.root.label] = asset_rows.zero(
                     database, self._graph.root, {asset_id: locked[asset_id] for asset_id in missing}
                 )
         effects["assets_missing"].add(missing)
         return missing
+
+    def _lock_approved(self, ids: list[str]) -> None:
+        """Lock the rows of assets that are about to be changed, if the run is held to an approval."""
+        if self.run.visibility:
+            condition = Sql(self._graph.catalogue).within(self._graph.root, ("id",), KeySet.of_ids(ids), ("id",))
+            lock_approved(self.run.database, self._graph.root, condition, self.run.visibility)
 
     @contextlib.contextmanager
     def _audited(self, effects: Effects) -> Iterator[AuditBatch]:

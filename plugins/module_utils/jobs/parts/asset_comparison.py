@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import struct
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from ...base.errors import ObjectStorageError
@@ -48,6 +48,8 @@ class Comparison:
     """The differences between assets and objects.
 
     :param empty: whether ``missing`` gets assets with a recorded size of zero, too
+    :param accepts: gets the name of the attribute and the id of each difference, with the object if there is one; it says
+        whether the difference counts
     :ivar assets: the number of assets
     :ivar objects: the number of objects that have the key of an asset
     :ivar matched: the number of assets that have an object
@@ -57,8 +59,9 @@ class Comparison:
     :ivar unknown_bytes: the total size of these objects in bytes
     """
 
-    def __init__(self, *, empty: bool) -> None:
+    def __init__(self, *, empty: bool, accepts: Callable[[str, str, StoredObject | None], bool]) -> None:
         self._empty = empty
+        self._accepts = accepts
         self.assets = 0
         self.objects = 0
         self.matched = 0
@@ -84,7 +87,7 @@ class Comparison:
                 asset_id, size = self._next(numbered)
             if asset_id == object_id:
                 self.matched += 1
-                if size != stored.size:
+                if size != stored.size and self._accepts("resized", asset_id, stored):
                     self.resized.add(asset_id, size, stored.size)
                 asset_id, size = self._next(numbered)
             else:
@@ -117,5 +120,5 @@ class Comparison:
             yield last, stored
 
     def _miss(self, asset_id: str, size: int) -> None:
-        if size or self._empty:
+        if (size or self._empty) and self._accepts("missing", asset_id, None):
             self.missing.add(asset_id, size)

@@ -9,13 +9,20 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from ...deletion.catalogue import Table
 from ...deletion.keys import Sql
-from ...deletion.statements import kept_by_trigger
+from ...deletion.statements import came_later, kept_by_trigger
 from ...systems.database import Database, sql
+from ...systems.snapshots import Visibility
 
 
 def stream(database: Database, table: Table) -> Iterator[tuple[str, int]]:
     """Id and size in bytes of every asset, in the order of the ids. It needs a transaction."""
     return database.stream(sql.SQL("SELECT id::text, size FROM {} ORDER BY id").format(Sql.name(table)))
+
+
+def later(database: Database, table: Table, visibility: Visibility) -> dict[str, str]:
+    """The ids of all assets whose rows came or were changed after the approved preview, with the reason to report."""
+    query = sql.SQL("SELECT id::text FROM {} WHERE {}").format(Sql.name(table), visibility.is_later())
+    return {row[0]: came_later(table) for row in database.rows(query)}
 
 
 def present(database: Database, table: Table, ids: list[str]) -> set[str]:

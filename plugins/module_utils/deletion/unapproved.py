@@ -1,0 +1,44 @@
+# SPDX-FileCopyrightText: The opentalk.maintenance authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Finds the roots that must stay, because a row that would go or be changed with them was not in the approved preview."""
+
+from __future__ import annotations
+
+from ..systems.database import Database, sql
+from ..systems.snapshots import Visibility
+from . import origins
+from .closure import Closure
+from .keys import Sql
+from .statements import came_later, changes, deletions
+
+
+def roots(database: Database, closure: Closure, visibility: Visibility) -> dict[str, str]:
+    """The roots that must stay, as far as foreign keys lead to them.
+
+    :returns: the reasons by the ids of the roots
+    """
+    graph, later = closure.graph, visibility.is_later()
+    steps = [*deletions(closure).items(), *changes(closure).items()]
+    if not steps:
+        return {}
+    exist = sql.SQL("SELECT {}").format(
+        sql.SQL(", ").join(
+            sql.SQL("EXISTS (SELECT FROM {} WHERE {} AND {})").format(Sql.name(table), step.condition, later)
+            for table, step in steps
+        )
+    )
+    found: dict[str, str] = {}
+    for (table, step), exists in zip(steps, database.row(exist), strict=True):
+        if not exists:
+            continue
+        rows = sql.SQL("{} AND {}").format(step.condition, later)
+        starts = [(table, rows)] if table in graph.tables else []
+        starts += [
+            (change.reference.target, origins.referred(change.reference, rows))
+            for change in closure.changes().get(table, [])
+        ]
+        for start, condition in starts:
+            for root in origins.roots_where(database, closure, start, condition).ids():
+                found.setdefault(root, came_later(table))
+    return found
