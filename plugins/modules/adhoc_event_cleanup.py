@@ -170,12 +170,20 @@ plan:
     rows_updated:
       description: The number of rows by table that stay and lose a reference to a deleted row.
       type: dict
-plan_id:
-  description: The id of the plan, for O(expected_plan_id).
+approval:
+  description:
+    - What a run needs to be held to this preview, for O(approved_plan). It has the ids of all roots, whatever O(report_limit) is.
+    - It is not there if the database server is a standby server.
   returned: in check mode, unless the module fails or another run is in progress
-  type: str
-  sample: "v1:adhoc_event_cleanup:1795489200123456:dcb59f4268db4e5db5027bf5891c8d342cc0869527a6ef2e26437079d39020f9:\
-    events=1,rooms=1:eJwrW8VwxWS7VAeDOgMYAAAtVAOp"
+  type: dict
+  sample:
+    job_type: adhoc_event_cleanup
+    parameters: {"fail_on_shared_folder_deletion_error": false, "seconds_since_creation": 86400}
+    database: "16384/7312345678901234567/00000001"
+    snapshot: "81234:81234:"
+    moment: "2026-11-27T20:00:00.123456+00:00"
+    roots: {"events": ["00000000-0000-4000-8000-000000000001"]}
+    counts: {"events": 1, "rooms": 1}
 done:
   description: The effects that are confirmed, in the same form as RV(plan). Empty in check mode.
   returned: unless the options or settings are wrong

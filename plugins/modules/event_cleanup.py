@@ -188,12 +188,23 @@ plan:
     rows_updated:
       description: The number of rows by table that stay and lose a reference to a deleted row.
       type: dict
-plan_id:
-  description: The id of the plan, for O(expected_plan_id).
+approval:
+  description:
+    - What a run needs to be held to this preview, for O(approved_plan). It has the ids of all roots, whatever O(report_limit) is.
+    - It is not there if the database server is a standby server.
   returned: in check mode, unless the module fails or another run is in progress
-  type: str
-  sample: "v1:event_cleanup:1795489200123456:aacbdcb9b946a147a4f84488d1043c15d868c0237ddb15df6bd435244e4cfa93:\
-    events=1,rooms=1:eJw7aFL9hV//21JlXgYwAAA13wRu"
+  type: dict
+  sample:
+    job_type: event_cleanup
+    parameters:
+      days_since_last_occurrence: 30
+      fail_on_shared_folder_deletion_error: false
+      include_finished_series: false
+    database: "16384/7312345678901234567/00000001"
+    snapshot: "81234:81234:"
+    moment: "2026-11-27T20:00:00.123456+00:00"
+    roots: {"events": ["00000000-0000-4000-8000-000000000001"]}
+    counts: {"events": 1, "rooms": 1}
 done:
   description: The effects that are confirmed, in the same form as RV(plan). Empty in check mode.
   returned: unless the options or settings are wrong

@@ -133,12 +133,20 @@ plan:
     rows_updated:
       description: The number of rows by table that stay and lose a reference to a deleted row.
       type: dict
-plan_id:
-  description: The id of the plan, for O(expected_plan_id).
+approval:
+  description:
+    - What a run needs to be held to this preview, for O(approved_plan). It has the ids of all roots, whatever O(report_limit) is.
+    - It is not there if the database server is a standby server.
   returned: in check mode, unless the module fails or another run is in progress
-  type: str
-  sample: "v1:invite_cleanup:1795489200123456:fdaf55afd2848c288132a02f899e6f3bf438412afc7e91c8ea80cfe5bfdd2a2f:\
-    invite_permissions=1:eJzzW/E2hZmBgQEADp4CSw=="
+  type: dict
+  sample:
+    job_type: invite_cleanup
+    parameters: {"delete_invites": false, "expired_before": null}
+    database: "16384/7312345678901234567/00000001"
+    snapshot: "81234:81234:"
+    moment: "2026-11-27T20:00:00.123456+00:00"
+    roots: {"invites": ["00000000-0000-4000-8000-000000000001"]}
+    counts: {"invites": 1}
 done:
   description: The effects that are confirmed, in the same form as RV(plan). Empty in check mode.
   returned: unless the options or settings are wrong

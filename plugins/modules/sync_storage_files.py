@@ -168,12 +168,20 @@ plan:
       description: The number of changed rows by table.
       type: dict
       sample: {"assets": 2}
-plan_id:
-  description: The id of the plan, for O(expected_plan_id).
+approval:
+  description:
+    - What a run needs to be held to this preview, for O(approved_plan). It has the ids of all roots, whatever O(report_limit) is.
+    - It is not there if the database server is a standby server.
   returned: in check mode, unless the module fails or another run is in progress
-  type: str
-  sample: "v1:sync_storage_files:1795489200123456:f3edee0608027ec02ca9716140d5723614480574efd32d35027659d952a9ed38:\
-    assets_zeroed=1:eJz7crdkDRcDAwMAE+8C/A=="
+  type: dict
+  sample:
+    job_type: sync_storage_files
+    parameters: {"missing_storage_file_handling": "set_file_size_to_zero", "orphan_min_age": 86400, "orphaned_objects": "report"}
+    database: "16384/7312345678901234567/00000001"
+    snapshot: "81234:81234:"
+    moment: "2026-11-27T20:00:00.123456+00:00"
+    roots: {"missing": ["00000000-0000-4000-8000-000000000001"]}
+    counts: {"assets_missing": 1}
 done:
   description: The effects that are confirmed, in the same form as RV(plan). Empty in check mode.
   returned: unless the options or settings are wrong

@@ -174,12 +174,20 @@ plan:
     rows_updated:
       description: The number of rows by table that stay and lose a reference to a deleted row.
       type: dict
-plan_id:
-  description: The id of the plan, for O(expected_plan_id).
+approval:
+  description:
+    - What a run needs to be held to this preview, for O(approved_plan). It has the ids of all roots, whatever O(report_limit) is.
+    - It is not there if the database server is a standby server.
   returned: in check mode, unless the module fails or another run is in progress
-  type: str
-  sample: "v1:user_cleanup:1795489200123456:65f9b647d34a7a80e659fac90ec67be286913af654ac6b28f9f3768a119c899d:\
-    users=1,rooms=1:eJyr2jHpGpNeLLMeLwMYAAAs7ANm"
+  type: dict
+  sample:
+    job_type: user_cleanup
+    parameters: {"days_since_user_has_been_disabled": 30, "fail_on_shared_folder_deletion_error": false}
+    database: "16384/7312345678901234567/00000001"
+    snapshot: "81234:81234:"
+    moment: "2026-11-27T20:00:00.123456+00:00"
+    roots: {"users": ["00000000-0000-4000-8000-000000000001"]}
+    counts: {"users": 1}
 done:
   description: The effects that are confirmed, in the same form as RV(plan). Empty in check mode.
   returned: unless the options or settings are wrong

@@ -71,12 +71,12 @@ def test_deleting_jobs(open_world: Callable[..., World], module: str) -> None:
     assert preview["changed"]
     assert_documented(own(preview), documented)
     run = world.run(module, **options)
-    assert_documented(own(run), {key: entry for key, entry in documented.items() if key != "plan_id"})
+    assert_documented(own(run), {key: entry for key, entry in documented.items() if key != "approval"})
     assert bool(run["failures"]) == (module != "invite_cleanup")
     world.proxy.clear_faults()
     hidden = world.run(module, hide_duration=True, **options)
     assert hidden["changed"] == (module != "invite_cleanup")
-    assert set(documented) - set(own(hidden)) == {"duration", "plan_id"}
+    assert set(documented) - set(own(hidden)) == {"duration", "approval"}
     wrong = world.run(module, timeout=0)
     assert wrong["failed"] and set(own(wrong)) == {"job_type", "log"}
 

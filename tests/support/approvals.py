@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import psycopg2
 import pytest
 from ansible_collections.opentalk.maintenance.plugins.module_utils.deletion.deletion_run import DeletionRun
 
@@ -25,10 +26,10 @@ from support.world import World
 # A table and the text of one of its rows.
 Row = tuple[str, str]
 # The most rows that are added to find one that belongs to a root.
-MOST_ADDED = 10
+MOST_ADDED = 25
 
 
-def _touched(case: Case, before: Snapshot, roots: set[str]) -> set[Row]:
+def touched(case: Case, before: Snapshot, roots: set[str]) -> set[Row]:
     """The rows that go or are changed if these roots go."""
     return {(table, row) for table, rows in removed(before, case.effect(before, roots)).items() for row in rows}
 
@@ -38,7 +39,12 @@ class HeldRun:
 
     :param name: a key of :data:`support.cases.CASES`
     :param seed: chooses the parameters
+    :ivar rows: for each root, the rows that would go or be changed if only this root went
+    :ivar later: the rows that came or were changed after the preview
+    :ivar tables: after the run, all tables whose rows the job may delete or change, without permissions
     """
+
+    tables: set[str]
 
     def __init__(self, world: World, tangle: Tangle, name: str, seed: int) -> None:
         self.world, self.tangle, self._name, self._seed = world, tangle, name, seed
@@ -52,8 +58,7 @@ class HeldRun:
 
     @functools.cached_property
     def rows(self) -> dict[str, set[Row]]:
-        """For each root, the rows that would go or be changed if only this root went."""
-        return {root: _touched(self.case, self.before, {root}) for root in self.case.roots}
+        return {root: touched(self.case, self.before, {root}) for root in self.case.roots}
 
     def _chosen(self, rows: Snapshot) -> Case:
         return CASES[self._name](random.Random(self._seed), rows, self.tangle.now)
@@ -63,44 +68,58 @@ class HeldRun:
     def touch(self, table: str, text: str) -> None:
         """Write a row again, with the same values."""
         (column, *_unused) = json.loads(text)
-        assert self._change(f'UPDATE "{table}" t SET "{column}" = "{column}" WHERE to_jsonb(t)::text = %s', text) == 1
+        assert self._execute(f'UPDATE "{table}" t SET "{column}" = "{column}" WHERE to_jsonb(t)::text = %s', text) == 1
         self.later.add((table, text))
+
+    def change(self, table: str, text: str) -> None:
+        """Give a column of a row another value, if the database accepts it."""
+        column, value = self.tangle.other_value(table)
+        with self._noted():
+            if self._execute(f'UPDATE "{table}" t SET "{column}" = %s WHERE to_jsonb(t)::text = %s', value, text):
+                # It may have had this value.
+                self.later.add((table, text))
 
     def delete(self, table: str, text: str) -> bool:
         """Delete a row, with the rows that PostgreSQL deletes or changes because of it, and return whether it agreed."""
-        before = self.world.rows()
-        if not self._change(f'DELETE FROM "{table}" t WHERE to_jsonb(t)::text = %s', text):
-            return False
-        self.note_changes(before)
-        return True
+        with self._noted():
+            return bool(self._execute(f'DELETE FROM "{table}" t WHERE to_jsonb(t)::text = %s', text))
+
+    def add_any(self, table: str) -> None:
+        """Add a row of chance."""
+        self.later.update((table, text) for text in itertools.islice(self.tangle.more(table, lambda _row: True, 5), 1))
 
     def add(self, table: str) -> bool:
-        """Add a row that goes or is changed with the roots of the preview, if chance finds one."""
+        """Add a row that goes or is changed with the roots of the preview, if chance finds one. It may be much like another."""
         ids = {(name, json.loads(text).get("id")) for rows in self.rows.values() for name, text in rows}
 
         def refers(row: dict[str, Any]) -> bool:
             return table == "casbin_rule" or not ids.isdisjoint(self.tangle.references(table, row))
 
-        for text in itertools.islice(self.tangle.more(table, refers), MOST_ADDED):
+        alike = (self.tangle.alike(table, text) for rows in self.rows.values() for name, text in rows if name == table)
+        others = itertools.islice(self.tangle.more(table, refers), MOST_ADDED)
+        for text in itertools.chain(others, itertools.chain.from_iterable(itertools.islice(alike, MOST_ADDED))):
             rows = self.world.rows()
             case = self._chosen(rows)
-            if (table, text) in _touched(case, rows, case.roots & self.case.roots):
+            if (table, text) in touched(case, rows, case.roots & self.case.roots):
                 self.later.add((table, text))
                 return True
-            self._change(f'DELETE FROM "{table}" t WHERE to_jsonb(t)::text = %s', text)
+            self._execute(f'DELETE FROM "{table}" t WHERE to_jsonb(t)::text = %s', text)
         return False
 
-    def note_changes(self, since: Snapshot) -> None:
-        """Take all rows that are not in an earlier snapshot for later than the preview."""
-        for table, rows in removed(self.world.rows(), since).items():
+    @contextmanager
+    def _noted(self) -> Iterator[None]:
+        """Take all rows that have changed at the end of the block for later than the preview."""
+        before = self.world.rows()
+        yield
+        for table, rows in removed(self.world.rows(), before).items():
             self.later.update((table, row) for row in rows)
 
-    def _change(self, statement: str, text: str) -> int:
+    def _execute(self, statement: str, *values: Any) -> int:
         connection = self.world.connection
         with connection.cursor() as cursor:
             try:
-                cursor.execute(statement, (text,))
-            except Exception:
+                cursor.execute(statement, values)
+            except psycopg2.Error:
                 connection.rollback()
                 return 0
             connection.commit()
@@ -113,19 +132,24 @@ class HeldRun:
 
         :param in_flight: changes rows after the plan was made and before the first batch
         """
-        stay = self._stay(self.world.rows())
+        at_plan = self.world.rows()
+        # What a change in flight makes due again is no part of the plan.
+        planned = self._chosen(at_plan).roots & self.case.roots
+        stay = self._stay(at_plan)
 
         def act() -> None:
             in_flight()
             self._now = self.world.rows()
 
-        with _before_batches(act):
+        with self._before_batches(act):
             run = self.world.run(
-                self.case.module, approved_plan=self.approval, batch_size=self._batch_size(), **self.case.options, **options
+                self.case.module,
+                approved_plan=self.approval,
+                **{"batch_size": self._batch_size(), **self.case.options, **options},
             )
-        stay |= self._stay(self._now)
+        stay |= self._stay(self._now) & planned
         chosen = self._chosen(self._now)
-        after, expected = self.world.rows(), chosen.effect(self._now, (chosen.roots & self.case.roots) - stay)
+        after, expected = self.world.rows(), chosen.effect(self._now, (chosen.roots & planned) - stay)
         assert after == expected, f"missing: {removed(expected, after)}; too much: {removed(after, expected)}"
         assert {failure["id"] for failure in run["failures"]} == stay, (run["failures"], stay)
         for failure in run["failures"]:
@@ -138,22 +162,25 @@ class HeldRun:
         """The approved roots with which a later row would go or be changed."""
         case = self._chosen(rows)
         if rows == self.before:
-            return {root for root, touched in self.rows.items() if not touched.isdisjoint(self.later)}
+            return {root for root, rows in self.rows.items() if not rows.isdisjoint(self.later)}
         approved = case.roots & self.case.roots
-        return {root for root in approved if not _touched(case, rows, {root}).isdisjoint(self.later)}
+        return {root for root in approved if not touched(case, rows, {root}).isdisjoint(self.later)}
 
     def _batch_size(self) -> int:
         return random.Random(self._seed).choice((1, 3, 1000))
 
+    @contextmanager
+    def _before_batches(self, act: Callable[[], None]) -> Iterator[None]:
+        original = DeletionRun.apply
 
-@contextmanager
-def _before_batches(act: Callable[[], None]) -> Iterator[None]:
-    original = DeletionRun.apply
+        def apply(run: DeletionRun) -> None:
+            graph = run._graph
+            self.tables = {
+                table.label for table in (*graph.tables, *(change.reference.table for change in graph.changes))
+            }
+            act()
+            original(run)
 
-    def apply(self: DeletionRun) -> None:
-        act()
-        original(self)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(DeletionRun, "apply", apply)
-        yield
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(DeletionRun, "apply", apply)
+            yield

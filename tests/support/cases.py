@@ -50,7 +50,9 @@ class Case:
 def event_cleanup(choose: random.Random, before: Snapshot, now: datetime) -> Case:
     days, series = choose.choice(DAYS), choose.random() < 0.7
     chosen = selection.ended_events(before, now, days, include_finished_series=series)
-    return _case("event_cleanup", before, "events", chosen, days_since_last_occurrence=days, include_finished_series=series)
+    return _case(
+        "event_cleanup", before, "events", chosen, days_since_last_occurrence=days, include_finished_series=series
+    )
 
 
 def adhoc_event_cleanup(choose: random.Random, before: Snapshot, now: datetime) -> Case:
@@ -82,7 +84,14 @@ def invite_cleanup(choose: random.Random, before: Snapshot, now: datetime) -> Ca
 
 def invite_cleanup_of_invites(choose: random.Random, before: Snapshot, now: datetime) -> Case:
     options, expired_before = _expired_before(choose, now)
-    return _case("invite_cleanup", before, "invites", selection.ended_invites(before, expired_before), **options, delete_invites=True)
+    return _case(
+        "invite_cleanup",
+        before,
+        "invites",
+        selection.ended_invites(before, expired_before),
+        **options,
+        delete_invites=True,
+    )
 
 
 def _case(module: str, before: Snapshot, table: str, roots: set[str], **options: Any) -> Case:

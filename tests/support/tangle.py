@@ -87,24 +87,45 @@ class Tangle:
             cursor.execute(sql.SQL(";").join(statements))
         self._connection.commit()
 
-    def more(self, table: str, wanted: Callable[[Row], bool], tries: int = 500) -> Iterator[str]:
+    def more(self, table: str, wanted: Callable[[Row], bool], tries: int = 3000) -> Iterator[str]:
         """Insert further rows, each in a transaction of its own, and yield the texts of those that the database accepts.
 
         :param wanted: says which rows to insert
         """
         for _unused in range(tries):
-            row = self._row(self._tables[table], 10**6 + self.random.randrange(10**6))
-            if not wanted(row):
-                continue
-            with self._connection.cursor() as cursor:
-                try:
-                    accepted = _insert(cursor, self._tables[table], [row])
-                except psycopg2.IntegrityError:
-                    # It refers to a row that is gone.
-                    self._connection.rollback()
-                    continue
-            self._connection.commit()
-            yield from accepted
+            row = self._further(table)
+            if wanted(row):
+                yield from self._accepted(table, row)
+
+    def alike(self, table: str, text: str) -> list[str]:
+        """Insert a row that is like this one, and return its text if the database accepts it.
+
+        It has another id, and a permission allows another method.
+        """
+        row, further = json.loads(text), self._further(table)
+        fresh = [column for column in ("id", "v2") if column in row]
+        return self._accepted(table, {**row, **{column: further[column] for column in fresh}}) if fresh else []
+
+    def _further(self, table: str) -> Row:
+        return self._row(self._tables[table], 10**6 + self.random.randrange(10**6))
+
+    def _accepted(self, table: str, row: Row) -> list[str]:
+        with self._connection.cursor() as cursor:
+            try:
+                accepted = _insert(cursor, self._tables[table], [row])
+            except psycopg2.IntegrityError:
+                # It refers to a row that is gone.
+                self._connection.rollback()
+                return []
+        self._connection.commit()
+        return accepted
+
+    def other_value(self, table: str) -> tuple[str, Any]:
+        """A column of the table, and a value for it."""
+        row = self._further(table)
+        column = self.random.choice([column for column in self._tables[table].columns if column.name != "id"])
+        value = row[column.name]
+        return column.name, json.dumps(value) if isinstance(value, (dict, list)) and column.type == "jsonb" else value
 
     def references(self, table: str, row: Row) -> set[tuple[str, Any]]:
         """The rows to which a row refers: table and key of each."""

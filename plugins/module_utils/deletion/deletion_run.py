@@ -159,7 +159,7 @@ class DeletionRun:
         visibility, database = self._run.visibility, self._run.database
         if not (visibility and roots):
             return roots
-        kept = unapproved.roots(database, Closure(database, self._graph, roots), visibility)
+        kept = unapproved.roots(database, Closure(database, self._graph, roots), visibility, tables=self._tables)
         if not kept:
             return roots
         for root, reason in sorted(kept.items()):

@@ -5,21 +5,28 @@
 
 from __future__ import annotations
 
-from ..systems.database import Database, sql
+from collections.abc import Collection
+
+from ..systems.database import Composable, Database, sql
 from ..systems.snapshots import Visibility
 from . import origins
+from .catalogue import Table
 from .closure import Closure
 from .keys import Sql
 from .statements import came_later, changes, deletions
 
 
-def roots(database: Database, closure: Closure, visibility: Visibility) -> dict[str, str]:
+def roots(
+    database: Database, closure: Closure, visibility: Visibility, *, tables: Collection[Table] | None = None
+) -> dict[str, str]:
     """The roots that must stay, as far as foreign keys lead to them.
 
+    :param tables: the tables that lose rows, and no row changes; None for all of the closure
     :returns: the reasons by the ids of the roots
     """
     graph, later = closure.graph, visibility.is_later()
-    steps = [*deletions(closure).items(), *changes(closure).items()]
+    steps = list(deletions(closure).items())
+    steps = [*steps, *changes(closure).items()] if tables is None else [step for step in steps if step[0] in tables]
     if not steps:
         return {}
     exist = sql.SQL("SELECT {}").format(
@@ -33,7 +40,7 @@ def roots(database: Database, closure: Closure, visibility: Visibility) -> dict[
         if not exists:
             continue
         rows = sql.SQL("{} AND {}").format(step.condition, later)
-        starts = [(table, rows)] if table in graph.tables else []
+        starts: list[tuple[Table, Composable]] = [(table, rows)] if table in graph.tables else []
         starts += [
             (change.reference.target, origins.referred(change.reference, rows))
             for change in closure.changes().get(table, [])
