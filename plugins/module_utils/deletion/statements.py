@@ -86,6 +86,13 @@ class Step(NamedTuple):
     statement: Composable
 
 
+class Returned(NamedTuple):
+    """What a statement returns for each row, and the query for what is asked of all rows."""
+
+    value: Composable
+    query: str
+
+
 def deletions(closure: Closure) -> dict[Table, Step]:
     """The statements that delete the closure's rows, each for one table."""
     graph = closure.graph
@@ -133,25 +140,25 @@ def _compare(expected: dict[Table, int], counts: dict[Table, int], what: str) ->
 def _as_one(deletes: list[Step], updates: list[Step], visibility: Visibility | None) -> Composable:
     """One statement that does all of these.
 
-    It gives an array for each. The array has the number of rows, then how many deleted rows are later than the preview, or the
-    transactions of updated rows.
+    It gives an array for each. The array has the number of rows, then how many deleted rows are later than the approved
+    preview, or the transactions of updated rows if there was a preview.
     """
-    later = visibility.is_later() if visibility else sql.SQL("false")
-    deleted, updated = (
-        "SELECT ARRAY[count(*), count(*) FILTER (WHERE found)]",
-        "SELECT count(*) || array_agg(DISTINCT found)",
-    )
-    steps = [(step, later, deleted) for step in deletes]
-    steps += [(step, sql.SQL("xmin::text::bigint"), updated) for step in updates]
+    if visibility:
+        deleted = Returned(visibility.is_later(), "SELECT ARRAY[count(*), count(*) FILTER (WHERE found)]")
+        updated = Returned(sql.SQL("xmin::text::bigint"), "SELECT count(*) || array_agg(DISTINCT found)")
+    else:
+        deleted = Returned(sql.SQL("1"), "SELECT ARRAY[count(*), 0]")
+        updated = Returned(sql.SQL("1"), "SELECT ARRAY[count(*)]")
+    steps = [(step, deleted) for step in deletes] + [(step, updated) for step in updates]
     names = [sql.Identifier(f"step_{number}") for number in range(len(steps))]
     return sql.SQL("WITH {} SELECT {}").format(
         sql.SQL(", ").join(
-            sql.SQL("{} AS ({} RETURNING {} AS found)").format(name, step.statement, found)
-            for name, (step, found, _unused) in zip(names, steps, strict=True)
+            sql.SQL("{} AS ({} RETURNING {} AS found)").format(name, step.statement, returned.value)
+            for name, (step, returned) in zip(names, steps, strict=True)
         ),
         sql.SQL(", ").join(
-            sql.SQL("({} FROM {})").format(sql.SQL(counts), name)
-            for name, (_step, _found, counts) in zip(names, steps, strict=True)
+            sql.SQL("({} FROM {})").format(sql.SQL(returned.query), name)
+            for name, (_step, returned) in zip(names, steps, strict=True)
         ),
     )
 
