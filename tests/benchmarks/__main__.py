@@ -1,6 +1,9 @@
 # SPDX-FileCopyrightText: The opentalk.maintenance authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Runs the benchmarks, prints a table, and writes the figures as JSON. Or it measures how long live sessions wait."""
+"""Runs the benchmarks, prints a table, and writes the figures as JSON.
+
+Or it measures how long live sessions wait, or what an approval costs.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from benchmarks import waits
+from benchmarks import approval, waits
 from benchmarks.case import ROUNDS, Case
 from benchmarks.databases import SETTINGS
 from benchmarks.deletion import EventCleanup, UserCleanup
@@ -32,6 +35,9 @@ def main(arguments: list[str]) -> None:
         if arguments[:1] == ["--waits"]:
             print(machine(), server.description, storage.description, sep="; ")
             waits.measure(server, storage, arguments[1:])
+        elif arguments[:1] == ["--approval"]:
+            print(machine(), server.description, storage.description, sep="; ")
+            approval.measure(server, storage, arguments[1:])
         else:
             compare(server, storage, arguments)
 

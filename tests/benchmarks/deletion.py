@@ -64,12 +64,12 @@ class DeletionCase(Case):
     def measure(self) -> Figures:
         figures = Figures()
         for _unused in range(ROUNDS):
-            with self._copy(self.databases.plain) as name:
+            with self.copy(self.databases.plain) as name:
                 figures.row_by_row.append(self._row_by_row(name))
-            with self._copy(self.databases.plain) as name:
+            with self.copy(self.databases.plain) as name:
                 figures.add_ours(self.run(name))
                 left = self.databases.counts(name), self.storage.objects(BUCKET)
-            with self._copy(self.databases.indexed) as name:
+            with self.copy(self.databases.indexed) as name:
                 figures.floor.append(self.databases.timed(name, self._floor))
                 assert (self.databases.counts(name), self.storage.objects(BUCKET)) == left
         self.measure_more(figures)
@@ -88,11 +88,13 @@ class DeletionCase(Case):
     def measure_more(self, figures: Figures) -> None:
         """Measure figures that only this case has."""
 
-    def run(self, database: str, *, check_mode: bool = False) -> JobRun:
-        return run_job(self.module, {**self.options(database, BUCKET), **self.parameters}, check_mode=check_mode)
+    def run(self, database: str, *, check_mode: bool = False, **options: Any) -> JobRun:
+        """A run, or a preview."""
+        arguments = {**self.options(database, BUCKET), **self.parameters, **options}
+        return run_job(self.module, arguments, check_mode=check_mode)
 
     @contextlib.contextmanager
-    def _copy(self, template: str) -> Iterator[str]:
+    def copy(self, template: str) -> Iterator[str]:
         """A copy of the database, with the objects of its assets in the bucket."""
         with self.databases.copy(template) as name:
             self.storage.create_bucket(BUCKET)
@@ -146,7 +148,7 @@ class EventCleanup(DeletionCase):
 
     def measure_more(self, figures: Figures) -> None:
         previews, queries = [], []
-        with self._copy(self.databases.plain) as name:
+        with self.copy(self.databases.plain) as name:
             for _unused in range(ROUNDS):
                 preview = self.run(name, check_mode=True)
                 previews.append(preview.seconds)
