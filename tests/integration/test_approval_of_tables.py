@@ -48,6 +48,7 @@ def test_later_row_keeps_its_root_and_all_that_belongs_to_it(
 
         if not in_flight:
             change()
+            held.check_preview()
         stay = held.run(change if in_flight else lambda: None)
         assert stay
         done[table, "gone"] += len(held.case.roots - stay)

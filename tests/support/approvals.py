@@ -19,7 +19,7 @@ from ansible_collections.opentalk.maintenance.plugins.module_utils.deletion.dele
 
 from support.cases import CASES, Case
 from support.messages import is_sentence
-from support.snapshot import Snapshot, removed
+from support.snapshot import Snapshot, deleted, removed
 from support.tangle import Tangle
 from support.world import World
 
@@ -86,7 +86,8 @@ class HeldRun:
 
     def add_any(self, table: str) -> None:
         """Add a row of chance."""
-        self.later.update((table, text) for text in itertools.islice(self.tangle.more(table, lambda _row: True, 5), 1))
+        with self._noted():
+            list(itertools.islice(self.tangle.more(table, lambda _row: True, 5), 1))
 
     def add(self, table: str) -> bool:
         """Add a row that goes or is changed with the roots of the preview, if chance finds one. It may be much like another."""
@@ -97,13 +98,13 @@ class HeldRun:
 
         alike = (self.tangle.alike(table, text) for rows in self.rows.values() for name, text in rows if name == table)
         others = itertools.islice(self.tangle.more(table, refers), MOST_ADDED)
-        for text in itertools.chain(others, itertools.chain.from_iterable(itertools.islice(alike, MOST_ADDED))):
-            rows = self.world.rows()
-            case = self._chosen(rows)
-            if (table, text) in touched(case, rows, case.roots & self.case.roots):
-                self.later.add((table, text))
-                return True
-            self._execute(f'DELETE FROM "{table}" t WHERE to_jsonb(t)::text = %s', text)
+        with self._noted():
+            for text in itertools.chain(others, itertools.chain.from_iterable(itertools.islice(alike, MOST_ADDED))):
+                rows = self.world.rows()
+                case = self._chosen(rows)
+                if (table, text) in touched(case, rows, case.roots & self.case.roots):
+                    return True
+                self._execute(f'DELETE FROM "{table}" t WHERE to_jsonb(t)::text = %s', text)
         return False
 
     @contextmanager
@@ -135,7 +136,6 @@ class HeldRun:
         at_plan = self.world.rows()
         # What a change in flight makes due again is no part of the plan.
         planned = self._chosen(at_plan).roots & self.case.roots
-        stay = self._stay(at_plan)
 
         def act() -> None:
             in_flight()
@@ -147,7 +147,7 @@ class HeldRun:
                 approved_plan=self.approval,
                 **{"batch_size": self._batch_size(), **self.case.options, **options},
             )
-        stay |= self._stay(self._now) & planned
+        stay = self._stay(self._now) & planned
         chosen = self._chosen(self._now)
         after, expected = self.world.rows(), chosen.effect(self._now, (chosen.roots & planned) - stay)
         assert after == expected, f"missing: {removed(expected, after)}; too much: {removed(after, expected)}"
@@ -157,6 +157,16 @@ class HeldRun:
         assert bool(run.get("failed")) == bool(stay), run.get("msg")
         assert not stay or is_sentence(run["msg"])
         return stay
+
+    def check_preview(self) -> None:
+        """A preview with the approval shows what the run will do if nothing changes any more."""
+        rows = self.world.rows()
+        chosen, stay = self._chosen(rows), self._stay(rows)
+        preview = self.world.run(self.case.module, check_mode=True, approved_plan=self.approval, **self.case.options)
+        assert {failure["id"] for failure in preview["failures"]} == stay
+        after = chosen.effect(rows, (chosen.roots & self.case.roots) - stay)
+        assert preview["plan"]["rows_deleted"] == deleted(rows, after)
+        assert self.world.rows() == rows
 
     def _stay(self, rows: Snapshot) -> set[str]:
         """The approved roots with which a later row would go or be changed."""

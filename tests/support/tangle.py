@@ -87,13 +87,22 @@ class Tangle:
             cursor.execute(sql.SQL(";").join(statements))
         self._connection.commit()
 
-    def more(self, table: str, wanted: Callable[[Row], bool], tries: int = 3000) -> Iterator[str]:
+    def more(self, table: str, wanted: Callable[[Row], bool], tries: int = 500) -> Iterator[str]:
         """Insert further rows, each in a transaction of its own, and yield the texts of those that the database accepts.
+
+        There may be further rows of other tables, too, to which they refer.
 
         :param wanted: says which rows to insert
         """
         for _unused in range(tries):
             row = self._further(table)
+            references = [column for column in self._tables[table].columns if column.target]
+            if references and self.random.random() < 0.2:
+                # A row that has been there may allow no other to refer to it.
+                column = self.random.choice(references)
+                target, key = column.target or ("", "")
+                for text in self._accepted(target, self._further(target)):
+                    row[column.name] = json.loads(text)[key]
             if wanted(row):
                 yield from self._accepted(table, row)
 

@@ -74,6 +74,10 @@ class RowsRefusedError(DatabaseError):
         self.code = code
 
 
+class LaterRowsError(RowsRefusedError):
+    """Some rows of a batch came or were changed after the preview that the run is held to."""
+
+
 class SchemaError(DatabaseError):
     """The schema of the database is not one that a job can clean safely."""
 

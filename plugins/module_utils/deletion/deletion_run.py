@@ -9,7 +9,7 @@ import contextlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from ..base.errors import MaintenanceError, ObjectStorageError, SchemaError
+from ..base.errors import LaterRowsError, MaintenanceError, ObjectStorageError, SchemaError
 from ..record.audit import AuditBatch
 from ..record.effects import Listing
 from ..record.safety import Share
@@ -36,11 +36,13 @@ class Outcome:
     """What became of a batch.
 
     :ivar unselected: ids of roots that the job no longer chooses
+    :ivar later: ids of roots that stay because of rows that are later than the approved preview, with the reason
     :ivar kept: ids of roots that stay because the storage did not delete an object
     :ivar things: what goes with the batch outside of the database
     """
 
     unselected: list[str] = field(default_factory=list)
+    later: dict[str, str] = field(default_factory=dict)
     kept: list[str] = field(default_factory=list)
     things: Things = field(default_factory=Things)
 
@@ -77,6 +79,7 @@ class DeletionRun:
         self._deciding = deciding
         self._reading = reading or {}
         self._noun = noun or root.capitalize()
+        self._kept: dict[str, str] = {}
 
     def listings(self) -> dict[str, Listing]:
         informative = Listing(self._run.options["report_limit"], "items", informative=True)
@@ -93,7 +96,9 @@ class DeletionRun:
         self._indexes: list[ForeignKeyIndex] = []
         self._total = 0
         with database.transaction(snapshot=True):
-            self._roots = self._approved(self._choose(self._candidates()))
+            self._roots = self._choose(self._candidates())
+            if run.visibility and not run.gate.is_open:
+                self._leave_later()
             if self._roots:
                 # All in one snapshot, because another job may delete some of the rows at the same time.
                 if run.options["max_affected_percent"] is not None:
@@ -132,7 +137,11 @@ class DeletionRun:
                     if self._outside:
                         self._outside.look_again()
                     with batches.attempt(batch):
-                        self._delete(batch)
+                        try:
+                            self._delete(batch)
+                        except LaterRowsError:
+                            self._find_later(batch)
+                            raise
         finally:
             if self._outside:
                 self._outside.report()
@@ -154,17 +163,20 @@ class DeletionRun:
         approval = self._run.approval
         return KeySet.of_ids(approval.roots.get(self._root, [])) if approval else None
 
-    def _approved(self, roots: KeySet) -> KeySet:
-        """The roots without those that the approval does not cover any more, as far as this can be told now."""
-        visibility, database = self._run.visibility, self._run.database
-        if not (visibility and roots):
-            return roots
-        kept = unapproved.roots(database, Closure(database, self._graph, roots), visibility, tables=self._tables)
-        if not kept:
-            return roots
-        for root, reason in sorted(kept.items()):
+    def _leave_later(self) -> None:
+        """Take the roots out of a preview that a run would find out to have later rows, batch by batch."""
+        later = self._later(self._roots)
+        for root, reason in sorted(later.items()):
             self._run.fail(self._root, root, reason)
-        return self._choose(KeySet.of_ids(without(roots, kept.keys())))
+        if later:
+            self._roots = self._choose(KeySet.of_ids(without(self._roots, later)))
+
+    def _later(self, roots: KeySet) -> dict[str, str]:
+        """Those of the roots that must stay because of rows that are later than the approved preview, with the reason."""
+        database, visibility = self._run.database, self._run.visibility
+        if not (roots and visibility):
+            return {}
+        return unapproved.roots(database, Closure(database, self._graph, roots), visibility, tables=self._tables)
 
     def _choose(self, within: KeySet | None) -> KeySet:
         graph = self._graph
@@ -207,9 +219,12 @@ class DeletionRun:
         """
         run, outside, content, database = self._run, self._outside, self._content, self._run.database
         audit, outcome, alone = run.audit.batch(), Outcome(), len(batch.things) == 1
+        outcome.later = {root: self._kept[root] for root in batch.things if root in self._kept}
         try:
             with database.transaction():
-                closure = self._lock(KeySet.of_ids(batch.things), outcome)
+                closure = self._lock(
+                    KeySet.of_ids([root for root in batch.things if root not in outcome.later]), outcome
+                )
                 effects = content.describe(closure, self._roots, listed=run.done)
                 announced = gone = content.ids(closure) if audit.is_open else {}
                 if outside:
@@ -238,6 +253,12 @@ class DeletionRun:
         kept = {kind: sorted(set(ids).difference(gone[kind])) for kind, ids in announced.items()}
         audit.deleted(effects.rows_deleted, {**kept, **outcome.things.refused()})
         self._account(outcome, closure, audit)
+
+    def _find_later(self, batch: Batch) -> None:
+        """Find out which roots of a batch must stay, so that its other roots need not be tried one by one."""
+        if len(batch.things) > 1:
+            with self._run.database.transaction(snapshot=True):
+                self._kept.update(self._later(self._choose(KeySet.of_ids(batch.things))))
 
     def _lock(self, batch: KeySet, outcome: Outcome) -> Closure:
         """The closure of those roots that may go, with locks on all its rows."""
@@ -274,6 +295,8 @@ class DeletionRun:
                 f"{self._root.capitalize()} of the plan that no longer match or are gone already:"
                 f" {len(outcome.unselected)}: " + ", ".join(outcome.unselected[: run.options["report_limit"]])
             )
+        for root, reason in outcome.later.items():
+            run.fail(self._root, root, reason)
         for root in outcome.kept:
             run.fail(self._root, root, "the object of one of its assets could not be deleted")
         if self._outside:

@@ -8,13 +8,26 @@ The controller writes one row for each subject (v0) and path of its REST API (v1
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
-from ..systems.database import Composable, sql
-from .keys import KeySet, any_of
+from ..systems.database import Composable, Database, sql
+from . import policy
+from .catalogue import Catalogue
+from .keys import KeySet, Sql, any_of
 
 if TYPE_CHECKING:
     from .closure import Closure
+
+_UUID = "([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})"
+# What a subject and a path are about, with a space between them.
+_ABOUT = {
+    "rooms": re.compile(f" /rooms/{_UUID}(?:/|$)"),
+    "events": re.compile(f" /(?:events|users/me/event_favorites)/{_UUID}(?:/|$)"),
+    "module_resources": re.compile(f" /module_resources/{_UUID}$"),
+    "invites": re.compile(f"^invite::{_UUID} "),
+    "users": re.compile(f"^user::{_UUID} "),
+}
 
 
 def condition(closure: Closure) -> Composable:
@@ -35,6 +48,18 @@ def condition(closure: Closure) -> Composable:
     if subjects:
         conditions.append(sql.SQL("(ptype IN ('p', 'g') AND {})").format(any_of(subjects)))
     return any_of(conditions)
+
+
+def resources(database: Database, catalogue: Catalogue, condition: Composable) -> dict[str, list[str]]:
+    """The ids of everything that the permission rows that meet a condition are about, by the name of the table."""
+    query = sql.SQL("SELECT DISTINCT v0 || ' ' || v1 FROM {} WHERE {}").format(
+        Sql.name(catalogue.table(policy.PERMISSIONS)), condition
+    )
+    texts = [text for (text,) in database.rows(query)]
+    found = {
+        table: {match[1] for text in texts if (match := pattern.search(text))} for table, pattern in _ABOUT.items()
+    }
+    return {table: sorted(ids) for table, ids in found.items() if ids}
 
 
 def _path(kind: str, keys: KeySet) -> list[Composable]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import NamedTuple
 
-from ..base.errors import RowsRefusedError
+from ..base.errors import LaterRowsError, RowsRefusedError
 from ..systems.database import Composable, Database, sql
 from ..systems.snapshots import Visibility
 from . import permissions, policy
@@ -37,8 +37,8 @@ def delete_rows(
     :param closure: made with ``lock=True`` in the current transaction
     :param doubtful: tables with triggers that may keep rows as they are
     :param visibility: of the approved preview
-    :raises RowsRefusedError: PostgreSQL refused it, or deleted or updated fewer rows of a table than there are, or one of the
-        rows is later than the preview
+    :raises RowsRefusedError: PostgreSQL refused it, or deleted or updated fewer rows of a table than there are
+    :raises LaterRowsError: one of the rows is later than the preview
     :raises DatabaseError: another error
     """
     deletes, updates = deletions(closure), changes(closure)
@@ -125,7 +125,7 @@ def delete_permissions(
 def lock_approved(database: Database, table: Table, condition: Composable, visibility: Visibility) -> None:
     """Lock the rows that meet a condition, before they are changed.
 
-    :raises RowsRefusedError: one of them came or was changed after the approved preview
+    :raises LaterRowsError: one of them came or was changed after the approved preview
     """
     query = sql.SQL("SELECT count(*) FILTER (WHERE {}) FROM (SELECT xmin FROM {} WHERE {} FOR UPDATE) locked")
     _refuse_later(table, database.row(query.format(visibility.is_later(), Sql.name(table), condition))[0])
@@ -166,7 +166,7 @@ def _as_one(deletes: list[Step], updates: list[Step], visibility: Visibility | N
 def _refuse_later(table: Table, later: int) -> None:
     if later:
         cause = came_later(table)
-        raise RowsRefusedError(f"Nothing of a batch was done, because {cause}; look at a new preview.", cause)
+        raise LaterRowsError(f"Nothing of a batch was done, because {cause}; look at a new preview.", cause)
 
 
 def _delete(table: Table, condition: Composable) -> Composable:

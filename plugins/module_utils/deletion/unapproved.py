@@ -9,17 +9,17 @@ from collections.abc import Collection
 
 from ..systems.database import Composable, Database, sql
 from ..systems.snapshots import Visibility
-from . import origins
+from . import origins, permissions, policy
 from .catalogue import Table
 from .closure import Closure
-from .keys import Sql
+from .keys import KeySet, Sql
 from .statements import came_later, changes, deletions
 
 
 def roots(
     database: Database, closure: Closure, visibility: Visibility, *, tables: Collection[Table] | None = None
 ) -> dict[str, str]:
-    """The roots that must stay, as far as foreign keys lead to them.
+    """The roots that must stay, as far as foreign keys and permissions lead to them.
 
     :param tables: the tables that lose rows, and no row changes; None for all of the closure
     :returns: the reasons by the ids of the roots
@@ -45,6 +45,16 @@ def roots(
             (change.reference.target, origins.referred(change.reference, rows))
             for change in closure.changes().get(table, [])
         ]
+        if table.label == policy.PERMISSIONS:
+            about = permissions.resources(database, graph.catalogue, rows)
+            starts += [
+                (
+                    resource,
+                    Sql(graph.catalogue).within(resource, ("id",), KeySet.of_ids(about[resource.label]), ("id",)),
+                )
+                for resource in closure.sets
+                if resource.label in about
+            ]
         for start, condition in starts:
             for root in origins.roots_where(database, closure, start, condition).ids():
                 found.setdefault(root, came_later(table))
