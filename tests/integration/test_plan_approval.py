@@ -5,29 +5,22 @@
 from __future__ import annotations
 
 import base64
-import re
-import subprocess
 import uuid
 import zlib
 from collections.abc import Callable
-from datetime import datetime, timedelta, timezone
-from pathlib import Path
+from datetime import datetime, timezone
 from typing import Any
 
 import pytest
 from ansible_collections.opentalk.maintenance.plugins.module_utils.base.errors import PlanDiffersError
 from ansible_collections.opentalk.maintenance.plugins.module_utils.record import plan_id
 
-from support import ansible, terminal
 from support.builders import Builder
 from support.cloud_server import CloudServer
-from support.limits import HANGS
 from support.recording_server import Request
-from support.snapshot import added, counts, parsed, removed
 from support.world import World
 
 Open = Callable[..., World]
-Approval = Callable[[World], tuple[list[str], dict[str, str]]]
 LONG_AGO = datetime(2020, 1, 1, tzinfo=timezone.utc)
 
 
@@ -244,73 +237,3 @@ def test_what_comes_after_the_approval_stays_with_all_that_it_belongs_to(
     assert world.objects().keys() == {f"assets/{asset_id}" for asset_id in world.ids("assets")}
     assert came["event_shared_folders"] in cloud.folders
     assert run["plan"]["rows_deleted"]["events"] == 8 and run["done"]["rows_deleted"]["events"] == 5
-
-
-@pytest.fixture
-def approval(collections_path: str, tmp_path: Path) -> Approval:
-    """The command and the environment of the playbook that asks for the approval."""
-
-    def make(world: World) -> tuple[list[str], dict[str, str]]:
-        settings = {
-            f"OPENTALK_CTRL_MINIO__{name.upper()}": value for name, value in world.options["object_storage"].items()
-        }
-        settings |= {"OPENTALK_CTRL_DATABASE__URL": world.options["database_url"], "ANSIBLE_NOCOLOR": "1"}
-        playbook = "opentalk.maintenance.event_cleanup_with_approval"
-        command = [ansible.program(), playbook, "-i", "localhost,", "-c", "local"]
-        return command, ansible.environment(collections_path, **settings)
-
-    return make
-
-
-def test_playbook_that_asks_deletes_nothing_without_an_answer(
-    open_world: Open, approval: Approval, tmp_path: Path
-) -> None:
-    world = open_world()
-    world.fill()
-    before = world.rows()
-    command, environment = approval(world)
-    played = subprocess.run(
-        command, env=environment, cwd=tmp_path, stdin=subprocess.DEVNULL, capture_output=True, timeout=HANGS, check=False
-    )  # fmt: skip
-    assert played.returncode != 0 and b"the answer was not yes" in played.stdout, played.stdout
-    assert world.rows() == before
-
-
-@pytest.mark.parametrize("text", ["no", "yes"])
-def test_playbook_that_asks_deletes_what_it_has_shown_and_only_after_a_yes(
-    open_world: Open, approval: Approval, tmp_path: Path, text: str
-) -> None:
-    world = open_world()
-    world.fill(events=44, users=10)
-    ((now,),) = world.query("SELECT now()")
-    world.freeze(now)
-    build = Builder(world.connection)
-    # Due by the clock at which the answer is given, but not by that of the preview.
-    ends_at = now - timedelta(days=29, hours=12)
-    soon = build.event(build.user(), starts_at=ends_at - timedelta(hours=1), ends_at=ends_at)
-    before, objects = world.rows(), world.objects()
-    command, environment = approval(world)
-    code, printed = terminal.answer(
-        command, text, prompt="Type yes", until="TASK [Stop unless", environment=environment, cwd=tmp_path,
-        at_prompt=lambda: world.freeze(now + timedelta(days=1)),
-    )  # fmt: skip
-    gone = removed(before, world.rows())
-    if text == "no":
-        assert code != 0 and "the answer was not yes" in printed, printed
-        assert (gone, added(before, world.rows()), world.objects()) == ({}, {}, objects)
-        return
-    assert code == 0, printed
-    shown = printed[: printed.index("Type yes")]
-    assert counts(gone) == {
-        table: int(number) for table, number in re.findall(r"^-  (\w+): (\d+)$", shown, re.MULTILINE)
-    }
-    listed = {
-        kind: set(re.findall(r"^-    - (\S{36})$", part, re.MULTILINE))
-        for kind, part in re.findall(r"^--- before: (\w+)\n(.*?)\n\n", shown, re.MULTILINE | re.DOTALL)
-    }
-    for kind in ("events", "rooms", "assets"):
-        assert {row["id"] for row in parsed(gone)[kind]} == listed[kind] != set(), kind
-    assert {key.removeprefix("assets/") for key in objects.keys() - world.objects().keys()} == listed["assets"]
-    assert soon in world.ids("events") and added(before, world.rows()) == {}
-    # By its own clock the run would have deleted that one, too.
-    assert world.run("event_cleanup", check_mode=True)["plan"]["events"]["ids"] == [soon]
