@@ -10,13 +10,13 @@ short_description: The options of a job from variables
 version_added: 1.0.0
 description:
   - Gathers the options that variables set for a job, as the playbooks of this collection do.
-  - A parameter of the job has a variable with the job's name in front, such as C(event_cleanup_days_since_last_occurrence). So has
-    O(opentalk.maintenance.event_cleanup#module:approved_plan).
+  - A parameter of the job has a variable with the job's name in front, such as C(event_cleanup_days_since_last_occurrence).
+    So has the option C(approved_plan).
   - Every other option has a variable with C(opentalk_maintenance_) in front, such as C(opentalk_maintenance_controller_config).
-    Those of other jobs are left out.
+    Options that only other jobs have are left out.
   - The limits C(max_affected) and C(max_affected_percent) have both. The one with the job's name wins.
-  - If a variable begins with C(opentalk_maintenance_) or the job's name, and sets nothing, the lookup fails. This finds a mistyped
-    name before a job deletes with a default value.
+  - The lookup fails if a variable begins with C(opentalk_maintenance_) or the job's name, and sets nothing. So a job does not
+    delete with a default value because a name is mistyped.
 options:
   _terms:
     description: The name of one job.
@@ -35,7 +35,7 @@ EXAMPLES = r"""
 - name: Delete events with the options that variables set
   opentalk.maintenance.event_cleanup:
   module_defaults:
-    opentalk.maintenance.event_cleanup: "{{ lookup('opentalk.maintenance.job_options', 'event_cleanup') }}"
+    group/opentalk.maintenance.jobs: "{{ lookup('opentalk.maintenance.job_options', 'event_cleanup') }}"
   run_once: true
 """
 

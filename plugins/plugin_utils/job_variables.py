@@ -67,7 +67,9 @@ def _unknown(job_type: str, names: Iterable[str]) -> list[str]:
     """A sentence for every variable with a prefix of the job that sets nothing."""
     own = variables_of(job_type)
     # The variables for all jobs may have options that this job lacks.
-    common = {name: of for each in JOB_TYPES for name, of in variables_of(each).items() if name.startswith(f"{COMMON}_")}
+    common = {
+        name: of for each in JOB_TYPES for name, of in variables_of(each).items() if name.startswith(f"{COMMON}_")
+    }
     known = {**common, **_OTHERS, **own}
     return [
         _sentence(name, prefix, known)
@@ -92,9 +94,7 @@ def _value(
 ) -> dict[str, Any]:
     """The option with its value, or nothing if it is omitted. No error has the value or the template, which may be secret."""
     try:
-        value = template({option: variables[name]})
-        # Up to ansible-core 2.18, the variable omit is a text that stands for an option that is left out.
-        return {option: _plain(entry) for entry in value.values() if entry != variables.get("omit", object())}
+        found = _plain(template({option: variables[name]}))
     except AnsibleUndefinedVariable:
         raise ParameterError(
             f"The variable {name} uses a variable that is not defined; define that one, or remove {name}."
@@ -103,6 +103,9 @@ def _value(
         raise ParameterError(
             f"The variable {name} cannot be evaluated; correct its template, or give Ansible the vault password that it needs."
         ) from None
+    # Up to ansible-core 2.18, the variable omit is a text that stands for an option that is left out.
+    omitted = "omit" in variables and found.get(option) == variables["omit"]
+    return {} if omitted else found
 
 
 def _plain(value: Any) -> Any:

@@ -31,7 +31,7 @@ def test_schema_for_timers_has_the_same_bounds(
 
 
 def test_timers_take_no_secrets_and_only_what_the_job_has(unattended: jsonschema.Draft202012Validator) -> None:
-    for secret in ("database_url", "object_storage", "shared_folder", "keycloak", "expected_plan_id", "timeout"):
+    for secret in ("database_url", "object_storage", "shared_folder", "keycloak", "approved_plan", "timeout"):
         assert not unattended.is_valid({secret: "x"}) and not unattended.is_valid({secret: 5})
     few = jsonschema.Draft202012Validator(timer_variables.option_schema(options.REPORT))
     assert few.is_valid({"report_limit": 5, "hide_duration": True}) and not few.is_valid({"batch_size": 5})
