@@ -12,7 +12,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from ansible.errors import AnsibleError, AnsibleUndefinedVariable
+from ansible.errors import AnsibleUndefinedVariable
 from ansible_collections.opentalk.maintenance.plugins.module_utils.base import options
 from ansible_collections.opentalk.maintenance.plugins.module_utils.base.errors import ParameterError
 from ansible_collections.opentalk.maintenance.plugins.module_utils.jobs.registry import JOB_TYPES, JOBS
@@ -99,7 +99,7 @@ def _value(
         raise ParameterError(
             f"The variable {name} uses a variable that is not defined; define that one, or remove {name}."
         ) from None
-    except AnsibleError:
+    except Exception:  # the text of whatever a filter raises may have the value in it
         raise ParameterError(
             f"The variable {name} cannot be evaluated; correct its template, or give Ansible the vault password that it needs."
         ) from None

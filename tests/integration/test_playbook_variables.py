@@ -126,7 +126,10 @@ def test_vaulted_and_nested_values_reach_the_job_and_stay_secret(world: World, p
         assert "[WARNING]" not in text and "[DEPRECATION" not in text, text
 
 
-@pytest.mark.parametrize("template, said", [("{{ nowhere }}", "not defined"), ("{{ 5 | }}", "cannot be evaluated")])
+@pytest.mark.parametrize(
+    "template, said",
+    [("{{ nowhere }}", "not defined"), ("{{ 5 | }}", "cannot be evaluated"), ("{{ 5 / 0 }}", "cannot be evaluated")],
+)
 def test_value_that_cannot_be_evaluated_is_refused(world: World, play: Play, template: str, said: str) -> None:
     """The text around the template may be secret."""
     before = world.rows()

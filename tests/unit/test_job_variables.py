@@ -118,7 +118,7 @@ def test_values_are_evaluated_and_become_plain() -> None:
     assert len(seen) == 5
 
 
-@pytest.mark.parametrize("error", [AnsibleUndefinedVariable, AnsibleError])
+@pytest.mark.parametrize("error", [AnsibleUndefinedVariable, AnsibleError, ValueError])
 def test_error_names_the_variable_and_shows_no_secret(error: type[Exception]) -> None:
     def template(_value: dict[str, Any]) -> dict[str, Any]:
         raise error("planted")
