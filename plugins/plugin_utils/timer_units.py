@@ -12,6 +12,7 @@ from typing import Any
 
 # The registry imports no job: almost every task of the role loads this file anew.
 from ansible_collections.opentalk.maintenance.plugins.module_utils.jobs.registry import JOB_TYPES
+from ansible_collections.opentalk.maintenance.plugins.plugin_utils.job_variables import variable
 
 _LOG_DIRECTORY = "/var/log/opentalk-maintenance"
 
@@ -61,8 +62,5 @@ def _job(job_type: str, entry: dict[str, Any], variables: dict[str, Any], limits
         "limit_in_unit": max([limit, *(int(seconds) for seconds in in_use if seconds.isdecimal())]),
         "makes_log_directory": audit_directory == _LOG_DIRECTORY,
         "audit_directory": "" if audit_directory == _LOG_DIRECTORY else audit_directory,
-        "variables": {
-            f"{job_type if name in own or name.startswith('max_affected') else 'opentalk_maintenance'}_{name}": value
-            for name, value in [*shared.items(), *sorted(own.items())]
-        },
+        "variables": {variable(job_type, name): value for name, value in [*shared.items(), *sorted(own.items())]},
     }

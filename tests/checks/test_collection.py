@@ -71,8 +71,9 @@ def test_archive_holds_what_is_used_and_nothing_else(tmp_path: Path) -> None:
         "passwords.txt", "requirements.txt.bak", "README.md~", "venv/bin/activate", "result.json", "plan.json",
         "playbooks/controller.toml", "playbooks/inventory", "playbooks/hosts", "playbooks/group_vars/all.yml",
         "playbooks/group_vars/opentalk_controllers/vault.yml", "playbooks/host_vars/a.yml", "playbooks/site.retry",
-        "playbooks/site.yml", "playbooks/inventory.yml", "plugins/modules/__pycache__/x.pyc", "plugins/.mypy_cache/x",
-        "plugins/.x/y.py", "plugins/modules/.#event_cleanup.py", "roles/timers/files/id_ed25519", "roles/timers/tasks/.main.yml",
+        "playbooks/site.yml", "playbooks/inventory.yml", "playbooks/tasks/main.yml", "plugins/modules/__pycache__/x.pyc",
+        "plugins/.mypy_cache/x", "plugins/.x/y.py", "plugins/modules/.#event_cleanup.py",
+        "roles/timers/files/id_ed25519", "roles/timers/tasks/.main.yml",
         "roles/timers/vars/vault.yml", "docs/.DS_Store", "docs/.notes/x.md", "changelogs/.plugin-cache.yaml", "meta/audit.jsonl",
     ):  # fmt: skip
         (tree / name).parent.mkdir(parents=True, exist_ok=True)
@@ -108,7 +109,13 @@ def test_documentation_is_complete(installed: Path, module: str) -> None:
 
 @pytest.mark.parametrize(
     "kind, name",
-    [("filter", "timer_decisions"), ("filter", "timer_problems"), ("callback", "job_log"), ("role", "timers")],
+    [
+        ("filter", "timer_decisions"),
+        ("filter", "timer_problems"),
+        ("lookup", "job_options"),
+        ("callback", "job_log"),
+        ("role", "timers"),
+    ],
 )
 def test_other_plugins_and_roles_are_documented(installed: Path, kind: str, name: str) -> None:
     name = f"opentalk.maintenance.{name}"
@@ -127,7 +134,7 @@ def test_every_job_is_in_the_action_group_and_has_a_playbook() -> None:
     runtime = yaml.safe_load((ROOT / "meta" / "runtime.yml").read_text())
     assert runtime["action_groups"] == {"jobs": JOBS}
     assert sorted(path.stem for path in (ROOT / "playbooks").glob("*.yml")) == sorted(
-        [*JOBS, "event_cleanup_with_approval", "provision_timers"]
+        [*JOBS, "provision_timers", "with_approval"]
     )
 
 
@@ -139,23 +146,63 @@ def test_every_module_has_a_test() -> None:
     assert set(MODULES) - named == set()
 
 
-def test_playbooks_pass_on_every_option() -> None:
+def _tasks(path: str) -> list[dict[str, Any]]:
+    """The tasks of a playbook with one play, or of a file with tasks. Blocks are their tasks, with the keywords of the block."""
+    content = yaml.safe_load((ROOT / "playbooks" / path).read_text())
+    tasks = content[0]["tasks"] if "hosts" in content[0] else content
+    return [{**task, **inner} for task in tasks for inner in task.get("block", [task])]
+
+
+def _options(job: str) -> str:
+    return f"{{{{ lookup('opentalk.maintenance.job_options', {job}) }}}}"
+
+
+@pytest.mark.parametrize("job", JOBS)
+def test_playbook_takes_the_options_of_its_job_from_variables(job: str) -> None:
+    task, log = _tasks(f"{job}.yml")
+    assert task[f"opentalk.maintenance.{job}"] is None and log["ansible.builtin.debug"] == {"var": "job.log"}
+    assert task["module_defaults"] == {"group/opentalk.maintenance.jobs": _options(repr(job))}
+    assert task["run_once"] is log["run_once"] is True
+
+
+def test_every_option_of_every_job_comes_from_a_variable(collections_path: str, tmp_path: Path) -> None:
+    """The lookup in Ansible, with the variables of all jobs at once."""
+
+    def variable(job: str, option: str) -> str:
+        own = option in REGISTERED[job].parameters.properties or option == "approved_plan"
+        return f"{job if own else 'opentalk_maintenance'}_{option}"
+
+    names = {variable(job, option) for job in JOBS for option in _argument_spec(job)}
+    variables = {**{name: f"value of {name}" for name in names}, "ansible_python_interpreter": sys.executable}
+    tasks = [
+        {"ansible.builtin.copy": {"content": _options(repr(job)), "dest": str(tmp_path / job), "mode": "0600"}}
+        for job in JOBS
+    ]
+    playbook = tmp_path / "gather.yml"
+    playbook.write_text(json.dumps([{"hosts": "all", "gather_facts": False, "tasks": tasks}]))
+    arguments = ["-i", "localhost,", "-c", "local", "-e", json.dumps(variables)]
+    run("ansible-playbook", str(playbook), *arguments, collections=collections_path, cwd=tmp_path)
     for job in JOBS:
-        (play,) = yaml.safe_load((ROOT / "playbooks" / f"{job}.yml").read_text())
-        task = play["tasks"][0]
-        assert task["run_once"] is True
-        assert set(task[f"opentalk.maintenance.{job}"]) == set(_argument_spec(job))
+        gathered = json.loads((tmp_path / job).read_text())
+        assert gathered == {option: f"value of {variable(job, option)}" for option in _argument_spec(job)}
 
 
-def test_playbook_that_asks_passes_on_every_option_to_preview_and_run() -> None:
-    (play,) = yaml.safe_load((ROOT / "playbooks" / "event_cleanup_with_approval.yml").read_text())
-    (other,) = yaml.safe_load((ROOT / "playbooks" / "event_cleanup.yml").read_text())
-    name = "opentalk.maintenance.event_cleanup"
-    options = play["module_defaults"][name]
-    assert {**options, "expected_plan_id": None} == {**other["tasks"][0][name], "expected_plan_id": None}
-    preview, job = (task for task in play["tasks"] if name in task)
-    assert (preview[name], preview["check_mode"]) == (None, True)
-    assert job[name] == {"expected_plan_id": "{{ preview.plan_id }}"} and "check_mode" not in job
+def test_playbook_that_asks_takes_every_job_with_an_approval() -> None:
+    """The preview and the run have the same options."""
+    jobs = sorted(job for job in JOBS if "approved_plan" in _argument_spec(job))
+    check, preview, *asks, act, log = _tasks("with_approval.yml")
+    assert check["vars"] == {"jobs": jobs}
+    assert sorted(path.stem for path in (ROOT / "playbooks" / "tasks").iterdir()) == jobs
+    for job in jobs:
+        (task,) = _tasks(f"tasks/{job}.yml")
+        del task["name"]
+        assert task == {f"opentalk.maintenance.{job}": None, "run_once": True, "register": "job"}
+    files = {task["ansible.builtin.include_tasks"] for task in (preview, act)}
+    assert files == {"tasks/{{ opentalk_maintenance_job }}.yml"} and len(asks) == 2
+    options = _options("opentalk_maintenance_job")
+    approved = options.replace(" }}", " | combine({'approved_plan': job.approval}) }}")
+    assert preview["module_defaults"] == {"group/opentalk.maintenance.jobs": options} and preview["check_mode"] is True
+    assert act["module_defaults"] == {"group/opentalk.maintenance.jobs": approved} and "check_mode" not in act
 
 
 def test_playbooks_on_an_installed_collection(

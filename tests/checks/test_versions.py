@@ -22,6 +22,8 @@ from support.limits import HANGS
 ANSIBLE = {"3.10": "==2.17.*", "3.11": "==2.19.*", "3.12": "==2.18.*", "3.13": ""}
 PLAYED = (
     "tests/checks/test_collection.py::test_playbooks_on_an_installed_collection",
+    "tests/integration/test_playbook_variables.py",
+    "tests/integration/test_with_approval.py::test_what_came_after_the_question_stays",
     "tests/integration/test_timers_programs.py::test_only_the_log_and_a_summary_are_printed",
     "tests/integration/test_timers_programs.py::test_journal_is_told_severities",
     "tests/integration/test_timers_programs.py::test_no_host_is_touched_while_one_has_wrong_variables",

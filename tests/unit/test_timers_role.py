@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 from ansible_collections.opentalk.maintenance.plugins.module_utils.jobs.registry import JOB_TYPES, JOBS
-from ansible_collections.opentalk.maintenance.plugins.plugin_utils import timer_variables
+from ansible_collections.opentalk.maintenance.plugins.plugin_utils import job_variables, timer_variables
 
 from support.collection import ROOT
 
@@ -41,13 +41,10 @@ def test_every_package_is_pinned() -> None:
 def test_every_field_of_a_job_is_a_variable_of_its_playbook() -> None:
     offered = set()
     for job in JOB_TYPES:
-        playbook = (ROOT / "playbooks" / f"{job}.yml").read_text()
         schema = timer_variables.job_schema(job)["properties"]
-        for name in schema["parameters"]["properties"]:
-            assert f"{job}_{name} |" in playbook
-        for name in schema["options"]["properties"]:
-            assert f"{job if name.startswith('max_affected') else 'opentalk_maintenance'}_{name} |" in playbook
-            offered.add(name)
+        fields = {*schema["parameters"]["properties"], *schema["options"]["properties"]}
+        assert fields <= set(job_variables.variables_of(job).values())
+        offered |= set(schema["options"]["properties"])
     readme = (ROLE / "README.md").read_text()
     assert [name for name in offered if f"`{name}`" not in readme] == []
 
