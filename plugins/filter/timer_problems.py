@@ -25,6 +25,16 @@ options:
   variables:
     description: Further variables of the role by their names, as in the role's C(_timers_variables).
     type: dict
+  names:
+    description: The names of variables of the host, among which may be mistyped ones of the role.
+    type: list
+    elements: str
+    default: []
+  known:
+    description: The names of the role's variables.
+    type: list
+    elements: str
+    default: []
 author:
   - The opentalk.maintenance authors (@opentalk)
 seealso:
@@ -51,23 +61,30 @@ from ansible.errors import AnsibleFilterError
 
 
 def timer_problems(
-    jobs: dict[str, Any], environment: dict[str, Any] | None = None, variables: dict[str, Any] | None = None
+    jobs: dict[str, Any],
+    environment: dict[str, Any] | None = None,
+    variables: dict[str, Any] | None = None,
+    names: list[str] | None = None,
+    known: list[str] | None = None,
 ) -> list[str]:
     """
     :returns: what is wrong with the variables of the role
     :raises AnsibleFilterError: jsonschema is not installed, or too old
     """
     # Not above: for every task that uses a filter of a collection, ansible-core loads all of its filters anew.
-    from ansible_collections.opentalk.maintenance.plugins.plugin_utils import timer_variables
+    from ansible_collections.opentalk.maintenance.plugins.plugin_utils import timer_variables as checks
 
+    problems = [*checks.name_problems(names or [], known or [])]
     try:
-        problems = [*timer_variables.job_problems(jobs), *timer_variables.environment_problems(environment or {})]
+        problems += [*checks.job_problems(jobs), *checks.environment_problems(environment or {})]
     except ImportError as error:
         raise AnsibleFilterError(
             "The Python package jsonschema is missing on the control node, or older than version 4;"
             " install version 4 or newer beside ansible-core."
         ) from error
-    return problems if variables is None else [*problems, *timer_variables.setting_problems(variables)]
+    if variables is not None:
+        problems += [*checks.state_problems(jobs), *checks.setting_problems(variables)]
+    return problems
 
 
 class FilterModule:

@@ -7,9 +7,10 @@
 from __future__ import annotations
 
 import datetime
+import difflib
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from ansible_collections.opentalk.maintenance.plugins.module_utils.base import moments, options
@@ -108,6 +109,28 @@ def job_problems(jobs: dict[str, Any]) -> Iterator[str]:
             path = ".".join(["timers_jobs", job_type, *map(str, error.absolute_path)])
             yield from _sentences(path, error)
         yield from _moment_problems(job_type, entry)
+
+
+def state_problems(jobs: Mapping[str, Any]) -> Iterator[str]:
+    """A sentence if no job is enabled. The role would remove all timers of the hosts, perhaps because a name is mistyped."""
+    if not any(isinstance(entry, Mapping) and entry.get("enabled", True) for entry in jobs.values()):
+        yield (
+            "timers_jobs enables no job, so all timers would be removed; name the jobs in timers_jobs, or set timers_state to"
+            " absent if the timers shall go."
+        )
+
+
+def name_problems(names: Iterable[str], known: Collection[str]) -> Iterator[str]:
+    """A sentence for every variable that looks like one of the role, and is none.
+
+    :param names: the names of variables
+    :param known: the names of the role's variables
+    """
+    for name in sorted(set(names).difference(known)):
+        if re.match("timers?_", name):
+            similar = difflib.get_close_matches(name, known, n=1)
+            advice = f"did you mean {similar[0]}?" if similar else "correct its name, or remove it."
+            yield f"The variable {name} sets nothing; {advice}"
 
 
 def environment_problems(environment: dict[str, Any]) -> Iterator[str]:

@@ -471,6 +471,22 @@ def test_what_the_jobs_cannot_use_stops_before_anything_changes(provisioned: Pro
     assert changed(before, files(provisioned.hosts)) == set()
 
 
+@pytest.mark.parametrize(
+    ("variables", "sentence"),
+    [
+        ({"timer_jobs": {}}, "The variable timer_jobs sets nothing; did you mean timers_jobs?"),
+        ({"timers_jobs": {}}, "timers_jobs enables no job, so all timers would be removed"),
+    ],
+)
+def test_mistyped_name_removes_no_timer(provisioned: Provisioned, variables: dict[str, Any], sentence: str) -> None:
+    (host, *_unused) = provisioned.hosts
+    assert provisioned.controllers.provision(JOBS, on=[host]).succeeded
+    before = files([host])
+    played = provisioned.controllers.provision(variables.get("timers_jobs", JOBS), on=[host], **variables)
+    assert not played.succeeded and sentence in played.output, played.output
+    assert changed(before, files([host])) == set()
+
+
 def test_removal_leaves_nothing_behind(provisioned: Provisioned) -> None:
     """The last test, because it takes the timers away."""
     controllers = provisioned.controllers

@@ -115,6 +115,25 @@ def test_problem_is_named_with_job_field_and_reason(jobs: dict[str, Any], proble
     assert found.startswith(problem) and "planted" not in found
 
 
+@pytest.mark.parametrize(
+    "jobs", [{}, {"user_cleanup": {"enabled": False}}, {"user_cleanup": {**DAILY, "enabled": False}}]
+)
+def test_role_without_an_enabled_job_is_refused(jobs: dict[str, Any]) -> None:
+    (problem,) = timer_variables.state_problems(jobs)
+    assert problem.startswith("timers_jobs enables no job") and "timers_state" in problem
+    assert list(timer_variables.state_problems({**jobs, "self_check": DAILY})) == []
+
+
+def test_mistyped_variable_of_the_role_is_named() -> None:
+    known = ["timers_jobs", "timers_state"]
+    names = ["timer_jobs", "timers_sate", "timers_colour", "timers_jobs", "timeout", "my_timers_x", "_timers_found"]
+    assert list(timer_variables.name_problems(names, known)) == [
+        "The variable timer_jobs sets nothing; did you mean timers_jobs?",
+        "The variable timers_colour sets nothing; correct its name, or remove it.",
+        "The variable timers_sate sets nothing; did you mean timers_state?",
+    ]
+
+
 def test_good_jobs_have_no_problems() -> None:
     jobs: dict[str, Any] = {job: {**DAILY, "parameters": JOBS[job].parameters.defaults()} for job in JOB_TYPES}
     jobs["user_cleanup"] = {"enabled": False}
