@@ -126,10 +126,11 @@ def name_problems(names: Iterable[str], known: Collection[str]) -> Iterator[str]
     :param names: the names of variables
     :param known: the names of the role's variables
     """
+    by_ending = {name.removeprefix("timers_"): name for name in known}
     for name in sorted(set(names).difference(known)):
-        if re.match("timers?_", name):
-            similar = difflib.get_close_matches(name, known, n=1)
-            advice = f"did you mean {similar[0]}?" if similar else "correct its name, or remove it."
+        if prefix := re.match("timers?_", name):
+            similar = difflib.get_close_matches(name.removeprefix(prefix[0]), by_ending, n=1)
+            advice = f"did you mean {by_ending[similar[0]]}?" if similar else "correct its name, or remove it."
             yield f"The variable {name} sets nothing; {advice}"
 
 
