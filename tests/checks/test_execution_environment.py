@@ -34,7 +34,8 @@ def test_execution_environment(tmp_path: Path) -> None:
     described = yaml.safe_load((ROOT / "meta" / "execution-environment.yml").read_text())
     assert described["version"] == 3 and set(described) == {"version", "dependencies"}
     dependencies = described["dependencies"]
-    assert dependencies["galaxy"] == {"collections": [{"name": "opentalk.maintenance"}]}
+    # The collection itself is named by whoever builds an environment with it.
+    assert set(dependencies) == {"python", "system"}
     assert (ROOT / dependencies["system"]).is_file()
     wanted = environments.requirements(dependencies["python"])
     programs = environments.environment(f"{wanted}\nansible-core>=2.17\n")

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
 import shutil
 import time
@@ -487,6 +488,24 @@ def test_mistyped_name_removes_no_timer(provisioned: Provisioned, variables: dic
     assert changed(before, files([host])) == set()
 
 
+def test_wheels_in_a_relative_directory_and_packages_that_cannot_be_had(
+    provisioned: Provisioned, tmp_path: Path
+) -> None:
+    (host, *_unused), fleet = provisioned.hosts, provisioned.controllers.fleet
+    requirements = tmp_path / "requirements.txt"
+    requirements.write_text((ROOT / "roles/timers/files/requirements.txt").read_text() + "# another environment\n")
+    relative = os.path.relpath(fleet.wheelhouse, fleet.folder)
+    further = {"timers_requirements": str(requirements)}
+    nowhere = {"timers_wheelhouse": "", "timers_package_index": "http://user:planted-password@127.0.0.1:9/simple"}
+    failed = provisioned.controllers.provision(JOBS, on=[host], **further, **nowhere)
+    assert not failed.succeeded and "planted-password" not in failed.output
+    assert "pip cannot install the Python packages (" in failed.output
+    assert "timers_wheelhouse" in failed.output and "timers_package_index" in failed.output
+    played = provisioned.controllers.provision(JOBS, on=[host], **further, timers_wheelhouse=relative)
+    assert played.succeeded, played.output
+    assert provisioned.controllers.provision(JOBS, on=[host]).succeeded
+
+
 def test_removal_leaves_nothing_behind(provisioned: Provisioned) -> None:
     """The last test, because it takes the timers away."""
     controllers = provisioned.controllers
@@ -496,8 +515,15 @@ def test_removal_leaves_nothing_behind(provisioned: Provisioned) -> None:
     for directory in ("/opt/opentalk-maintenance", "/etc/opentalk-maintenance"):
         assert f"changed: [{provisioned.hosts[0].name}] => (item={directory})" in check.output
     assert changed(there, files(provisioned.hosts)) == set()
+    logs = "/var/log/opentalk-maintenance"
+    provisioned.hosts[0].run(f"install -D -m 640 -o opentalk-maintenance /dev/null {logs}/audit.jsonl")
+    check = controllers.provision({}, "--check", on=provisioned.hosts[:1], timers_state="absent")
     removal = controllers.provision({}, timers_state="absent")
     assert removal.succeeded, removal.output
+    # What a preview of the removal foretells is what happens.
+    assert check.of(provisioned.hosts[0]) == removal.of(provisioned.hosts[0])
+    assert provisioned.hosts[0].run(f"stat -c %U:%G {logs} {logs}/audit.jsonl").split() == ["root:root"] * 2
+    provisioned.hosts[0].run(f"rm -r {logs}")
     test_files = {f"{host.name}:{path}" for host in provisioned.hosts for path in (f"{ALERTS}/{SERVICE}", CONFIG)}
     # A directory in which others have something stays, with the mode that the role gave it.
     shared = f"{provisioned.hosts[-1].name}:/etc/opentalk-maintenance"

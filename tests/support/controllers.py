@@ -50,6 +50,10 @@ class Played:
             for host, numbers in _RECAP.findall(ended.stdout)
         }
 
+    def of(self, host: Host) -> int:
+        """The number of changes on one host."""
+        return self.recap[host.name]["changed"]
+
     def changes(self) -> set[int]:
         """The numbers of changes on the hosts, without changes on the control node for them."""
         return {numbers["changed"] for numbers in self.recap.values()}
