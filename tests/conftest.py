@@ -56,6 +56,8 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
+    # With Ansible's controller in the process, modules would warn on the terminal instead of in their result.
+    assert "ansible.errors" not in sys.modules, "a test imports Ansible's controller"
     if getattr(session.config.option, "loadgroup", False):
         grouped = [item for item in session.items if item.get_closest_marker("xdist_group")]
         assert all("@" in item.nodeid for item in grouped), "this pytest-xdist does not group tests"

@@ -48,7 +48,7 @@ _raw:
 
 from typing import Any
 
-from ansible.errors import AnsibleLookupError
+from ansible.errors import AnsibleLookupError, AnsibleUndefinedVariable
 from ansible.plugins.lookup import LookupBase
 from ansible_collections.opentalk.maintenance.plugins.module_utils.base.errors import ParameterError
 from ansible_collections.opentalk.maintenance.plugins.plugin_utils import job_variables
@@ -61,6 +61,7 @@ class LookupModule(LookupBase):
         if len(terms) != 1:
             raise AnsibleLookupError("The lookup opentalk.maintenance.job_options takes the name of one job.")
         try:
-            return [job_variables.gather(terms[0], variables or {}, self._templar.template)]
+            template = self._templar.template
+            return [job_variables.gather(terms[0], variables or {}, template, AnsibleUndefinedVariable)]
         except ParameterError as error:
             raise AnsibleLookupError(str(error)) from None

@@ -12,7 +12,6 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from ansible.errors import AnsibleUndefinedVariable
 from ansible_collections.opentalk.maintenance.plugins.module_utils.base import options
 from ansible_collections.opentalk.maintenance.plugins.module_utils.base.errors import ParameterError
 from ansible_collections.opentalk.maintenance.plugins.module_utils.jobs.registry import JOB_TYPES, JOBS
@@ -41,13 +40,17 @@ def variable(job_type: str, option: str) -> str:
 
 
 def gather(
-    job_type: Any, variables: Mapping[str, Any], template: Callable[[dict[str, Any]], dict[str, Any]]
+    job_type: Any,
+    variables: Mapping[str, Any],
+    template: Callable[[dict[str, Any]], dict[str, Any]],
+    undefined: type[Exception],
 ) -> dict[str, Any]:
     """The options of a job that variables set.
 
     :param job_type: the name of the job
     :param variables: all variables of the host, before Ansible has evaluated their templates
     :param template: evaluates the templates in a dictionary, and leaves out entries that are omitted
+    :param undefined: the error of a template that uses a variable which is not defined
     :returns: the options as numbers, text, lists and dictionaries
     :raises ParameterError: there is no such job or variable, or a variable cannot be evaluated
     """
@@ -59,7 +62,7 @@ def gather(
     found: dict[str, Any] = {}
     for name, option in variables_of(job_type).items():
         if name in variables:
-            found.update(_value(name, option, variables, template))
+            found.update(_value(name, option, variables, template, undefined))
     return found
 
 
@@ -90,12 +93,16 @@ def _sentence(name: str, prefix: str, known: dict[str, str]) -> str:
 
 
 def _value(
-    name: str, option: str, variables: Mapping[str, Any], template: Callable[[dict[str, Any]], dict[str, Any]]
+    name: str,
+    option: str,
+    variables: Mapping[str, Any],
+    template: Callable[[dict[str, Any]], dict[str, Any]],
+    undefined: type[Exception],
 ) -> dict[str, Any]:
     """The option with its value, or nothing if it is omitted. No error has the value or the template, which may be secret."""
     try:
         found = _plain(template({option: variables[name]}))
-    except AnsibleUndefinedVariable:
+    except undefined:
         raise ParameterError(
             f"The variable {name} uses a variable that is not defined; define that one, or remove {name}."
         ) from None
