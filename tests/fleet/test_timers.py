@@ -301,7 +301,7 @@ def test_failed_job_is_a_failed_unit(provisioned: Provisioned, open_world: Open)
     world.fill(events=44)
     before = world.rows()
     provisioned.controllers.connect(world)
-    assert provisioned.controllers.provision({JOB: {"on_calendar": NEVER}}, on=[host]).succeeded
+    assert provisioned.controllers.provision({JOB: {"on_calendar": "*-02-29 03:00"}}, on=[host]).succeeded
     good = metrics(host, JOB)
 
     wrong = world.options["database_url"].replace(world.server.password, "planted-password")
@@ -314,6 +314,7 @@ def test_failed_job_is_a_failed_unit(provisioned: Provisioned, open_world: Open)
     assert (values["run_success"], values["run_exit_code"], values["run_skipped"]) == (0, 2, 0)
     assert values["success_timestamp_seconds"] == good["success_timestamp_seconds"]
     assert values["run_timestamp_seconds"] > good["run_timestamp_seconds"]
+    assert values["overdue_after_seconds"] > 4 * 365 * 86400
     *_unused, reason, summary = host.journal(SERVICE, "--priority=err")
     assert reason.startswith("[ERROR] Job failed: ") and "password" in reason
     assert summary == f"{JOB}: failed. {reason.removeprefix('[ERROR] Job failed: ')}"

@@ -7,6 +7,8 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,6 +22,7 @@ from ansible_collections.opentalk.maintenance.plugins.plugin_utils import run_me
 from support import ansible
 from support.collection import ROOT
 from support.limits import HANGS
+from support.real import missing
 from support.upstream import SELF_CHECK
 
 DAILY = {"on_calendar": "daily"}
@@ -115,38 +118,44 @@ def test_journal_is_told_severities(collections_path: str, tmp_path: Path) -> No
         assert shown == f"<{severity}>{line}"
 
 
-def metrics(folder: Path, outcome: dict[str, Any] | str, **environment: str) -> dict[str, float]:
-    """What the program writes for a run that left this outcome."""
+SUCCESS = {"SERVICE_RESULT": "success", "EXIT_CODE": "exited", "EXIT_STATUS": "0"}
+
+
+def metrics(
+    folder: Path, outcome: dict[str, Any] | str, *, calendar: str = "daily", **environment: str
+) -> dict[str, float]:
+    """What the program writes for a run that left this outcome, by the names without `opentalk_maintenance_last_`."""
     result, output = folder / "result.json", folder / "metrics" / "job.prom"
     result.write_text(outcome if isinstance(outcome, str) else json.dumps(outcome))
     output.parent.mkdir(exist_ok=True)
     command = [sys.executable, run_metrics.__file__, "event_cleanup", f"--result={result}", f"--output={output}"]
+    command += [f"--calendar={calendar}", "--slack=600"]
     subprocess.run(command, env={**os.environ, **environment}, check=True, timeout=HANGS, umask=0o077)
     assert [path.name for path in output.parent.iterdir()] == ["job.prom"]
     assert output.stat().st_mode & 0o777 == 0o644
     lines = [line for line in output.read_text().splitlines() if not line.startswith("#")]
     shown = {}
     for line in lines:
-        name, value = line.replace('{job_type="event_cleanup"', "").removeprefix(run_metrics.PREFIX).rsplit(" ", 1)
+        name, value = line.removeprefix(run_metrics.PREFIX).removeprefix("last_").rsplit(" ", 1)
+        name = name.replace('{job_type="event_cleanup"', "")
         shown[name.strip("},").replace(',kind="', " ").strip('"')] = float(value)
     return shown
 
 
 def test_metrics_of_every_kind_of_end(tmp_path: Path) -> None:
     done = {"started": 1.0, "skipped": False, "counts": {"events": 4, "rooms": 0}}
-    success = {"SERVICE_RESULT": "success", "EXIT_CODE": "exited", "EXIT_STATUS": "0"}
     failure = {"SERVICE_RESULT": "exit-code", "EXIT_CODE": "exited", "EXIT_STATUS": "2"}
 
     never = metrics(tmp_path, done, **failure)
     assert never["success_timestamp_seconds"] == 0 and never["run_success"] == 0 and never["run_exit_code"] == 2
-    good = metrics(tmp_path, done, **success)
+    good = metrics(tmp_path, done, **SUCCESS)
     assert good["success_timestamp_seconds"] == good["run_timestamp_seconds"] > never["run_timestamp_seconds"]
     assert good["run_duration_seconds"] == pytest.approx(good["run_timestamp_seconds"] - 1)
     assert (good["run_success"], good["run_skipped"], good["run_exit_code"]) == (1, 0, 0)
     assert (good["run_count events"], good["run_count rooms"]) == (4, 0)
 
     last = good["success_timestamp_seconds"]
-    skipped = metrics(tmp_path, {**done, "skipped": True, "counts": {"events": 0}}, **success)
+    skipped = metrics(tmp_path, {**done, "skipped": True, "counts": {"events": 0}}, **SUCCESS)
     assert (skipped["run_success"], skipped["run_skipped"], skipped["success_timestamp_seconds"]) == (1, 1, last)
     killed = metrics(tmp_path, '{"start', SERVICE_RESULT="signal", EXIT_CODE="killed", EXIT_STATUS="KILL")
     assert killed["run_exit_code"] == 128 + signal.SIGKILL and killed["success_timestamp_seconds"] == last
@@ -155,11 +164,53 @@ def test_metrics_of_every_kind_of_end(tmp_path: Path) -> None:
     assert stopped["run_success"] == 0 and stopped["success_timestamp_seconds"] == last
 
 
+def test_shared_folders_left_behind_count_until_somebody_says_that_they_are_dealt_with(tmp_path: Path) -> None:
+    """With the command of the operator's guide."""
+
+    def left(number: int, **environment: str) -> float:
+        counts = {"events": 1, "shared_folders_left_behind": number}
+        return metrics(tmp_path, {"counts": counts}, **environment)["shared_folders_left_behind"]
+
+    failure = {"SERVICE_RESULT": "exit-code", "EXIT_CODE": "exited", "EXIT_STATUS": "2"}
+    assert [left(0, **SUCCESS), left(2, **SUCCESS), left(0, **SUCCESS), left(1, **failure)] == [0, 2, 2, 3]
+    assert metrics(tmp_path, "", **failure)["shared_folders_left_behind"] == 3
+
+    (command,) = re.findall(
+        r"^\$ (sed -i .*) \S+\.prom$", (ROOT / "docs" / "operators-guide.md").read_text(), re.MULTILINE
+    )
+    path = tmp_path / "metrics" / "job.prom"
+    before = path.read_text()
+    subprocess.run([*shlex.split(command), path], check=True)
+    sample = 'opentalk_maintenance_shared_folders_left_behind{job_type="event_cleanup"}'
+    assert path.read_text() == before.replace(f"{sample} 3\n", f"{sample} 0\n") != before
+    assert left(1, **SUCCESS) == 1
+
+
+@pytest.mark.parametrize(
+    "calendar, hours",
+    [
+        ("hourly", 1),
+        ("daily", 24),
+        ("*-*-01", 31 * 24),
+        ("Mon *-*-* 02..03:00/30", 7 * 24 - 1.5),  # the last one at 3:30
+        ("Mon..Fri 03:00 Europe/Berlin", 3 * 24 + 1),  # at the end of summer time
+    ],
+)
+def test_overdue_by_the_calendar(tmp_path: Path, calendar: str, hours: float) -> None:
+    if not shutil.which("systemd-analyze"):
+        missing("systemd", "systemd-analyze is not there")
+    assert metrics(tmp_path, {}, calendar=calendar, **SUCCESS)["overdue_after_seconds"] == hours * 3600 + 600
+
+
+@pytest.mark.parametrize("calendar", ["2099-01-01", "no calendar"])
+def test_run_that_is_not_repeated_is_never_overdue(tmp_path: Path, calendar: str) -> None:
+    assert "overdue_after_seconds" not in metrics(tmp_path, {}, calendar=calendar, **SUCCESS)
+
+
 def test_metrics_are_replaced_as_a_whole(tmp_path: Path) -> None:
     """A reader that comes at any moment finds all of one run's metrics."""
-    success = {"SERVICE_RESULT": "success", "EXIT_CODE": "exited", "EXIT_STATUS": "0"}
     runs = [{"started": 1.0, "counts": {f"kind{number}": run for number in range(20_000)}} for run in range(6)]
-    metrics(tmp_path, runs[0], **success)
+    metrics(tmp_path, runs[0], **SUCCESS)
     path, seen, ended = tmp_path / "metrics" / "job.prom", set(), threading.Event()
 
     def read() -> None:
@@ -171,7 +222,7 @@ def test_metrics_are_replaced_as_a_whole(tmp_path: Path) -> None:
     reader.start()
     try:
         for run in runs[1:]:
-            metrics(tmp_path, run, **success)
+            metrics(tmp_path, run, **SUCCESS)
     finally:
         ended.set()
         reader.join()

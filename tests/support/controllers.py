@@ -141,14 +141,14 @@ def properties(host: Host, name: str, *wanted: str) -> dict[str, str]:
 
 
 def metrics(host: Host, job: str) -> dict[str, float]:
-    """The job's metrics on the host, by name without the common prefix; counts by `run_count <kind>`.
+    """The job's metrics on the host, by name without `opentalk_maintenance_last_`; counts by `run_count <kind>`.
 
     Empty until a run has ended and its metrics are written.
     """
     file = _inside(host, f"{TEXTFILES}/opentalk_maintenance_{job}.prom")
     text = file.read_text() if file.exists() else ""
     found = {}
-    pattern = r"^opentalk_maintenance_last_(\w+)\{job_type=\"" + job + r"\"(?:,kind=\"(\w+)\")?\} (\S+)$"
+    pattern = r"^opentalk_maintenance_(?:last_)?(\w+)\{job_type=\"" + job + r"\"(?:,kind=\"(\w+)\")?\} (\S+)$"
     for name, kind, value in re.findall(pattern, text, re.MULTILINE):
         found[f"{name} {kind}".strip()] = float(value)
     return found
