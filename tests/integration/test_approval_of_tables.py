@@ -40,7 +40,7 @@ def test_later_row_keeps_its_root_and_all_that_belongs_to_it(
 
         def change(held: HeldRun = held, table: str = table) -> None:
             owners = Counter(row for rows in held.rows.values() for row in rows if row[0] == table)
-            changed, *others = [text for (_table, text), _number in owners.most_common()[:-3:-1]]
+            changed, *others = [text for _table, text in sorted(owners, key=lambda row: (owners[row], row))[:2]]
             held.touch(table, changed)
             done[table, "added"] += held.add(table)
             for text in others:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.opentalk.maintenance.plugins.module_utils.deletion import batches
 from ansible_collections.opentalk.maintenance.plugins.module_utils.systems import http_session, object_storage_client
 
 from support import storage_sync
@@ -344,10 +345,11 @@ def test_conflict_that_lasts_leaves_what_is_in_conflict(install: Callable[..., I
 
 
 def test_folders_are_named_when_the_connection_breaks_in_the_commit(
-    install: Callable[..., Installation], tmp_path: Path
+    install: Callable[..., Installation], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In that case nobody knows whether the events of the folders are gone."""
     made, audit_log = install(), tmp_path / "audit.jsonl"
+    monkeypatch.setattr(batches, "FIRST", len(made.chosen))
     trap(made.world, "DELETE ON events", TERMINATE, calls="true", deferred=True)
     made.cloud.fail(403, lambda request: request.operation == "DeleteFolder")
     run = made.run(**{FAIL: False}, batch_size=len(made.chosen), audit_log=str(audit_log))

@@ -119,6 +119,21 @@ def test_row_that_an_earlier_batch_repointed_goes_with_its_own_root(open_world: 
     assert world.ids("users").isdisjoint({first, second}) and world.ids("events") == set()
 
 
+def test_later_row_that_goes_with_one_user_and_is_changed_with_another(open_world: Open) -> None:
+    """Both stay, in the preview of the run and in the run. An event of the one was changed last by the other."""
+    world = open_world(67)
+    build = Builder(world.connection)
+    creator, editor, other = (build.user(disabled_since=LONG_AGO) for _unused in range(3))
+    event = build.event(creator, updated_by=editor)
+    approval = world.run("user_cleanup", check_mode=True)["approval"]
+    world.query("UPDATE events SET title = title WHERE id = %s", (event,))
+    for check_mode in (True, False):
+        run = world.run("user_cleanup", check_mode=check_mode, approved_plan=approval)
+        assert {failure["id"] for failure in run["failures"]} == {creator, editor}
+        assert run["plan" if check_mode else "done"]["users"]["ids"] == [other]
+    assert world.ids("users") >= {creator, editor} and other not in world.ids("users")
+
+
 def test_run_that_stopped_is_completed_with_the_same_approval(open_world: Open) -> None:
     scene = Scene(open_world(67), "event_cleanup")
     approval = preview_of(scene)

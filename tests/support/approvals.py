@@ -163,7 +163,11 @@ class HeldRun:
         rows = self.world.rows()
         chosen, stay = self._chosen(rows), self._stay(rows)
         preview = self.world.run(self.case.module, check_mode=True, approved_plan=self.approval, **self.case.options)
-        assert {failure["id"] for failure in preview["failures"]} == stay
+        assert {failure["id"] for failure in preview["failures"]} == stay, (
+            preview["failures"],
+            stay,
+            sorted(self.later),
+        )
         after = chosen.effect(rows, (chosen.roots & self.case.roots) - stay)
         assert preview["plan"]["rows_deleted"] == deleted(rows, after)
         assert self.world.rows() == rows

@@ -165,10 +165,10 @@ class DeletionRun:
 
     def _leave_later(self) -> None:
         """Take the roots out of a preview that a run would find out to have later rows, batch by batch."""
-        later = self._later(self._roots)
-        for root, reason in sorted(later.items()):
-            self._run.fail(self._root, root, reason)
-        if later:
+        # A row that goes with one root may be one that another root would only change, if the first one stays.
+        while later := self._later(self._roots):
+            for root, reason in sorted(later.items()):
+                self._run.fail(self._root, root, reason)
             self._roots = self._choose(KeySet.of_ids(without(self._roots, later)))
 
     def _later(self, roots: KeySet) -> dict[str, str]:
