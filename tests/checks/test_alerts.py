@@ -41,7 +41,9 @@ def expressions() -> dict[str, str]:
 
 
 def promtool(*arguments: object) -> None:
-    program = shutil.which("promtool") or missing("prometheus", "promtool is not there")
+    program = shutil.which("promtool")
+    if program is None:
+        missing("prometheus", "promtool is not there")
     played = subprocess.run([program, *map(str, arguments)], capture_output=True, text=True, timeout=HANGS, check=False)
     assert played.returncode == 0, played.stdout + played.stderr
 
