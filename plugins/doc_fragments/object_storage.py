@@ -30,14 +30,6 @@ options:
       force_path_style:
         description: Whether the bucket's name is part of the path instead of the host name. True unless set.
         type: bool
-  outside_timeout:
-    description:
-      - The most seconds for which a batch waits for the object storage and the cloud together. The batch holds locks on its
-        rows meanwhile, so users of the controller may wait for it.
-      - When they take longer, nothing of the batch is deleted from the database. The job asks the servers without locks
-        whether they work, and then goes on with smaller batches, or fails.
-    type: int
-    default: 10
   validate_certs:
     description: Whether the certificates of the servers are verified.
     type: bool
@@ -47,4 +39,16 @@ options:
     type: path
 requirements:
   - boto3
+"""
+
+    OUTSIDE = r"""
+options:
+  outside_timeout:
+    description:
+      - The most seconds for which a batch waits for the object storage and the cloud together. The batch holds locks on its
+        rows meanwhile, so users of the controller may wait for it.
+      - When they take longer, nothing of the batch is deleted from the database. The job asks the servers without locks
+        whether they work, and then goes on with smaller batches, or fails.
+    type: int
+    default: 10
 """

@@ -32,10 +32,14 @@ options:
           - The directory that holds all shared folders. A folder outside of it is never deleted.
           - Without it the job may delete every folder of the account that the database names.
         type: str
+requirements:
+  - requests
+"""
+
+    REQUESTS = r"""
+options:
   shared_folder_requests:
     description: The number of shared folders that are worked on at the same time, from 1 to 64.
     type: int
     default: 4
-requirements:
-  - requests
 """

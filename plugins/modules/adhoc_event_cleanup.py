@@ -25,7 +25,9 @@ extends_documentation_fragment:
   - opentalk.maintenance.job
   - opentalk.maintenance.database
   - opentalk.maintenance.object_storage
+  - opentalk.maintenance.object_storage.outside
   - opentalk.maintenance.shared_folder
+  - opentalk.maintenance.shared_folder.requests
   - opentalk.maintenance.deletion
   - opentalk.maintenance.audit
   - opentalk.maintenance.approval

@@ -11,11 +11,25 @@ short_description: Check that jobs can be executed
 version_added: 1.0.0
 description:
   - Prints log messages of every severity and changes nothing.
+  - With O(connections=true), the module also looks at everything that the other jobs need, and names all faults at once.
   - Use it to verify that jobs can be executed on a host.
 extends_documentation_fragment:
   - opentalk.maintenance.attributes
   - opentalk.maintenance.attributes.never_changes
   - opentalk.maintenance.job
+  - opentalk.maintenance.database
+  - opentalk.maintenance.object_storage
+  - opentalk.maintenance.shared_folder
+  - opentalk.maintenance.keycloak
+options:
+  connections:
+    description:
+      - Whether the module looks at the Python packages, the settings, the database, the bucket, the cloud and Keycloak.
+      - It only reads. It checks that the database user may delete, and that nothing in the database would keep the jobs from
+        it.
+      - The module fails if one of them does not work.
+    type: bool
+    default: false
 author:
   - The opentalk.maintenance authors (@opentalk)
 seealso:
@@ -28,12 +42,34 @@ EXAMPLES = r"""
     hide_duration: true
   register: check
 
+- name: Look at everything that the other jobs need
+  opentalk.maintenance.self_check:
+    connections: true
+
 - name: Show what the job logged
   ansible.builtin.debug:
     var: check.log
 """
 
 RETURN = r"""
+connections:
+  description: What the module found out about each thing that jobs need.
+  returned: with O(connections=true), unless the options or settings are wrong
+  type: list
+  elements: dict
+  contains:
+    name:
+      description: The thing.
+      type: str
+      sample: database
+    status:
+      description: V(ok), V(failed), or V(not set) if only some jobs need it and the settings say nothing about it.
+      type: str
+      sample: ok
+    details:
+      description: A clause about what works, or a sentence about what does not.
+      type: str
+      sample: PostgreSQL 15.18, migration 67, all rights on 26 tables
 job_type:
   description: The job that ran.
   returned: always

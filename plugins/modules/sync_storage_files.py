@@ -31,6 +31,7 @@ extends_documentation_fragment:
   - opentalk.maintenance.job
   - opentalk.maintenance.database
   - opentalk.maintenance.object_storage
+  - opentalk.maintenance.object_storage.outside
   - opentalk.maintenance.deletion
   - opentalk.maintenance.audit
   - opentalk.maintenance.approval

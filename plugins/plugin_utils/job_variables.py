@@ -14,29 +14,15 @@ from typing import Any
 
 from ansible_collections.opentalk.maintenance.plugins.module_utils.base import options
 from ansible_collections.opentalk.maintenance.plugins.module_utils.base.errors import ParameterError
-from ansible_collections.opentalk.maintenance.plugins.module_utils.jobs.registry import JOB_TYPES, JOBS
+from ansible_collections.opentalk.maintenance.plugins.module_utils.jobs.registry import COMMON, JOB_TYPES, JOBS
 
-COMMON = "opentalk_maintenance"
 # Variables of the playbooks that are no options.
 _OTHERS = {f"{COMMON}_{name}": name for name in ("hosts", "job")}
 
 
-def variables_of(job_type: str) -> dict[str, str]:
-    """The variables that set options of a job, with the option of each. If two set the same option, the later one wins."""
-    registration = JOBS[job_type]
-    own = {*registration.parameters.properties, *options.APPROVAL}
-    found = {}
-    for option in registration.argument_spec():
-        if option not in own:
-            found[f"{COMMON}_{option}"] = option
-        if option in own or option in options.SAFETY:
-            found[f"{job_type}_{option}"] = option
-    return found
-
-
 def variable(job_type: str, option: str) -> str:
     """The variable that sets an option of a job. If there are two, it is the one with the job's name."""
-    return {of: name for name, of in variables_of(job_type).items()}[option]
+    return {of: name for name, of in JOBS[job_type].variables().items()}[option]
 
 
 def gather(
@@ -60,7 +46,7 @@ def gather(
     if problems:
         raise ParameterError(" ".join(problems))
     found: dict[str, Any] = {}
-    for name, option in variables_of(job_type).items():
+    for name, option in JOBS[job_type].variables().items():
         if name in variables:
             found.update(_value(name, option, variables, template, undefined))
     return found
@@ -68,10 +54,10 @@ def gather(
 
 def _unknown(job_type: str, names: Iterable[str]) -> list[str]:
     """A sentence for every variable with a prefix of the job that sets nothing."""
-    own = variables_of(job_type)
+    own = JOBS[job_type].variables()
     # The variables for all jobs may have options that this job lacks.
     common = {
-        name: of for each in JOB_TYPES for name, of in variables_of(each).items() if name.startswith(f"{COMMON}_")
+        name: of for each in JOB_TYPES for name, of in JOBS[each].variables().items() if name.startswith(f"{COMMON}_")
     }
     known = {**common, **_OTHERS, **own}
     return [

@@ -75,7 +75,7 @@ def option_schema(*groups: dict[str, Any]) -> dict[str, Any]:
         options.BATCHES,
         options.INDEXES,
         options.SAFETY,
-        {"shared_folder_requests": options.SHARED_FOLDER["shared_folder_requests"]},
+        options.SHARED_FOLDER_REQUESTS,
         options.OUTSIDE,
     )
     del unattended["timeout"]  # timers have a field of its own for it: the time limit of the unit depends on it

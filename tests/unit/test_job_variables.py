@@ -50,7 +50,7 @@ def test_limits_may_be_those_of_all_jobs() -> None:
 @pytest.mark.parametrize("job", JOB_TYPES)
 def test_variables_of_other_jobs_are_left_alone(job: str) -> None:
     """Those of all jobs at once, as in an inventory that has everything."""
-    names = {name for each in JOB_TYPES for name in job_variables.variables_of(each)}
+    names = {name for each in JOB_TYPES for name in JOBS[each].variables()}
     names |= {
         "opentalk_maintenance_hosts",
         "opentalk_maintenance_job",

@@ -35,7 +35,6 @@ OBJECT_STORAGE: dict[str, Any] = {
             "force_path_style": {"type": "bool"},
         },
     },
-    **OUTSIDE,
 }
 
 SHARED_FOLDER: dict[str, Any] = {
@@ -49,8 +48,9 @@ SHARED_FOLDER: dict[str, Any] = {
             "directory": {"type": "str"},
         },
     },
-    "shared_folder_requests": {"type": "int", "default": 4},
 }
+
+SHARED_FOLDER_REQUESTS: dict[str, Any] = {"shared_folder_requests": {"type": "int", "default": 4}}
 
 KEYCLOAK: dict[str, Any] = {
     "keycloak": {

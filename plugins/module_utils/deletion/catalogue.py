@@ -51,11 +51,13 @@ class Catalogue:
     """Tables, columns, keys and foreign keys.
 
     :ivar schema: the controller's schema
+    :ivar migration: the newest migration of the controller
     :ivar types: the types of each table's columns
     :ivar unique: sets of columns in which no two rows of a table can have the same values
     """
 
     schema: str
+    migration: int = 0
     types: dict[Table, dict[str, str]] = field(default_factory=dict)
     primary_keys: dict[Table, tuple[str, ...]] = field(default_factory=dict)
     unique: dict[Table, set[tuple[str, ...]]] = field(default_factory=dict)
@@ -99,12 +101,12 @@ def read_catalogue(database: Database) -> Catalogue:
 
     :raises SchemaError: the database is not a controller's, or its schema is too old
     """
-    _check_migration(database)
+    migration = _check_migration(database)
     (schema,) = database.row(
         "SELECT nspname FROM pg_class JOIN pg_namespace n ON n.oid = relnamespace"
         " WHERE pg_class.oid = to_regclass('events')"
     )
-    catalogue = Catalogue(schema)
+    catalogue = Catalogue(schema, migration)
     for read in (_read_columns, _read_keys, _read_references):
         read(catalogue, database)
     return catalogue
@@ -166,7 +168,7 @@ def _read_references(catalogue: Catalogue, database: Database) -> None:
         )
 
 
-def _check_migration(database: Database) -> None:
+def _check_migration(database: Database) -> int:
     row: tuple[Any, ...] = database.row(
         "SELECT to_regclass('refinery_schema_history') IS NOT NULL AND to_regclass('events') IS NOT NULL"
         " AND to_regclass('rooms') IS NOT NULL AND to_regclass('users') IS NOT NULL"
@@ -182,3 +184,4 @@ def _check_migration(database: Database) -> None:
             f"The database is at migration {migration or 0}, but the oldest supported one is {OLDEST_MIGRATION};"
             " upgrade the controller."
         )
+    return int(migration)

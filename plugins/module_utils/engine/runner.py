@@ -42,8 +42,9 @@ def main(job_class: type[Job]) -> None:
     try:
         run = _prepare(job_class, module, log)
     except MaintenanceError as error:
-        log.error(f"Job failed: {error}")
-        _fail(module, error, {"job_type": job_class.job_type, "changed": False, "log": log.lines})
+        message = registry.JOBS[job_class.job_type].with_variables(str(error))
+        log.error(f"Job failed: {message}")
+        _fail(module, error, message, {"job_type": job_class.job_type, "changed": False, "log": log.lines})
         return
     failure: MaintenanceError | None = None
     try:
@@ -176,15 +177,16 @@ def _end(module: JobModule, run: Run, failure: MaintenanceError | None) -> None:
         run.audit.ended(status, run.done.counts(), run.failure_count)
     except AuditLogError as error:
         failure = failure or error
+    message = registry.JOBS[run.job_type].with_variables(str(failure))
     if failure is not None:
-        run.log.error(f"Job failed: {failure}")
+        run.log.error(f"Job failed: {message}")
     else:
         run.log.info()
         run.log.info("Job finished successfully")
     duration = None if module.params["hide_duration"] else run.deadline.elapsed()
     if duration is not None:
         run.log.info(f"Duration: {duration:.3f}s")
-    values = report.result(run, check_mode=module.check_mode, duration=duration)
+    values = {**report.result(run, check_mode=module.check_mode, duration=duration), **run.more}
     for warning in run.warnings:
         module.warn(warning)
     if run.preview and not failure:
@@ -192,11 +194,11 @@ def _end(module: JobModule, run: Run, failure: MaintenanceError | None) -> None:
     if module._diff:
         values["diff"] = report.diff(run.plan if module.check_mode else run.done)
     if failure is not None:
-        _fail(module, failure, values)
+        _fail(module, failure, message, values)
     module.exit_json(**values)
 
 
-def _fail(module: JobModule, error: MaintenanceError, values: dict[str, Any]) -> None:
+def _fail(module: JobModule, error: MaintenanceError, message: str, values: dict[str, Any]) -> None:
     if isinstance(error, MissingLibraryError):
         module.fail_json(msg=missing_required_lib(error.library), exception=error.traceback, **values)
-    module.fail_json(msg=str(error), **values)
+    module.fail_json(msg=message, **values)

@@ -9,11 +9,16 @@ The class of a job is in the file with the job's name.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
 from ..base import options
 from ..base.parameters import Parameters
+
+
+# The prefix of variables that are for all jobs.
+COMMON = "opentalk_maintenance"
 
 
 @dataclass(frozen=True)
@@ -26,6 +31,26 @@ class Registration:
     parameters: Parameters
     options: tuple[dict[str, Any], ...]
 
+    def variables(self) -> dict[str, str]:
+        """The playbooks' variables that set options of the job, with the option of each.
+
+        If two variables set the same option, the later one wins.
+        """
+        own = {*self.parameters.properties, *options.APPROVAL}
+        found = {}
+        for option in self.argument_spec():
+            if option not in own:
+                found[f"{COMMON}_{option}"] = option
+            if option in own or option in options.SAFETY:
+                found[f"{self.parameters.job_type}_{option}"] = option
+        return found
+
+    def with_variables(self, message: str) -> str:
+        """A message in which the first mention of each option is followed by the playbooks' variable that sets it."""
+        for variable, option in self.variables().items():
+            message = re.sub(rf"\b(option {option})\b(?! \(variable)", rf"\1 (variable {variable})", message, count=1)
+        return message
+
     def argument_spec(self) -> dict[str, Any]:
         """The options of the job's module."""
         return options.merge(options.SETTINGS_FILE, options.RUN, *self.options, self.parameters.argument_spec())
@@ -37,7 +62,14 @@ def _job(job_type: str, description: str, *groups: dict[str, Any], **parameters:
 
 _ROWS = (options.DATABASE, options.REPORT, options.BATCHES, options.AUDIT, options.SAFETY)
 _DELETED_ROWS = (*_ROWS, options.APPROVAL, options.INDEXES)
-_DELETED_EVERYWHERE = (*_DELETED_ROWS, options.OBJECT_STORAGE, options.SHARED_FOLDER, options.TLS)
+_DELETED_EVERYWHERE = (
+    *_DELETED_ROWS,
+    options.OBJECT_STORAGE,
+    options.SHARED_FOLDER,
+    options.SHARED_FOLDER_REQUESTS,
+    options.OUTSIDE,
+    options.TLS,
+)
 
 _FAIL_ON_SHARED_FOLDER_DELETION_ERROR = {
     "type": "boolean",
@@ -46,7 +78,21 @@ _FAIL_ON_SHARED_FOLDER_DELETION_ERROR = {
 }
 
 _REGISTRATIONS = (
-    _job("self_check", "A simple self-check of the job execution system."),
+    _job(
+        "self_check",
+        "A simple self-check of the job execution system.",
+        options.DATABASE,
+        options.OBJECT_STORAGE,
+        options.SHARED_FOLDER,
+        options.KEYCLOAK,
+        options.TLS,
+        connections={
+            "type": "boolean",
+            "default": False,
+            "description": "Whether the packages, the settings and the servers that jobs need are looked at, too.",
+            "x-extension": True,
+        },
+    ),
     _job(
         "event_cleanup",
         "Deletes events that ended at minimum a defined duration ago, with everything that belongs to them.",
@@ -111,6 +157,7 @@ _REGISTRATIONS = (
         *_ROWS,
         options.APPROVAL,
         options.OBJECT_STORAGE,
+        options.OUTSIDE,
         options.TLS,
         missing_storage_file_handling={
             "type": "string",

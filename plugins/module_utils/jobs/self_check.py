@@ -1,13 +1,15 @@
 # SPDX-FileCopyrightText: The opentalk.maintenance authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""self_check: prints log lines of every level, and changes nothing."""
+"""self_check: prints log lines of every level, looks at what jobs need if that is wanted, and changes nothing."""
 
 from __future__ import annotations
 
+from ..base.errors import IncompleteError
 from ..record.effects import Listing
 from ..record.safety import Share
 from .job import Job
+from .parts import connection_checks
 
 
 class SelfCheck(Job):
@@ -39,3 +41,16 @@ class SelfCheck(Job):
         log.info("Test output in INFO level")
         log.warn("Test output in WARN level")
         log.error("Test output in ERROR level")
+        if self.run.parameters["connections"]:
+            self._look_at_connections()
+
+    def _look_at_connections(self) -> None:
+        """:raises IncompleteError: something that jobs need does not work"""
+        found = self.run.more["connections"] = []
+        for check in connection_checks.checks(self.run):
+            found.append(check.as_item())
+            write = self.run.log.error if check.status == connection_checks.FAILED else self.run.log.info
+            write(f"{check.name}: {check.details if check.status != connection_checks.NOT_SET else f'not set, {check.details}'}")
+        failed = [entry["name"] for entry in found if entry["status"] == connection_checks.FAILED]
+        if failed:
+            raise IncompleteError(f"Jobs cannot use {', '.join(failed)}; mend what connections in the result says about it.")

@@ -45,6 +45,7 @@ class Database:
 
     :param url: libpq connection URI
     :param read_only: whether PostgreSQL itself refuses every write of this session
+    :ivar is_pooled: whether a pooler is between the job and the server
     :raises DatabaseError: the server cannot be reached or refuses the connection, a pooler shares the session with others, or
         the server accepts no writes in a writing session
     """
@@ -55,12 +56,12 @@ class Database:
         self._deadline = deadline
         self._url = database_url.parse(url)
         self._connection = database_connection.connect(self._url, deadline)
-        self._is_pooled = False
+        self.is_pooled = False
         self._lost: str | None = None
         self._heartbeat = Heartbeat(self._beat)
         try:
-            self._is_pooled = self._find_pooler()
-            self._backend = self.row("SELECT pg_backend_pid()") if self._is_pooled else None
+            self.is_pooled = self._find_pooler()
+            self._backend = self.row("SELECT pg_backend_pid()") if self.is_pooled else None
             self._set_up(application_name)
             if read_only:
                 self.execute("SET default_transaction_read_only = on")
@@ -132,7 +133,7 @@ class Database:
             f"BEGIN {mode}; SET LOCAL statement_timeout = {milliseconds};"
             f" SET LOCAL lock_timeout = {min(LOCK_TIMEOUT, milliseconds)}"
         )
-        if self._is_pooled:
+        if self.is_pooled:
             if self.row(f"{begin}; SELECT pg_backend_pid()") != self._backend:
                 self._roll_back()
                 raise connection_failures.not_own_session(self._url, self._connection.host)
@@ -153,7 +154,7 @@ class Database:
     def close(self) -> None:
         self._heartbeat.stop()
         with contextlib.suppress(psycopg2.Error, Expired), self._heartbeat.paused():
-            if self._is_pooled and not self._connection.closed:
+            if self.is_pooled and not self._connection.closed:
                 # The pooler may be set not to do this.
                 with self._connection.limited(_FORGET), self._connection.cursor() as cursor:
                     cursor.execute("ROLLBACK")

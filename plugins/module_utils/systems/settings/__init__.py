@@ -27,14 +27,17 @@ class Settings:
     :param options: the module's options; ``database_url``, ``object_storage``, ``shared_folder`` and ``keycloak``
         override settings
     :param environment: the process environment
+    :ivar path: the settings file that is read, or None
+    :ivar searched: the places where the file was looked for, as a list in words
     :raises ConfigurationError: the file cannot be read
     """
 
     def __init__(self, path: str | None, options: Mapping[str, Any], environment: Mapping[str, str]) -> None:
-        found = Path(path) if path else file.find(environment)
-        values = file.load(found) if found else {}
+        self.path = Path(path) if path else file.find(environment)
+        self.searched = ", ".join(map(str, map(Path.absolute, file.places(environment))))
+        values = file.load(self.path) if self.path else {}
         file.override(values, environment)
-        self._lookup = Lookup(found, values, options)
+        self._lookup = Lookup(self.path, values, options, self.searched)
 
     def database_url(self) -> str:
         """The libpq connection URI.
@@ -57,6 +60,10 @@ class Settings:
         :raises ConfigurationError: a setting is missing or wrong
         """
         return shared_folder.read(self._lookup)
+
+    def names_keycloak(self) -> bool:
+        """Whether anything is set that says where Keycloak's accounts are."""
+        return keycloak.is_named(self._lookup)
 
     def keycloak(self) -> KeycloakSettings:
         """:raises ConfigurationError: a setting is missing or wrong"""

@@ -18,16 +18,20 @@ ENVIRONMENT_PREFIX = "OPENTALK_CTRL_"
 ENVIRONMENT_SEPARATOR = "__"
 
 
-def find(environment: Mapping[str, str]) -> Path | None:
-    """The path of the settings file; the order of the search is the controller's. None if there is no file."""
+def places(environment: Mapping[str, str]) -> list[Path]:
+    """Where the settings file may be, in the order in which the controller searches."""
     candidates = [Path("controller.toml"), Path("config.toml")]
     home = environment.get("XDG_CONFIG_HOME")
     if not home and environment.get("HOME"):
         home = os.path.join(environment["HOME"], ".config")
     if home:
         candidates.append(Path(home, "opentalk", "controller.toml"))
-    candidates.append(Path("/etc/opentalk/controller.toml"))
-    for candidate in candidates:
+    return [*candidates, Path("/etc/opentalk/controller.toml")]
+
+
+def find(environment: Mapping[str, str]) -> Path | None:
+    """The path of the settings file, or None if there is no file in any of the places."""
+    for candidate in places(environment):
         try:
             if candidate.is_file():
                 return candidate

@@ -50,6 +50,13 @@ class KeycloakSettings:
     warnings: tuple[str, ...]
 
 
+def is_named(lookup: Lookup) -> bool:
+    """Whether anything is set that says where the accounts are."""
+    return bool(lookup.overrides(_OPTION)) or any(
+        lookup.section(section, required=False) for section in ("user_search", _DEPRECATED)
+    )
+
+
 def read(lookup: Lookup) -> KeycloakSettings:
     """:raises ConfigurationError: a setting is missing or wrong"""
     if not lookup.section("user_search", required=False) and lookup.section(_DEPRECATED, required=False):

@@ -19,12 +19,16 @@ class Lookup:
     :param path: the settings file, or None if there is none
     :param values: the content of the file, overridden by the environment
     :param options: the module's options
+    :param searched: the places where the file was looked for, for messages
     """
 
-    def __init__(self, path: Path | None, values: Mapping[str, Any], options: Mapping[str, Any]) -> None:
+    def __init__(
+        self, path: Path | None, values: Mapping[str, Any], options: Mapping[str, Any], searched: str
+    ) -> None:
         self._path = path
         self._values = values
         self.options = options
+        self._searched = searched
 
     def section(self, section: str, option: str = "", *, required: bool = True) -> dict[str, Any]:
         """The values of a section, overridden by those of an option.
@@ -113,7 +117,8 @@ class Lookup:
         """The error to raise when a section is missing."""
         if self._path is None:
             return ConfigurationError(
-                f"No settings file of the controller was found, so the section [{section}] is missing;"
+                f"No settings file of the controller was found (looked for: {self._searched}), so the section"
+                f" [{section}] is missing;"
                 f" name the file with the option controller_config, or set the option {option}."
             )
         return ConfigurationError(

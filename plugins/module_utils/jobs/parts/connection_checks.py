@@ -1,0 +1,181 @@
+# SPDX-FileCopyrightText: The opentalk.maintenance authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Looks at everything that the jobs need, without changing anything, so that all faults show at once."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from ...base.errors import ConfigurationError, DeadlineExceeded, MaintenanceError, SchemaError
+from ...deletion import hindrances, rights
+from ...deletion.catalogue import read_catalogue
+from ...deletion.graph import DeletionGraph
+from ...run import Run
+from ...systems.clouds.providers import provider
+from ...systems.database import Database
+from ...systems.keycloak import Keycloak
+from ...systems.object_storage import ObjectStorage
+from ...systems.object_storage_client import StorageClient
+
+OK, FAILED, NOT_SET = "ok", "failed", "not set"
+# The packages that the jobs import, by their names in the Python package index.
+_PACKAGES = (("psycopg2-binary", "psycopg2"), ("boto3",), ("requests",), ("python-dateutil",), ("python-keycloak",))
+# The tables whose rows are the roots of a job.
+_ROOTS = ("events", "rooms", "users", "invites")
+
+
+@dataclass(frozen=True)
+class Check:
+    """What was found out about one thing that the jobs need.
+
+    :ivar name: the thing
+    :ivar status: ``ok``, ``failed`` or ``not set``
+    :ivar details: a clause or a sentence, without secrets
+    """
+
+    name: str
+    status: str
+    details: str
+
+    def as_item(self) -> dict[str, str]:
+        return {"name": self.name, "status": self.status, "details": self.details}
+
+
+class _NotSet(Exception):
+    """The settings say nothing about the thing, and only some jobs need it."""
+
+
+def checks(run: Run) -> Iterator[Check]:
+    """Look at one thing after the other. A fault of one keeps no other from being looked at.
+
+    :raises DeadlineExceeded: the job's timeout passed
+    """
+    looks: dict[str, Callable[[Run], str]] = {
+        "packages": _packages,
+        "settings": _settings,
+        "database": _database,
+        "object storage": _object_storage,
+        "shared folders": _shared_folders,
+        "Keycloak": _keycloak,
+    }
+    for name, look in looks.items():
+        try:
+            yield Check(name, OK, look(run))
+        except _NotSet as reason:
+            yield Check(name, NOT_SET, str(reason))
+        except DeadlineExceeded:
+            raise
+        except MaintenanceError as error:
+            yield Check(name, FAILED, str(error))
+
+
+def _packages(run: Run) -> str:
+    found, missing = [f"Python {platform.python_version()}"], []
+    for names in _PACKAGES:
+        version = next(filter(None, map(_version, names)), None)
+        (found if version else missing).append(f"{names[0]} {version}" if version else names[0])
+    if missing:
+        raise ConfigurationError(
+            f"Python {platform.python_version()} lacks {', '.join(missing)}; install them, for example with the playbook"
+            " opentalk.maintenance.prepare_hosts."
+        )
+    return ", ".join(found)
+
+
+def _version(name: str) -> str | None:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _settings(run: Run) -> str:
+    if run.settings.path:
+        return f"from {run.settings.path}"
+    return f"no settings file (looked for: {run.settings.searched}), so from environment variables and options only"
+
+
+def _database(run: Run) -> str:
+    database = Database(
+        run.settings.database_url(),
+        deadline=run.deadline,
+        read_only=True,
+        application_name=f"opentalk.maintenance {run.job_type}",
+    )
+    try:
+        (version,) = database.row("SELECT current_setting('server_version')")
+        catalogue = read_catalogue(database)
+        problems, tables = [], set()
+        for root in _ROOTS:
+            graph = DeletionGraph(catalogue, catalogue.table(root))
+            tables.update(graph.tables)
+            try:
+                for warning in hindrances.find(database, graph).warnings:
+                    run.warn(warning)
+            except SchemaError as error:
+                problems.append(str(error))
+        problems.extend(rights.problems(database, tables))
+        if problems:
+            raise SchemaError(" ".join(dict.fromkeys(problems)))
+        between = ", behind a pooler that gives the job a session of its own" if database.is_pooled else ""
+        return f"PostgreSQL {version.split()[0]}, migration {catalogue.migration}, all rights on {len(tables)} tables{between}"
+    finally:
+        database.close()
+
+
+def _object_storage(run: Run) -> str:
+    settings = run.settings.object_storage()
+    storage = ObjectStorage(
+        StorageClient(
+            settings,
+            deadline=run.deadline,
+            gate=run.gate,
+            validate_certs=run.options["validate_certs"],
+            ca_path=run.options["ca_path"],
+        )
+    )
+    storage.check()
+    next(storage.objects(), None)
+    for warning in storage.take_warnings():
+        run.warn(warning)
+    versions = "which keeps versions" if storage.keeps_versions() else "without versions"
+    return f"bucket {settings.bucket}, {versions}, can be listed"
+
+
+def _shared_folders(run: Run) -> str:
+    settings = run.settings.shared_folder()
+    if settings is None:
+        raise _NotSet("the settings have no section [shared_folder]")
+    cloud = provider(
+        settings,
+        deadline=run.deadline,
+        gate=run.gate,
+        validate_certs=run.options["validate_certs"],
+        ca_path=run.options["ca_path"],
+        parallel=1,
+    )
+    assert cloud
+    return f"{settings.provider}, {cloud.describe()}"
+
+
+def _keycloak(run: Run) -> str:
+    if not run.settings.names_keycloak():
+        raise _NotSet("the settings have no section [user_search] or [keycloak]; only keycloak_account_sync needs it")
+    settings = run.settings.keycloak()
+    for warning in settings.warnings:
+        run.warn(warning)
+    keycloak = Keycloak(
+        settings,
+        deadline=run.deadline,
+        gate=run.gate,
+        validate_certs=run.options["validate_certs"],
+        ca_path=run.options["ca_path"],
+        dump=lambda line: None,
+    )
+    count = keycloak.count()
+    keycloak.page(0, 1)
+    return f"realm {settings.api.realm}, {count} accounts can be listed"
