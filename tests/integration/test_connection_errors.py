@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from urllib.parse import unquote
 from typing import Any
 
 import psycopg2
@@ -331,9 +332,27 @@ def test_unknown_parameter(query: str, names: list[str]) -> None:
     assert PLANTED[5:] not in message
 
 
-@pytest.mark.parametrize("url", ["postgres://u:12/{0}?{0}=1@127.0.0.1/d", "postgres://u:{0}/x?{0}=1@127.0.0.1:1/d"])
+@pytest.mark.parametrize("url", ["postgres://u:12@{0}?{0}=1@127.0.0.1/d", "postgres://u:{0}/x?{0}=1@127.0.0.1:1@/d"])
 def test_password_that_should_have_been_encoded(url: str) -> None:
     assert "percent-encoded" in failure(url.format(PLANTED.replace("-", "")))
+
+
+@pytest.mark.parametrize("password", ["12/b%zz?c=d#e", "a%2Fb:c", "/?%", "1/a b&c=1"])
+def test_url_that_the_controller_reads_and_libpq_does_not(server: PostgreSQLServer, password: str) -> None:
+    """Characters of the password that should have been encoded, and a parameter that libpq names in another way."""
+    with contextlib.closing(server.connect("postgres")) as connection, connection.cursor() as cursor:
+        cursor.execute("DROP ROLE IF EXISTS odd; CREATE ROLE odd LOGIN PASSWORD %s", (unquote(password),))
+        connection.commit()
+    address = f"127.0.0.1:{server.port}"
+    for url in (
+        f"postgres://odd:{password}@{address}/postgres",
+        f"postgresql://odd:{password}@{address}/postgres?keepalives_retries=3&connect_timeout=5",
+        f"host=127.0.0.1 port={server.port} user=odd dbname=postgres password='{unquote(password)}'",
+    ):
+        with open_session(url) as session:
+            assert session.row("SELECT current_user") == ("odd",)
+    message = failure(f"postgres://odd:{password}{PLANTED}@{address}/postgres")
+    assert "refused the user name or the password" in message and PLANTED not in message
 
 
 def test_what_libpq_gives_is_what_is_understood(server: PostgreSQLServer) -> None:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -70,8 +71,8 @@ def test_environment_alone_is_enough(monkeypatch: pytest.MonkeyPatch, tmp_path: 
 @pytest.mark.parametrize(
     "places",
     [
-        ["controller.toml", "config.toml", "xdg/opentalk/controller.toml"],
-        ["config.toml", "xdg/opentalk/controller.toml"],
+        ["config.toml", "controller.toml", "xdg/opentalk/controller.toml"],
+        ["controller.toml", "xdg/opentalk/controller.toml"],
         ["xdg/opentalk/controller.toml", "home/.config/opentalk/controller.toml"],
     ],
 )
@@ -85,19 +86,92 @@ def test_file_is_looked_for_where_the_controller_does(
     environment = {"XDG_CONFIG_HOME": str(tmp_path / "xdg"), "HOME": str(tmp_path / "home")}
     assert Settings(None, {}, environment).database_url() == f"postgres://{places[0]}"
     if "home" in places[-1]:
+        for ignored in ("", "xdg", "./xdg"):
+            environment["XDG_CONFIG_HOME"] = ignored
+            assert Settings(None, {}, environment).database_url() == f"postgres://{places[-1]}"
         del environment["XDG_CONFIG_HOME"]
         assert Settings(None, {}, environment).database_url() == f"postgres://{places[-1]}"
 
 
-def test_flags_are_true_or_false_also_as_text(read: Read) -> None:
+# What the controller's parser makes of a line, or of a variable; None if it refuses it.
+FLAGS = [
+    ("true", True), ("false", False), ("1", True), ("0", False), ("2", True), ("0.0", False), ('"yes"', True),
+    ('"No"', False), ('"on"', True), ('"OFF"', False), ('"1"', True), ('"0"', False), ('"True"', True),
+    ('"perhaps"', None), ('""', None), ('"2"', None), ("[]", None), ("1979-05-27", None),
+]  # fmt: skip
+TEXTS = [
+    ('"a"', "a"), ("12345", "12345"), ("-7", "-7"), ("true", "true"), ("1.5", "1.5"), ("2.0", "2"),
+    ("1e20", "100000000000000000000"), ("0x10", "16"), ("[]", None), ("{a = 1}", None),
+]  # fmt: skip
+VARIABLES = [
+    "OPENTALK_CTRL_MINIO__BUCKET", "opentalk_ctrl_minio__bucket", "OpenTalk_Ctrl_Minio__Bucket", "OPENTALK_CTRL_MINIO.BUCKET",
+    "opentalk_ctrl_minio.bucket",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("value", "meaning"), FLAGS)
+def test_flags_are_read_as_the_controller_reads_them(read: Read, value: str, meaning: bool | None) -> None:
     def style(text: str, **environment: str) -> bool:
         return read(STORAGE + text, **environment).object_storage().force_path_style
 
-    assert style("force_path_style = false") is False
-    assert style("force_path_style = false", MINIO__FORCE_PATH_STYLE="True") is True
-    for wrong in ('"yes"', "1", '""'):
-        with pytest.raises(ConfigurationError, match="force_path_style .* must be true or false"):
-            style(f"force_path_style = {wrong}")
+    forms = [lambda: style(f"force_path_style = {value}")]
+    if value[0] in '"tf':
+        forms.append(lambda: style("force_path_style = []", MINIO__FORCE_PATH_STYLE=value.strip('"')))
+    for form in forms:
+        if meaning is None:
+            with pytest.raises(ConfigurationError, match="force_path_style .* must be true or false"):
+                form()
+        else:
+            assert form() is meaning
+
+
+@pytest.mark.parametrize(("value", "meaning"), TEXTS)
+def test_text_is_read_as_the_controller_reads_it(read: Read, value: str, meaning: str | None) -> None:
+    text = STORAGE.replace('access_key = "file"', f"access_key = {value}")
+    if meaning is None:
+        with pytest.raises(ConfigurationError, match="access_key .* must be a string"):
+            read(text).object_storage()
+    else:
+        assert read(text).object_storage().access_key == meaning
+
+
+@pytest.mark.parametrize("name", VARIABLES)
+def test_variables_have_names_in_any_case_and_with_dots(tmp_path: Path, name: str) -> None:
+    (tmp_path / "c.toml").write_text(STORAGE)
+    assert Settings(str(tmp_path / "c.toml"), {}, {name: "seen"}).object_storage().bucket == "seen"
+    for other in (name.replace("_", "-", 1), f"X{name}"):
+        assert Settings(str(tmp_path / "c.toml"), {}, {other: "seen"}).object_storage().bucket == "file"
+
+
+def test_more_forms_that_the_controller_takes(read: Read) -> None:
+    assert read(b"\xef\xbb\xbf" + STORAGE.encode()).object_storage().bucket == "file"
+    # The controller drops the path. It signs with an empty region; servers that take this take any other.
+    for uri in ("http://file:9000/minio/x", "http://file:9000/", "http://file:9000"):
+        changed = read(STORAGE.replace("http://file", uri) + 'region = ""\n').object_storage()
+        assert (changed.uri, changed.region) == ("http://file:9000", "unknown")
+    assert read('[database]\nurl = "host=a dbname=b"\n').database_url() == "host=a dbname=b"
+    assert read(FOLDERS.replace('password = "file"', 'password = ""')).shared_folder().password == ""  # type: ignore[union-attr]
+    other = '[user_search]\nusers_find_behavior = "disabled"\n'
+    assert read(DEPRECATED + other).keycloak().client_id == "old"
+    assert read(KEYCLOAK + DEPRECATED).keycloak().client_id == "oidc"
+
+
+def test_file_with_syntax_of_another_version_of_toml(read: Read, monkeypatch: pytest.MonkeyPatch) -> None:
+    """tomli reads TOML 1.1 since version 2.4, and tomllib since Python 3.15."""
+    newest = STORAGE + "[logging]\notlp = {\n  enabled = true,\n}\n"
+    if file._reads_newest(file._toml_parser()):
+        assert read(newest).object_storage().bucket == "file"
+    else:
+        with pytest.raises(ConfigurationError, match=r"at line \d+, column \d+: .*tomli 2.4 or newer"):
+            read(newest).object_storage()
+    monkeypatch.setitem(sys.modules, "tomli", None)
+    try:
+        import tomllib  # noqa: F401
+    except ImportError:
+        return
+    if not file._reads_newest(file._toml_parser()):
+        with pytest.raises(ConfigurationError, match=r"at line 7, column \d+: .*tomli 2.4 or newer"):
+            read(newest).object_storage()
 
 
 def test_shared_folders_are_optional_but_not_by_halves(read: Read) -> None:
@@ -106,7 +180,7 @@ def test_shared_folders_are_optional_but_not_by_halves(read: Read) -> None:
     assert found is not None and (found.provider, found.directory) == ("nextcloud", "a/b")
     assert read(FOLDERS).shared_folder().directory == ""  # type: ignore[union-attr]
     with pytest.raises(ConfigurationError, match=r"password of section \[shared_folder\] is missing"):
-        read(FOLDERS, SHARED_FOLDER__PASSWORD="").shared_folder()
+        read(FOLDERS.replace('password = "file"\n', "")).shared_folder()
     with pytest.raises(ConfigurationError, match="must be nextcloud or opencloud"):
         read(FOLDERS, SHARED_FOLDER__PROVIDER="webdav").shared_folder()
 
@@ -158,12 +232,12 @@ def test_address_that_is_no_realm_is_refused(read: Read, authority: str, api: st
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("a = 1\nb = [\n", r"not valid TOML \(at (line \d+, column \d+|end of document)\)"),
+        ("a = 1\nb = [\n", r"not valid TOML \(at (line \d+, column \d+|end of document): "),
         (b"a = '\xff'", "not UTF-8 text"),
         ("minio = 5", r"\[minio\] in .*controller.toml must be a section"),
         ("", r"section \[minio\] is missing in .*controller.toml"),
         (STORAGE.replace('bucket = "file"\n', ""), r"bucket of section \[minio\] is missing"),
-        (STORAGE.replace('bucket = "file"', "bucket = 5"), "bucket .* must be a string"),
+        (STORAGE.replace('bucket = "file"', "bucket = []"), "bucket .* must be a string"),
         (STORAGE.replace("http://file", "file:///etc"), "must begin with http:// or https://"),
     ],
 )

@@ -34,17 +34,13 @@ def parse(option: str, text: str) -> datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
 
 
-def ago(now: datetime, option: str, **duration: int) -> datetime:
+def ago(now: datetime, **duration: int) -> datetime:
     """The moment that lies a duration before now.
 
-    :param option: the option that has the duration
     :param duration: as for timedelta, such as ``days=30``
-    :raises ParameterError: the moment would be before the year 1
+    :returns: the beginning of the year 1, UTC, if the moment would be before that
     """
     try:
         return now - timedelta(**duration)
     except OverflowError:
-        unit, number = next(iter(duration.items()))
-        raise ParameterError(
-            f"The option {option} is {number}, but so many {unit} ago is before the calendar begins; set a smaller value."
-        ) from None
+        return datetime.min.replace(tzinfo=timezone.utc)

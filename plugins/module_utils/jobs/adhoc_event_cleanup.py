@@ -22,6 +22,5 @@ class AdhocEventCleanup(Job):
         return DeletionRun(self.run, "events", self.select, Everything(self.run), Outside(self.run))
 
     def select(self, events: Candidates) -> KeySet:
-        name = "seconds_since_creation"
-        limit = moments.ago(self.run.now, name, seconds=self.run.parameters[name])
+        limit = moments.ago(self.run.now, seconds=self.run.parameters["seconds_since_creation"])
         return events.where(sql.SQL("is_adhoc AND created_at <= {}").format(sql.Literal(limit)))

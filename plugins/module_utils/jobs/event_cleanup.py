@@ -47,8 +47,7 @@ class EventCleanup(Job):
         return events.chosen(columns.source, "e", conditions)
 
     def _cutoff(self) -> datetime:
-        name = "days_since_last_occurrence"
-        return moments.ago(self.run.now, name, days=self.run.parameters[name])
+        return moments.ago(self.run.now, days=self.run.parameters["days_since_last_occurrence"])
 
     def _warn_of_dates(self, database: Database, columns: EventColumns, series: list[str]) -> None:
         """Warn of events that stay because of their dates.

@@ -24,6 +24,5 @@ class UserCleanup(Job):
         return DeletionRun(self.run, "users", self.select, Everything(self.run), Outside(self.run), reading=reading)
 
     def select(self, users: Candidates) -> KeySet:
-        name = "days_since_user_has_been_disabled"
-        limit = moments.ago(self.run.now, name, days=self.run.parameters[name])
+        limit = moments.ago(self.run.now, days=self.run.parameters["days_since_user_has_been_disabled"])
         return users.where(sql.SQL("disabled_since <= {}").format(sql.Literal(limit)))

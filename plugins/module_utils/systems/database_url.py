@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass, field
+from urllib.parse import quote, unquote
 
 from ..base.errors import DatabaseError
 
@@ -50,6 +51,7 @@ class Host:
 class DatabaseURL:
     """A URL that libpq can parse.
 
+    :ivar text: what libpq is given
     :ivar hosts: at least one
     :ivar looked_up: whether libpq may be told the IP address of a host
     :ivar parameters: all that the URL says, by libpq's keywords
@@ -67,10 +69,20 @@ class DatabaseURL:
 
 
 def parse(text: str) -> DatabaseURL:
-    """Read a URL.
+    """Read a URL, or keywords and values in libpq's form.
 
-    :raises DatabaseError: libpq cannot read it
+    :raises DatabaseError: libpq cannot read it, and neither can the controller
     """
+    try:
+        return _read(text)
+    except DatabaseError:
+        other = _as_libpq_wants(text)
+        if other == text:
+            raise
+        return _read(other)
+
+
+def _read(text: str) -> DatabaseURL:
     try:
         parameters = parse_dsn(text)
     except (psycopg2.Error, ValueError):
@@ -98,6 +110,24 @@ def parse(text: str) -> DatabaseURL:
         )
     hosts = tuple(Host(name, address, port) for name, address, port in zip(*columns, strict=True))
     return DatabaseURL(text, hosts, database, not service, parameters)
+
+
+def _as_libpq_wants(text: str) -> str:
+    """A URL that the controller reads, in a form that libpq reads, too.
+
+    The controller's client (https://docs.rs/tokio-postgres/latest/tokio_postgres/config/) takes everything before the first
+    ``@`` for user name and password, with any character, and has another name for ``keepalives_count``.
+    """
+    scheme, colons, rest = text.partition("://")
+    credentials, at, place = rest.partition("@")
+    if at:
+        name, colon, password = credentials.partition(":")
+        rest = f"{_encoded(name)}{colon}{_encoded(password)}@{place}"
+    return re.sub(r"(?<=[?&])keepalives_retries=", "keepalives_count=", f"{scheme}://{rest}") if colons else text
+
+
+def _encoded(text: str) -> str:
+    return quote(unquote(text), safe="")
 
 
 def _column(values: list[str] | None, count: int) -> list[str] | list[None]:

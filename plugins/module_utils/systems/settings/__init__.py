@@ -40,13 +40,14 @@ class Settings:
         self._lookup = Lookup(self.path, values, options, self.searched)
 
     def database_url(self) -> str:
-        """The libpq connection URI.
+        """The connection URI, or libpq's keywords and values.
 
         :raises ConfigurationError: it is not set, or is not a PostgreSQL URL
         """
         at = ("database", "url", "database_url")
         url = self._lookup.options.get("database_url") or self._lookup.text(*at)
-        if not re.match(r"postgres(ql)?://", url):
+        # libpq's other form is host=… dbname=….
+        if not re.match(r"postgres(ql)?://|\s*\w+\s*=", url):
             raise ConfigurationError(f"The database URL ({self._lookup.where(*at)}) must begin with postgres://.")
         return url
 

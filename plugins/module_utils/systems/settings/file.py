@@ -14,16 +14,17 @@ from typing import Any
 
 from ...base.errors import ConfigurationError, MissingLibraryError
 
-ENVIRONMENT_PREFIX = "OPENTALK_CTRL_"
-ENVIRONMENT_SEPARATOR = "__"
+ENVIRONMENT_PREFIX = "opentalk_ctrl_"
+# Either may stand between a section and a key.
+_SEPARATORS = re.compile(r"__|\.")
 
 
 def places(environment: Mapping[str, str]) -> list[Path]:
     """Where the settings file may be, in the order in which the controller searches."""
-    candidates = [Path("controller.toml"), Path("config.toml")]
-    home = environment.get("XDG_CONFIG_HOME")
-    if not home and environment.get("HOME"):
-        home = os.path.join(environment["HOME"], ".config")
+    candidates = [Path("config.toml"), Path("controller.toml")]
+    home = environment.get("XDG_CONFIG_HOME", "")
+    if not os.path.isabs(home):
+        home = os.path.join(environment["HOME"], ".config") if environment.get("HOME") else ""
     if home:
         candidates.append(Path(home, "opentalk", "controller.toml"))
     return [*candidates, Path("/etc/opentalk/controller.toml")]
@@ -50,7 +51,7 @@ def load(path: Path) -> dict[str, Any]:
         if path.exists() and not path.is_file():
             # Reading a pipe or a device may never end.
             raise ConfigurationError(f"The settings file {path} is not a file; correct the path.")
-        return toml.loads(path.read_bytes().decode("utf-8"))
+        return toml.loads(path.read_bytes().decode("utf-8-sig"))
     except FileNotFoundError:
         raise ConfigurationError(
             f"The settings file {path} does not exist; set the option controller_config to the controller's file."
@@ -62,34 +63,54 @@ def load(path: Path) -> dict[str, Any]:
     except UnicodeDecodeError:
         raise ConfigurationError(f"The settings file {path} is not UTF-8 text; correct the file.") from None
     except (toml.TOMLDecodeError, RecursionError, ValueError) as error:
-        position = re.search(r"\(at (line \d+, column \d+|end of document)\)", str(error))
         raise ConfigurationError(
-            f"The settings file {path} is not valid TOML (at {position[1] if position else 'an unknown place'});"
-            " correct the file."
+            f"The settings file {path} is not valid TOML ({_reason(error)}); correct the file{_advice(toml)}."
         ) from None
 
 
-def _toml_parser() -> Any:
-    try:
-        import tomllib
+def _reason(error: Exception) -> str:
+    # The parsers name keys and single characters, but no values.
+    found = re.fullmatch(r"(.+) \(at (line \d+, column \d+|end of document)\)", str(error), re.DOTALL)
+    return f"at {found[2]}: {found[1][0].lower()}{found[1][1:]}" if found else "at an unknown place"
 
-        return tomllib
-    except ImportError:  # Python 3.10
-        pass
+
+def _advice(toml: Any) -> str:
+    # The controller's parser knows TOML 1.1, tomllib knows it since Python 3.15, and tomli since version 2.4.
+    return "" if _reads_newest(toml) else ", or install the Python package tomli 2.4 or newer if it has syntax of TOML 1.1"
+
+
+def _reads_newest(toml: Any) -> bool:
+    try:
+        toml.loads("a = {\n}")
+    except ValueError:
+        return False
+    return True
+
+
+def _toml_parser() -> Any:
     try:
         import tomli
 
         return tomli
     except ImportError:
+        pass
+    try:
+        import tomllib
+
+        return tomllib
+    except ImportError:  # Python 3.10
         raise MissingLibraryError("tomli", traceback.format_exc()) from None
 
 
 def override(values: dict[str, Any], environment: Mapping[str, str]) -> None:
-    """Replace values of the file by those of environment variables, such as ``OPENTALK_CTRL_DATABASE__URL``."""
+    """Replace values of the file by those of environment variables, such as ``OPENTALK_CTRL_DATABASE__URL``.
+
+    Their names may be in any case, and have a dot in place of the two underscores.
+    """
     for name, value in sorted(environment.items()):
-        if not name.startswith(ENVIRONMENT_PREFIX):
+        if not name.lower().startswith(ENVIRONMENT_PREFIX):
             continue
-        *sections, key = name[len(ENVIRONMENT_PREFIX) :].lower().split(ENVIRONMENT_SEPARATOR)
+        *sections, key = _SEPARATORS.split(name[len(ENVIRONMENT_PREFIX) :].lower())
         target = values
         for section in sections:
             inner = target.get(section)

@@ -59,7 +59,7 @@ def is_named(lookup: Lookup) -> bool:
 
 def read(lookup: Lookup) -> KeycloakSettings:
     """:raises ConfigurationError: a setting is missing or wrong"""
-    if not lookup.section("user_search", required=False) and lookup.section(_DEPRECATED, required=False):
+    if "backend" not in lookup.section("user_search", required=False) and lookup.section(_DEPRECATED, required=False):
         return _read_deprecated(lookup)
     authority = _value(lookup, "authority", "oidc.controller", "oidc")
     return KeycloakSettings(

@@ -5,12 +5,21 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 from ...base.errors import ConfigurationError
+
+
+# As the controller reads them.
+_FLAGS = {
+    **dict.fromkeys(("1", "true", "on", "yes"), True),
+    **dict.fromkeys(("0", "false", "off", "no"), False),
+}
 
 
 class Lookup:
@@ -64,12 +73,12 @@ class Lookup:
         return value
 
     def optional(self, values: Mapping[str, Any], section: str, key: str, option: str) -> str:
-        """A value that must be a string; empty if it is missing.
+        """A value as text; empty if it is missing.
 
-        :raises ConfigurationError: it is not a string
+        :raises ConfigurationError: it is neither a string nor a number nor a truth value
         """
-        value = values.get(key, "")
-        if not isinstance(value, str):
+        value = _text(values.get(key, ""))
+        if value is None:
             raise ConfigurationError(f"The setting {key} ({self.where(section, key, option)}) must be a string.")
         try:
             value.encode()
@@ -83,11 +92,12 @@ class Lookup:
     def flag(self, values: Mapping[str, Any], section: str, key: str, option: str, *, default: bool) -> bool:
         """:raises ConfigurationError: the value is neither true nor false"""
         value = values.get(key, default)
-        if isinstance(value, str) and value.lower() in ("true", "false"):
-            return value.lower() == "true"
-        if not isinstance(value, bool):
+        if isinstance(value, (bool, int, float)):
+            return bool(value)
+        flag = _FLAGS.get(value.lower()) if isinstance(value, str) else None
+        if flag is None:
             raise ConfigurationError(f"The setting {key} ({self.where(section, key, option)}) must be true or false.")
-        return value
+        return flag
 
     def text(self, section: str, key: str, option: str) -> str:
         """A value that has an option of its own.
@@ -97,8 +107,8 @@ class Lookup:
         values = self.section(section, required=False)
         if not values:
             raise self.missing_section(section, option)
-        value = values.get(key)
-        if not isinstance(value, str) or not value:
+        value = _text(values.get(key))
+        if not value:
             raise ConfigurationError(
                 f"The key {key} of section [{section}] is missing or not a string in {self.source()};"
                 f" correct it, or set the option {option}."
@@ -132,3 +142,13 @@ class Lookup:
     def where(self, section: str, key: str, option: str) -> str:
         """The places where a value can be set, for messages."""
         return f"option {option}, or {key} in section [{section}] of {self.source()}"
+
+
+def _text(value: Any) -> str | None:
+    """A value where text is meant, as the controller reads it; None if it cannot be text."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float) and math.isfinite(value):
+        digits = format(Decimal(repr(value)), "f")
+        return digits.removesuffix(".0")
+    return str(value) if isinstance(value, (str, int)) else None

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from .lookup import Lookup
 
@@ -30,10 +31,16 @@ def read(lookup: Lookup) -> ObjectStorageSettings:
     uri = lookup.required(values, _SECTION, "uri", _OPTION)
     lookup.check_address(uri, "the object storage", _SECTION, "uri", _OPTION)
     return ObjectStorageSettings(
-        uri=uri,
+        uri=_without_path(uri),
         bucket=lookup.required(values, _SECTION, "bucket", _OPTION),
         access_key=lookup.required(values, _SECTION, "access_key", _OPTION),
         secret_key=lookup.required(values, _SECTION, "secret_key", _OPTION),
         region=lookup.optional(values, _SECTION, "region", _OPTION) or "unknown",
         force_path_style=lookup.flag(values, _SECTION, "force_path_style", _OPTION, default=True),
     )
+
+
+def _without_path(uri: str) -> str:
+    # The controller drops the path, too.
+    parts = urlsplit(uri)
+    return f"{parts.scheme}://{parts.netloc}"

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from ...base.errors import ConfigurationError
 from .lookup import Lookup
@@ -44,6 +45,13 @@ def read(lookup: Lookup) -> SharedFolderSettings | None:
         provider=provider,
         url=url,
         username=lookup.required(values, _NAME, "username", _NAME),
-        password=lookup.required(values, _NAME, "password", _NAME),
+        password=_password(lookup, values),
         directory=lookup.optional(values, _NAME, "directory", _NAME),
     )
+
+
+def _password(lookup: Lookup, values: dict[str, Any]) -> str:
+    # The controller takes an empty one, but not a missing one.
+    if "password" in values:
+        return lookup.optional(values, _NAME, "password", _NAME)
+    return lookup.required(values, _NAME, "password", _NAME)
