@@ -15,5 +15,5 @@ options:
     type: str
 requirements:
   - psycopg2
-  - tomli (Python 3.10 only)
+  - tomli (for Python 3.10, and for settings files with syntax of TOML 1.1)
 """

@@ -12,7 +12,6 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from ansible_collections.opentalk.maintenance.plugins.module_utils.base import options
 from ansible_collections.opentalk.maintenance.plugins.module_utils.base.errors import ParameterError
 from ansible_collections.opentalk.maintenance.plugins.module_utils.jobs.registry import COMMON, JOB_TYPES, JOBS
 

@@ -94,7 +94,9 @@ def test_all_faults_show_at_once(
     world.query("REASSIGN OWNED BY weak TO CURRENT_USER; DROP OWNED BY weak; DROP ROLE weak")
 
 
-def test_what_is_not_set_is_said(open_world: Callable[..., World], monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
+def test_what_is_not_set_is_said(
+    open_world: Callable[..., World], monkeypatch: pytest.MonkeyPatch, tmp_path: Any
+) -> None:
     world = open_world()
     monkeypatch.chdir(tmp_path)
     for name in ("HOME", "XDG_CONFIG_HOME"):

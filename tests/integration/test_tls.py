@@ -26,10 +26,14 @@ from support.s3_proxy import S3Proxy
 from support.world import World
 
 Open = Callable[..., World]
+# A file that takes the place of the system's own list, by a variable that OpenSSL heeds.
+SYSTEM = "SSL_CERT_FILE"
 # The certificate, the options, and whether the server is trusted with both.
 CASES: list[tuple[str, dict[str, Any], bool]] = [
     (RIGHT, {"ca_path": True}, True),
     (RIGHT, {}, False),
+    (RIGHT, {SYSTEM: True}, True),
+    (STRANGER, {SYSTEM: True}, False),
     (RIGHT, {"ca_path": True, "validate_certs": False}, True),
     (WRONG_HOST, {"ca_path": True}, False),
     (WRONG_HOST, {"validate_certs": False}, True),
@@ -44,8 +48,21 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
     return Certificates(tmp_path_factory.mktemp("certificates"))
 
 
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch, certificates: Certificates, request: pytest.FixtureRequest) -> None:
+    """The system's list of authorities. A list of requests or AWS changes nothing."""
+    params = getattr(request.node, "callspec", None)
+    if params and SYSTEM in params.params.get("options", {}):
+        monkeypatch.setenv(SYSTEM, str(certificates.authority))
+    else:
+        monkeypatch.delenv(SYSTEM, raising=False)
+        for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "AWS_CA_BUNDLE"):
+            monkeypatch.setenv(name, str(certificates.authority))
+
+
 def tls(certificates: Certificates, options: dict[str, Any]) -> dict[str, Any]:
-    return {**options, **({"ca_path": str(certificates.authority)} if "ca_path" in options else {})}
+    given = {name: value for name, value in options.items() if name != SYSTEM}
+    return {**given, **({"ca_path": str(certificates.authority)} if "ca_path" in given else {})}
 
 
 def check(result: dict[str, Any], server: RecordingServer, *, trusted: bool) -> None:

@@ -69,6 +69,10 @@ class Drip(Exception):
         self.seconds = seconds
 
 
+class Flood(Exception):
+    """The server sends an answer without an end, as fast as the client reads it."""
+
+
 # "Internal error" (RFC 8446, 6).
 _ALERT = bytes.fromhex("15 0303 0002 02 50")
 
@@ -106,6 +110,7 @@ class RecordingServer(ABC):
         self.requests: list[Request] = []
         self.most_parallel = 0
         self.under_way = 0
+        self.flooded = 0
         self.callback_errors: list[BaseException] = []
         self._server = _Server(("127.0.0.1", 0), self._handler())
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
@@ -186,6 +191,14 @@ class RecordingServer(ABC):
 
         self.fault(action, when)
 
+    def flood(self, when: Predicate, status: int = 200) -> None:
+        """Answer without an end; `flooded` is the number of bytes that were sent."""
+
+        def action(request: Request) -> Answer | None:
+            raise Flood(status)
+
+        self.fault(action, when)
+
     def operation(self, request: Request) -> str:
         """The name of the request in the protocol."""
         return request.method
@@ -248,6 +261,15 @@ class RecordingServer(ABC):
                         self.flush_headers()
                         while not server._closed.wait(drip.seconds):
                             self.wfile.write(b"x")
+                    return
+                except Flood as flood:
+                    self.close_connection = True
+                    with contextlib.suppress(OSError):
+                        self.send_response_only(flood.args[0])
+                        self.send_header("Content-Type", "application/json")
+                        self.end_headers()
+                        while not server._closed.is_set():
+                            server.flooded += self.wfile.write(b" " * 65536)
                     return
                 try:
                     self.send_response_only(status)

@@ -55,19 +55,26 @@ def test_certificates_are_in_a_file(tmp_path: Path) -> None:
             options.check({"ca_path": str(missing)})
 
 
+def test_ids_of_an_approval_are_counted_only() -> None:
+    given = {"approved_plan": {"job_type": "room_cleanup", "roots": {"rooms": ["a", "b"], "x": None}}, "timeout": 5}
+    shown = options.presentable(given)
+    assert shown == {"approved_plan": {"job_type": "room_cleanup", "roots": {"rooms": 2, "x": 0}}, "timeout": 5}
+    assert given["approved_plan"]["roots"]["rooms"] == ["a", "b"]  # type: ignore[index]
+
+
 def test_names_by_which_jobs_log_in_are_not_shown() -> None:
     given: dict[str, Any] = {
         "object_storage": {"access_key": "alice", "uri": "http://s3", "region": None},
         "shared_folder": {"username": "alice@example.org", "directory": "a"},
         "timeout": 5,
     }
-    shown = options.without_names(given)
+    shown = options.presentable(given)
     assert shown == {
         "object_storage": {"access_key": options.NOT_SHOWN, "uri": "http://s3", "region": None},
         "shared_folder": {"username": options.NOT_SHOWN, "directory": "a"},
         "timeout": 5,
     }
     assert given["object_storage"]["access_key"] == "alice"
-    assert options.without_names({"shared_folder": None, "object_storage": {"access_key": ""}}) == {
+    assert options.presentable({"shared_folder": None, "object_storage": {"access_key": ""}}) == {
         "shared_folder": None, "object_storage": {"access_key": ""},
     }  # fmt: skip

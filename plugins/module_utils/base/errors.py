@@ -38,6 +38,10 @@ class MissingLibraryError(MaintenanceError):
         self.traceback = traceback
 
 
+class OutdatedLibraryError(MaintenanceError):
+    """A Python package that the job needs is installed in a version that is too old."""
+
+
 class DatabaseError(MaintenanceError):
     """PostgreSQL refused something, or cannot be reached."""
 

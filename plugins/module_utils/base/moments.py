@@ -9,6 +9,7 @@ import re
 import traceback
 from datetime import datetime, timedelta, timezone
 
+from . import packages
 from .errors import MissingLibraryError, ParameterError
 
 
@@ -22,6 +23,7 @@ def parse(option: str, text: str) -> datetime:
         from dateutil.parser import isoparse
     except ImportError:
         raise MissingLibraryError("python-dateutil", traceback.format_exc()) from None
+    packages.check("python-dateutil")
     try:
         if not re.match(r"\d{4}(-\d\d-\d\d|\d{4})(?!\d)", text):
             raise ValueError

@@ -121,14 +121,21 @@ def merge(*groups: dict[str, Any]) -> dict[str, Any]:
     return {name: spec for group in groups for name, spec in group.items()}
 
 
-def without_names(options: dict[str, Any]) -> dict[str, Any]:
-    """The options of a module without login names, so that they may be shown."""
+def presentable(options: dict[str, Any]) -> dict[str, Any]:
+    """The options of a module as they may be shown: without login names, and with numbers in place of an approval's ids.
+
+    A million ids would be searched for secrets, logged and printed.
+    """
     shown = dict(options)
     for group, names in NAMES.items():
         if isinstance(shown.get(group), dict):
             shown[group] = {
                 name: NOT_SHOWN if name in names and value else value for name, value in shown[group].items()
             }
+    approval = shown.get("approved_plan")
+    if isinstance(approval, dict) and isinstance(approval.get("roots"), dict):
+        numbers = {kind: len(ids) if isinstance(ids, list) else 0 for kind, ids in approval["roots"].items()}
+        shown["approved_plan"] = {**approval, "roots": numbers}
     return shown
 
 

@@ -10,14 +10,15 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.common.validation import check_type_int
 
-from ..base.options import without_names
+from ..base.options import presentable
 from ..base.text import one_line
 
 
 class JobModule(AnsibleModule):
     """The module of a job, with check mode.
 
-    The names in :data:`.options.NAMES` are neither in ``invocation`` nor in the line that Ansible writes to the journal.
+    The names in :data:`.options.NAMES`, and the ids of an approval, are neither in ``invocation`` nor in the line that Ansible
+    writes to the journal.
     ``no_log`` is no way to do this: it would also cut the same word out of all other output, such as the paths of folders
     that somebody must remove by hand. These paths often begin with it.
     """
@@ -36,14 +37,14 @@ class JobModule(AnsibleModule):
                 self.params[name] = "infinite"
 
     def _log_invocation(self) -> None:
-        shown, self.params = self.params, _loggable(without_names(self.params))
+        shown, self.params = self.params, _loggable(presentable(self.params))
         try:
             super()._log_invocation()
         finally:
             self.params = shown
 
     def _return_formatted(self, kwargs: dict[str, Any]) -> None:
-        kwargs.setdefault("invocation", {"module_args": without_names(self.params)})
+        kwargs.setdefault("invocation", {"module_args": presentable(self.params)})
         super()._return_formatted(kwargs)
 
 

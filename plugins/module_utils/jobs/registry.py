@@ -16,7 +16,6 @@ from typing import Any
 from ..base import options
 from ..base.parameters import Parameters
 
-
 # The prefix of variables that are for all jobs.
 COMMON = "opentalk_maintenance"
 

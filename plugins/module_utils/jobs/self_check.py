@@ -50,7 +50,11 @@ class SelfCheck(Job):
         for check in connection_checks.checks(self.run):
             found.append(check.as_item())
             write = self.run.log.error if check.status == connection_checks.FAILED else self.run.log.info
-            write(f"{check.name}: {check.details if check.status != connection_checks.NOT_SET else f'not set, {check.details}'}")
+            write(
+                f"{check.name}: {check.details if check.status != connection_checks.NOT_SET else f'not set, {check.details}'}"
+            )
         failed = [entry["name"] for entry in found if entry["status"] == connection_checks.FAILED]
         if failed:
-            raise IncompleteError(f"Jobs cannot use {', '.join(failed)}; mend what connections in the result says about it.")
+            raise IncompleteError(
+                f"Jobs cannot use {', '.join(failed)}; mend what connections in the result says about it."
+            )

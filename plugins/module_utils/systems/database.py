@@ -10,6 +10,7 @@ import traceback
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from ..base import packages
 from ..base.deadline import Deadline
 from ..base.errors import ConnectionLostError, DatabaseError, DeadlineExceeded, MaintenanceError, MissingLibraryError
 from .database_errors import lost_connection, not_writable, sqlstate, statement_failure
@@ -53,6 +54,7 @@ class Database:
     def __init__(self, url: str, *, deadline: Deadline, read_only: bool, application_name: str) -> None:
         if psycopg2 is None:
             raise MissingLibraryError("psycopg2", PSYCOPG2_TRACEBACK)
+        packages.check("psycopg2")
         self._deadline = deadline
         self._url = database_url.parse(url)
         self._connection = database_connection.connect(self._url, deadline)

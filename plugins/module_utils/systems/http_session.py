@@ -18,8 +18,10 @@ from email.utils import parsedate_to_datetime
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any
 
+from ..base import packages
 from ..base.deadline import Deadline
 from ..base.errors import MissingLibraryError, PauseError
+from . import authorities
 from .write_gate import WriteGate
 
 CONNECT_TIMEOUT = 5.0
@@ -27,6 +29,9 @@ READ_TIMEOUT = 30.0
 ATTEMPTS = 5
 # Seconds before the second attempt; doubled for each one after it.
 BACKOFF = 0.25
+# Bytes of the largest answer that is read, unless the caller expects more.
+LARGEST_ANSWER = 2**20
+_PIECE = 2**16
 
 
 class NoAnswer(Exception):
@@ -65,7 +70,7 @@ class HttpSession:
         self._system = system
         self._deadline = deadline
         self._gate = gate
-        self._verify: bool | str = (ca_path or True) if validate_certs else False
+        self._verify = authorities.verification(validate_certs=validate_certs, ca_path=ca_path)
         self._auth = auth
         self._parallel = parallel
         self._longest_pause = longest_pause
@@ -81,6 +86,7 @@ class HttpSession:
         try_again: Callable[[Any], bool],
         token_request: bool = False,
         attempts: int | None = None,
+        largest: int = LARGEST_ANSWER,
         **content: Any,
     ) -> Any:
         """Send a request, again where the server asks for it or does not answer.
@@ -88,6 +94,7 @@ class HttpSession:
         :param try_again: whether a later attempt may have a better answer than this one
         :param token_request: whether the request only obtains an access token
         :param attempts: how often it is sent at most, where that is not the usual number
+        :param largest: bytes of the largest answer that is expected
         :param content: headers, params and data, as for requests.request
         :returns: the last answer, a requests.Response
         :raises NoAnswer: the server cannot be reached, or does not answer in time
@@ -102,7 +109,7 @@ class HttpSession:
                 self._deadline.sleep(BACKOFF * 2 ** (attempt - 2))
             self._wait_for_server()
             try:
-                answer = self._send(method, url, token_request, content)
+                answer = self._send(method, url, token_request, largest, content)
             except _MayPass as error:
                 if attempt == attempts:
                     raise NoAnswer(str(error)) from None
@@ -112,17 +119,20 @@ class HttpSession:
             self._heed(answer.headers.get("Retry-After"))
         return answer
 
-    def _send(self, method: str, url: str, token_request: bool, content: Mapping[str, Any]) -> Any:
+    def _send(self, method: str, url: str, token_request: bool, largest: int, content: Mapping[str, Any]) -> Any:
         session = self._open()
         errors = self._requests.exceptions
         self._gate.check(method, self._system, token_request=token_request)
         send = functools.partial(
+            _read,
             session.request,
+            largest,
             method,
             url,
             timeout=(self._deadline.bound(CONNECT_TIMEOUT), self._deadline.bound(READ_TIMEOUT)),
             verify=self._verify,
             allow_redirects=False,
+            stream=True,
             **content,
         )
         try:
@@ -135,6 +145,11 @@ class HttpSession:
                 ) from None
             self._deadline.check()
             raise _MayPass("the server broke the TLS connection off") from None
+        except errors.ProxyError:
+            self._deadline.check()
+            raise _MayPass(
+                "the proxy that the environment names cannot be reached, or does not reach the server"
+            ) from None
         except errors.Timeout:
             self._deadline.check()
             raise _MayPass("the server did not answer in time") from None
@@ -154,6 +169,7 @@ class HttpSession:
                     import urllib3
                 except ImportError:
                     raise MissingLibraryError("requests", traceback.format_exc()) from None
+                packages.check("requests")
                 if self._verify is False:
                     urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
                 self._requests = requests
@@ -176,6 +192,23 @@ class HttpSession:
             raise PauseError(pause)
         if pause > 0:
             self._deadline.sleep(pause)
+
+
+def _read(request: Callable[..., Any], largest: int, *arguments: Any, **content: Any) -> Any:
+    """The answer with its content, as without ``stream``.
+
+    :raises NoAnswer: it is larger than it can be
+    """
+    answer = request(*arguments, **content)
+    with answer:
+        pieces, size = [], 0
+        for piece in answer.iter_content(_PIECE):
+            size += len(piece)
+            if size > largest:
+                raise NoAnswer(f"the server's answer is larger than {largest} bytes")
+            pieces.append(piece)
+    answer._content = b"".join(pieces)  # where requests keeps what it has read
+    return answer
 
 
 class _MayPass(Exception):

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from ..base.deadline import Deadline
-from .http_session import HttpSession, NoAnswer, UnusableAddress
+from .http_session import LARGEST_ANSWER, HttpSession, NoAnswer, UnusableAddress
 from .keycloak_answers import presentable
 from .keycloak_connection import UNEXPECTED, admin
 from .keycloak_errors import (
@@ -26,6 +26,8 @@ from .keycloak_errors import (
 from .settings import KeycloakSettings
 from .write_gate import WriteGate
 
+# Bytes for each account of a page. Attributes can be long.
+ACCOUNT_SIZE = 2**15
 # Each lets its holder see all accounts.
 _SEEING_ROLES = frozenset({"view-users", "manage-users"})
 
@@ -59,6 +61,7 @@ class Keycloak:
         self._settings = settings
         self._dump = dump
         self._admin: Any = None
+        self._expected = 0
         # Credentials are in the requests; without a callable here, those of a .netrc file would take their place.
         self._session = HttpSession(
             "Keycloak",
@@ -88,6 +91,7 @@ class Keycloak:
         :param size: how many to give at most
         :raises KeycloakError: Keycloak does not give them
         """
+        self._expected = ACCOUNT_SIZE * size
         brief = "false" if self._settings.external_id_attribute else "true"
         records = self._ask(
             lambda keycloak: keycloak.get_users({"first": first, "max": size, "briefRepresentation": brief})
@@ -126,7 +130,8 @@ class Keycloak:
             return answer.status_code == 429 or answer.status_code >= 500
 
         try:
-            return self._session.request(method, url, try_again=look, token_request=token, **content)
+            largest = LARGEST_ANSWER + self._expected
+            return self._session.request(method, url, try_again=look, token_request=token, largest=largest, **content)
         except NoAnswer as error:
             raise unanswered(url, str(error), token=token) from None
         except UnusableAddress:

@@ -23,6 +23,7 @@ from functools import partialmethod
 from typing import Any
 from urllib.parse import urljoin
 
+from ..base import packages
 from ..base.errors import MissingLibraryError
 from .keycloak_errors import no_token, not_understood
 from .settings import KeycloakSettings
@@ -43,6 +44,7 @@ def admin(settings: KeycloakSettings, send: Callable[..., Any]) -> Any:
         from keycloak.exceptions import KeycloakError
     except ImportError:
         raise MissingLibraryError("python-keycloak", traceback.format_exc()) from None
+    packages.check("python-keycloak")
 
     class Connection(ConnectionManager):
         """Everything that python-keycloak sends passes here; its requests.Session is not public."""

@@ -11,8 +11,10 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
+from ..base import packages
 from ..base.deadline import Deadline
 from ..base.errors import MissingLibraryError, ObjectStorageError
+from . import authorities, boto3_client
 from .object_storage_errors import failure, not_understood, unusable_address
 from .settings import ObjectStorageSettings
 from .write_gate import WriteGate
@@ -45,7 +47,7 @@ class StorageClient:
         self.bucket = settings.bucket
         self._deadline = deadline
         self._gate = gate
-        self._verify: bool | str = (ca_path or True) if validate_certs else False
+        self._verify = authorities.verification(validate_certs=validate_certs, ca_path=ca_path)
         self._client: Any = None
         self._connecting = threading.Lock()
         self._call = threading.local()
@@ -96,35 +98,18 @@ class StorageClient:
             return self._client
 
     def _make_client(self) -> Any:
+        packages.check("boto3")
         try:
-            import boto3
-            import botocore.session
-            from botocore.config import Config
-        except ImportError:
-            raise MissingLibraryError("boto3", traceback.format_exc()) from None
-        core = botocore.session.get_session()
-        # Timestamps stay text, because parsing them takes longer than the rest of a listing.
-        core.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=str)
-        session = boto3.session.Session(
-            botocore_session=core,
-            aws_access_key_id=self._settings.access_key,
-            aws_secret_access_key=self._settings.secret_key,
-            region_name=self._settings.region,
-        )
-        client = session.client(
-            "s3",
-            endpoint_url=self._settings.uri,
-            verify=self._verify,
-            config=Config(
+            client = boto3_client.make(
+                self._settings,
+                verify=self._verify,
                 connect_timeout=CONNECT_TIMEOUT,
                 read_timeout=READ_TIMEOUT,
                 retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
                 max_pool_connections=PARALLEL_REQUESTS,
-                s3={"addressing_style": "path" if self._settings.force_path_style else "auto"},
-                request_checksum_calculation="when_required",
-                response_checksum_validation="when_required",
-            ),
-        )
+            )
+        except ImportError:
+            raise MissingLibraryError("boto3", traceback.format_exc()) from None
         client.meta.events.register("before-send.s3", self._before_send)
         return client
 

@@ -99,6 +99,8 @@ def _unreachable(error: Exception) -> str:
 
     if isinstance(error, exceptions.SSLError):
         return "has a certificate that cannot be verified (see the options ca_path and validate_certs)"
+    if isinstance(error, exceptions.ProxyConnectionError):
+        return "cannot be reached through the proxy that the environment names"
     if isinstance(error, (exceptions.ConnectTimeoutError, exceptions.ReadTimeoutError)):
         return "did not answer in time"
     if isinstance(

@@ -5,11 +5,11 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import platform
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from ...base import packages
 from ...base.errors import ConfigurationError, DeadlineExceeded, MaintenanceError, SchemaError
 from ...deletion import hindrances, rights
 from ...deletion.catalogue import read_catalogue
@@ -22,8 +22,6 @@ from ...systems.object_storage import ObjectStorage
 from ...systems.object_storage_client import StorageClient
 
 OK, FAILED, NOT_SET = "ok", "failed", "not set"
-# The packages that the jobs import, by their names in the Python package index.
-_PACKAGES = (("psycopg2-binary", "psycopg2"), ("boto3",), ("requests",), ("python-dateutil",), ("python-keycloak",))
 # The tables whose rows are the roots of a job.
 _ROOTS = ("events", "rooms", "users", "invites")
 
@@ -74,23 +72,16 @@ def checks(run: Run) -> Iterator[Check]:
 
 
 def _packages(run: Run) -> str:
-    found, missing = [f"Python {platform.python_version()}"], []
-    for names in _PACKAGES:
-        version = next(filter(None, map(_version, names)), None)
-        (found if version else missing).append(f"{names[0]} {version}" if version else names[0])
+    missing = [name for name in packages.LOWEST if packages.version(name) is None]
     if missing:
         raise ConfigurationError(
             f"Python {platform.python_version()} lacks {', '.join(missing)}; install them, for example with the playbook"
             " opentalk.maintenance.prepare_hosts."
         )
-    return ", ".join(found)
-
-
-def _version(name: str) -> str | None:
-    try:
-        return importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return None
+    for name in packages.LOWEST:
+        packages.check(name)
+    versions = (f"{name} {packages.version(name)}" for name in packages.LOWEST)
+    return ", ".join([f"Python {platform.python_version()}", *versions])
 
 
 def _settings(run: Run) -> str:

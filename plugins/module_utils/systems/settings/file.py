@@ -76,7 +76,9 @@ def _reason(error: Exception) -> str:
 
 def _advice(toml: Any) -> str:
     # The controller's parser knows TOML 1.1, tomllib knows it since Python 3.15, and tomli since version 2.4.
-    return "" if _reads_newest(toml) else ", or install the Python package tomli 2.4 or newer if it has syntax of TOML 1.1"
+    return (
+        "" if _reads_newest(toml) else ", or install the Python package tomli 2.4 or newer if it has syntax of TOML 1.1"
+    )
 
 
 def _reads_newest(toml: Any) -> bool:

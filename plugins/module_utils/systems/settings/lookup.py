@@ -14,7 +14,6 @@ from typing import Any
 
 from ...base.errors import ConfigurationError
 
-
 # As the controller reads them.
 _FLAGS = {
     **dict.fromkeys(("1", "true", "on", "yes"), True),
@@ -31,9 +30,7 @@ class Lookup:
     :param searched: the places where the file was looked for, for messages
     """
 
-    def __init__(
-        self, path: Path | None, values: Mapping[str, Any], options: Mapping[str, Any], searched: str
-    ) -> None:
+    def __init__(self, path: Path | None, values: Mapping[str, Any], options: Mapping[str, Any], searched: str) -> None:
         self._path = path
         self._values = values
         self.options = options

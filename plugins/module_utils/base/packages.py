@@ -1,0 +1,43 @@
+# SPDX-FileCopyrightText: The opentalk.maintenance authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The Python packages that jobs need, and the oldest version of each that works."""
+
+from __future__ import annotations
+
+import importlib.metadata
+
+from ansible.module_utils.compat.version import LooseVersion
+
+from .errors import OutdatedLibraryError
+
+# Those of Debian 12, as far as it has them. The file requirements.txt says the same.
+LOWEST = {
+    "psycopg2": "2.9.5",
+    "boto3": "1.26.27",
+    "requests": "2.28.1",
+    "python-dateutil": "2.8.2",
+    "python-keycloak": "5.1.2",
+}
+# Other names of the same package.
+_ALSO = {"psycopg2": ("psycopg2-binary",)}
+
+
+def version(name: str) -> str | None:
+    """The version of an installed package; None if it is not installed, or does not tell."""
+    for candidate in (name, *_ALSO.get(name, ())):
+        try:
+            return importlib.metadata.version(candidate)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return None
+
+
+def check(name: str) -> None:
+    """:raises OutdatedLibraryError: the installed version is older than the oldest one that works"""
+    found = version(name)
+    if found and LooseVersion(found) < LooseVersion(LOWEST[name]):
+        raise OutdatedLibraryError(
+            f"The Python package {name} has version {found}, but {LOWEST[name]} or newer is needed; upgrade it in the Python"
+            " environment that runs the job."
+        )
