@@ -192,6 +192,16 @@ def _permission(context: Context) -> dict[str, Any]:
     }
 
 
+def _tariff(context: Context) -> dict[str, Any]:
+    # The controller's trigger accepts nothing else.
+    choose = context.random.choice
+    return {
+        "quotas": choose(({}, {"max_storage": 5}, {"room_time_limit_secs": 1, "room_participant_limit": 0})),
+        "disabled_modules": choose(([], ["chat"], ["legal_vote", "polls"])),
+        "disabled_features": choose(([], ["core::call_in"])),
+    }
+
+
 # Values of columns by table that are not random. A column that the table lacks is ignored.
 RULES: dict[str, Callable[[Context], dict[str, Any]]] = {
     "events": _dates_in_events,
@@ -199,4 +209,5 @@ RULES: dict[str, Callable[[Context], dict[str, Any]]] = {
     "event_recurrences": _recurrence,
     "event_shared_folders": _shared_folder,
     "casbin_rule": _permission,
+    "tariffs": _tariff,
 }

@@ -358,7 +358,6 @@ CREATE INDEX ON casbin_rule USING btree (ptype, v1);
 CREATE INDEX ON users USING btree (lower((((firstname)::text || ' '::text) || (lastname)::text)) text_pattern_ops);
 CREATE INDEX ON event_exceptions USING btree (event_id, exception_date);
 CREATE INDEX ON event_invites USING btree (event_id, invitee);
-CREATE INDEX ON invites USING btree (id);
 
 -- Not part of every PostgreSQL installation.
 DO $$

@@ -10,7 +10,7 @@ CREATE TABLE event_dates (
     ends_at_tz varchar(255) NOT NULL,
     is_all_day boolean NOT NULL,
     duration_secs integer,
-    recurrence_pattern varchar(4094)
+    recurrence_pattern varchar(4092)
 );
 
 ALTER TABLE events
