@@ -338,16 +338,16 @@ def test_password_that_should_have_been_encoded(url: str) -> None:
 
 
 @pytest.mark.parametrize("password", ["12/b%zz?c=d#e", "a%2Fb:c", "/?%", "1/a b&c=1"])
-def test_url_that_the_controller_reads_and_libpq_does_not(server: PostgreSQLServer, password: str) -> None:
+def test_url_that_the_controller_reads_and_libpq_does_not(postgresql: PostgreSQLServer, password: str) -> None:
     """Characters of the password that should have been encoded, and a parameter that libpq names in another way."""
-    with contextlib.closing(server.connect("postgres")) as connection, connection.cursor() as cursor:
+    with contextlib.closing(postgresql.connect("postgres")) as connection, connection.cursor() as cursor:
         cursor.execute("DROP ROLE IF EXISTS odd; CREATE ROLE odd LOGIN PASSWORD %s", (unquote(password),))
         connection.commit()
-    address = f"127.0.0.1:{server.port}"
+    address = f"127.0.0.1:{postgresql.port}"
     for url in (
         f"postgres://odd:{password}@{address}/postgres",
         f"postgresql://odd:{password}@{address}/postgres?keepalives_retries=3&connect_timeout=5",
-        f"host=127.0.0.1 port={server.port} user=odd dbname=postgres password='{unquote(password)}'",
+        f"host=127.0.0.1 port={postgresql.port} user=odd dbname=postgres password='{unquote(password)}'",
     ):
         with open_session(url) as session:
             assert session.row("SELECT current_user") == ("odd",)
