@@ -79,8 +79,8 @@ options:
     default: report
   hidden_versions:
     description:
-      - What happens to versions that no listing of objects shows, in a bucket that keeps versions. These are the ones below delete
-        markers and behind current objects, of keys that no asset knows.
+      - What happens to versions that no listing of objects shows, in a bucket that keeps versions. These are the ones below
+        delete markers and behind current objects, of keys that no asset knows.
     type: str
     choices:
       report: They are counted and listed by the ids in their keys.
@@ -149,8 +149,8 @@ failures:
       type: str
       sample: objects
     id:
-      description: The id of the asset, which is also in the key of its object. If a right is missing, the name of the bucket or of
-        the table.
+      description: The id of the asset, which is also in the key of its object. If a right is missing, the name of the bucket
+        or of the table.
       type: str
       sample: 3f8b6a1e-58a5-4d0c-8f6c-5f3f0f1b2c3d
     reason:
@@ -198,7 +198,8 @@ plan:
           as no change. This is also true for the next two kinds.
         - C(complete) says whether the job had all rights to look for them.
       type: dict
-      sample: &searched {"count": 1, "ids": ["5b0c9a52-77c4-4a83-9d3e-0c8d7a5e4f21"], "truncated": false, "bytes": 9231, "complete": true}
+      sample: &searched
+        {"count": 1, "ids": ["5b0c9a52-77c4-4a83-9d3e-0c8d7a5e4f21"], "truncated": false, "bytes": 9231, "complete": true}
     unfinished_uploads:
       description: Uploads that were not completed, by the id in their keys, with the C(bytes) of their parts. Several uploads can
         have the same id.
