@@ -15,12 +15,18 @@ description:
   - Looks up a missing object once more before it changes the asset, because the object may have been uploaded since.
   - Counts and lists objects that have the key of an asset, but no asset. It deletes them only with
     O(orphaned_objects=delete), and only if they are old enough. It counts objects with any other key and leaves them alone.
-  - Changes nothing and fails if the listing fails.
-  - O(max_affected) and O(max_affected_percent) limit assets without an object and objects to be deleted. Corrected sizes do
-    not count. The percentage is of all assets and, with O(orphaned_objects=delete), all objects without an asset.
+  - Counts and lists assets that no room has, uploads that were not completed, and versions of objects that no asset knows, if
+    they are older than O(orphan_min_age). It deletes them only with O(unlinked_assets=delete), O(unfinished_uploads=abort) and
+    O(hidden_versions=delete).
+  - Changes nothing and fails if the listing of the objects fails. If it has no right to look for uploads, versions or links, it
+    warns and goes on without. It fails in the end if it was to delete these things.
+  - O(max_affected) and O(max_affected_percent) limit assets without an object and everything to be deleted or aborted. Corrected
+    sizes do not count. The percentage is of all assets, with O(orphaned_objects=delete) all objects without an asset, and the
+    uploads to be aborted and keys whose versions are to be deleted.
   - Without O(max_affected) and O(max_affected_percent), refuses to delete more than 10 rows that are more than 20 percent of
     the assets, and more than 10 objects that are more than 20 percent of those that have an asset or are old enough to be
-    deleted. Such a share may come from a copy of the database or of the bucket. The module warns if such a share of the
+    deleted. The same is true for uploads and for keys with hidden versions, each as a share of themselves and the objects that
+    have an asset. Such a share may come from a copy of the database or of the bucket. The module warns if such a share of the
     sizes would be set to zero.
   - If no asset has an object in the bucket, the settings may name the wrong bucket or the wrong database. The module warns.
     It fails if something would be deleted because of it, unless O(max_affected) or O(max_affected_percent) is set.
@@ -54,8 +60,33 @@ options:
     description:
       - The age in seconds below which an object is never deleted, by the clock of the storage server. An upload in progress
         has its object before its asset is in the database.
+      - It is also the least age of assets that no room has, by the clock of the database server, of the last part of an upload
+        that was not completed, and of what happened last to a key with hidden versions.
     type: int
     default: 86400
+  unlinked_assets:
+    description: What happens to an asset that no room has, and to which no row of another table refers.
+    type: str
+    choices:
+      report: It is counted and listed.
+      delete: Its row and its object are deleted.
+    default: report
+  unfinished_uploads:
+    description: What happens to an upload with the key of an asset that was not completed. No listing of objects shows its parts.
+    type: str
+    choices:
+      report: It is counted and listed.
+      abort: It is aborted, which deletes its parts.
+    default: report
+  hidden_versions:
+    description:
+      - What happens to versions that no listing of objects shows, in a bucket that keeps versions. These are the ones below
+        delete markers and behind current objects, of keys that no asset knows.
+    type: str
+    choices:
+      report: They are counted and listed by the ids in their keys.
+      delete: They are deleted, and then the delete markers that hide them.
+    default: report
 author:
   - The opentalk.maintenance authors (@opentalk)
 seealso:
@@ -109,17 +140,18 @@ failure_count:
   sample: 0
 failures:
   description:
-    - The assets and objects that could not be changed or deleted. The module fails if there are any.
+    - What could not be changed, deleted or looked at. The module fails if there are any.
   returned: unless the options or settings are wrong
   type: list
   elements: dict
   contains:
     kind:
-      description: The kind, V(assets) or V(objects).
+      description: The kind, V(assets), V(objects), V(versions) or V(uploads).
       type: str
       sample: objects
     id:
-      description: The id of the asset, which is also in the key of its object.
+      description: The id of the asset, which is also in the key of its object. If a right is missing, the name of the bucket
+        or of the table.
       type: str
       sample: 3f8b6a1e-58a5-4d0c-8f6c-5f3f0f1b2c3d
     reason:
@@ -161,6 +193,23 @@ plan:
         because they may be anything.
       type: dict
       sample: {"count": 3, "bytes": 4096}
+    unlinked_assets:
+      description:
+        - Assets that no room has, as C(count), C(ids), C(truncated), and the C(bytes) of their objects. With V(report) they count
+          as no change. This is also true for the next two kinds.
+        - C(complete) says whether the job had all rights to look for them.
+      type: dict
+      sample: &searched
+        {"count": 1, "ids": ["5b0c9a52-77c4-4a83-9d3e-0c8d7a5e4f21"], "truncated": false, "bytes": 9231, "complete": true}
+    unfinished_uploads:
+      description: Uploads that were not completed, by the id in their keys, with the C(bytes) of their parts. Several uploads can
+        have the same id.
+      type: dict
+      sample: *searched
+    hidden_versions:
+      description: Keys with hidden versions, by the id in them, with the C(bytes) of these versions.
+      type: dict
+      sample: *searched
     rows_deleted:
       description: The number of deleted rows by table. Tables without any are left out.
       type: dict
@@ -177,7 +226,8 @@ approval:
   type: dict
   sample:
     job_type: sync_storage_files
-    parameters: {"missing_storage_file_handling": "set_file_size_to_zero", "orphan_min_age": 86400, "orphaned_objects": "report"}
+    parameters: {"missing_storage_file_handling": "set_file_size_to_zero", "orphan_min_age": 86400, "orphaned_objects": "report",
+                 "unlinked_assets": "report", "unfinished_uploads": "report", "hidden_versions": "report"}
     database: "16384/7312345678901234567/00000001"
     snapshot: "81234:81234:"
     moment: "2026-11-27T20:00:00.123456+00:00"

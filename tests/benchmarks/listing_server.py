@@ -22,6 +22,9 @@ class ListingServer(RecordingServer):
 
     def answer(self, request: Request) -> Answer:
         headers = {"Content-Type": "application/xml"}
+        if "uploads" in request.query:
+            body = "<ListMultipartUploadsResult><IsTruncated>false</IsTruncated></ListMultipartUploadsResult>"
+            return 200, headers, body.encode()
         if "list-type" not in request.query:
             return 200, headers, b"<VersioningConfiguration/>"
         first = int(request.query.get("continuation-token", ["0"])[0])

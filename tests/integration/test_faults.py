@@ -522,7 +522,7 @@ def prepare(world: World, job: str) -> Prepared:
     world.query("UPDATE invites SET active = false WHERE id_serial % 2 = 0")
     before = world.rows()
     if job == "sync_storage_files":
-        made = storage_sync.disagree(random.Random(2), before)
+        made = storage_sync.disagree(random.Random(2), before, datetime.now(timezone.utc))
         made.options |= {"orphaned_objects": "delete", "orphan_min_age": 0, "batch_size": 1}
         storage_sync.expect(made, before)
         world.storage.remove(world.bucket, world.objects())

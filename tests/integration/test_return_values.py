@@ -29,6 +29,7 @@ JOBS: dict[str, dict[str, Any]] = {
         "missing_storage_file_handling": "delete_asset_entry",
         "orphaned_objects": "delete",
         "orphan_min_age": 0,
+        "unlinked_assets": "delete",
     },
 }
 

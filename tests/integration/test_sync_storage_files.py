@@ -104,7 +104,8 @@ def test_plan_is_effect(
     listings = -(-len(objects) // 1000)
     operations = Counter(request.operation for request in world.proxy.requests)
     assert operations["ListObjectsV2"] == listings
-    assert operations.total() <= listings + 1
+    # Two more ask whether the bucket keeps versions, and which uploads were not completed.
+    assert operations.total() <= listings + 2
 
     world.proxy.clear()
     run = storage.run(**options)
@@ -276,17 +277,6 @@ def test_orphans_in_a_bucket_with_versions_leave_nothing(open_world: Open) -> No
     storage.run(orphaned_objects="delete", orphan_min_age=0)
     kept = storage.world.storage.versions(storage.world.bucket)
     assert {key for key, _version in kept} == {f"assets/{identifier}" for identifier in storage.ids}
-
-
-def test_what_is_hidden_in_a_bucket_with_versions_is_said_not_to_be_looked_at(open_world: Open) -> None:
-    storage = Storage(open_world(versioned=True), 10)
-    storage.upload(storage.ids)
-    storage.upload(["00000000-0000-0000-0000-00000000000a"])
-    storage.world.storage.remove(storage.world.bucket, ["assets/00000000-0000-0000-0000-00000000000a"])
-    for mode in (True, False):
-        run = storage.run(check_mode=mode)
-        assert run["plan"]["orphaned_objects"]["count"] == 0
-        assert "keeps versions" in str(run["warnings"]) and "[WARN ] The bucket keeps versions" in "\n".join(run["log"])
 
 
 @pytest.mark.parametrize("code", ["AccessDenied", "NotImplemented", "SlowDown"])

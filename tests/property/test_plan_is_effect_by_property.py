@@ -73,7 +73,7 @@ def _check_database(world: World, cloud: CloudServer, seed: int) -> Iterator[str
         if made.expected != before:
             yield name
             tangle.write(table for table, rows in before.items() if rows != made.expected[table])
-    made = storage_sync.disagree(tangle.random, before)
+    made = storage_sync.disagree(tangle.random, before, tangle.now)
     _store(world, objects, made.objects)
     print(f"{storage_sync.JOB} with {made.options} on database {seed}")
     storage_sync.check(world, made, before, batch_size=choose.choice((1, 7, 1000)))

@@ -201,9 +201,12 @@ def _deletion(world: World, cloud: CloudServer, tangle: Tangle, job: str) -> Sce
 
 
 def _sync(world: World, cloud: CloudServer, tangle: Tangle, job: str) -> Scene | None:
-    made = storage_sync.disagree(tangle.random, world.rows())
+    made = storage_sync.disagree(tangle.random, world.rows(), tangle.now)
     orphans = made.effects.get("orphaned_objects")
-    if not (orphans and orphans["count"] and all(made.changed.values())) or made.options["orphan_min_age"]:
+    stray = made.effects.get("unlinked_assets")
+    if not (orphans and orphans["count"] and stray and stray["count"] and all(made.changed.values())):
+        return None
+    if made.options["orphan_min_age"]:
         return None
     return Scene(world, cloud, tangle, job, {**made.options, "batch_size": 2}, made.objects, made.rows, made.left)
 

@@ -13,6 +13,20 @@ from support.recording_server import Answer, RecordingProxy, Request
 
 _NAMESPACE = "{http://s3.amazonaws.com/doc/2006-03-01/}"
 
+_LISTINGS = {
+    "versioning": "GetBucketVersioning",
+    "versions": "ListObjectVersions",
+    "uploads": "ListMultipartUploads",
+    "uploadId": "ListParts",
+}
+# The element of a listing that says when something was written.
+_WRITTEN = {
+    "Contents": "LastModified",
+    "Version": "LastModified",
+    "DeleteMarker": "LastModified",
+    "Upload": "Initiated",
+}
+
 
 class S3Proxy(RecordingProxy):
     """A proxy in front of a running S3 server."""
@@ -25,10 +39,12 @@ class S3Proxy(RecordingProxy):
         if request.method == "POST" and "delete" in request.query:
             return "DeleteObjects"
         if request.method == "GET":
-            for parameter, name in (("versioning", "GetBucketVersioning"), ("versions", "ListObjectVersions")):
+            for parameter, name in _LISTINGS.items():
                 if parameter in request.query:
                     return name
             return "ListObjectsV2" if "list-type" in request.query else "GetObject"
+        if request.method == "DELETE" and "uploadId" in request.query:
+            return "AbortMultipartUpload"
         if request.method == "HEAD":
             return "HeadObject" if "/" in request.path.strip("/") else "HeadBucket"
         return request.method
@@ -43,19 +59,22 @@ class S3Proxy(RecordingProxy):
         ]
 
     def make_older(self, keys: set[str], age: timedelta) -> None:
-        """From now on, listings show these objects as if they were that much older."""
+        """From now on, listings show what these keys have as if it were that much older."""
 
         def answer(request: Request) -> Answer:
             status, headers, body = self.answer(request)
             root = ElementTree.fromstring(body)
-            for entry in root.iterfind(f"{_NAMESPACE}Contents"):
-                modified = entry.find(f"{_NAMESPACE}LastModified")
-                if unquote_plus(entry.findtext(f"{_NAMESPACE}Key", "")) in keys and modified is not None:
+            found = [(entry, entry, _WRITTEN.get(entry.tag.removeprefix(_NAMESPACE), "")) for entry in root]
+            found += [(root, part, "LastModified") for part in root.iterfind(f"{_NAMESPACE}Part")]
+            for named, entry, element in found:
+                modified = entry.find(f"{_NAMESPACE}{element}")
+                if unquote_plus(named.findtext(f"{_NAMESPACE}Key", "")) in keys and modified is not None:
                     written = datetime.fromisoformat(str(modified.text).replace("Z", "+00:00"))
                     modified.text = f"{written - age:%Y-%m-%dT%H:%M:%S.%fZ}"
             return status, headers, ElementTree.tostring(root)
 
-        self.fault(answer, lambda request: request.operation == "ListObjectsV2")
+        listings = {"ListObjectsV2", "ListObjectVersions", "ListMultipartUploads", "ListParts"}
+        self.fault(answer, lambda request: request.operation in listings)
 
     def refuse_keys(self, codes: dict[str, str]) -> None:
         """From now on, DeleteObjects does not delete these keys, and reports an error code for each of them."""

@@ -24,10 +24,10 @@ def ended_events(before: Snapshot, now: datetime, days: int, *, include_finished
         when = _when(content, event)
         if when is None or when["ends_at"] is None:
             continue
-        if when["starts_at"] is not None and _moment(when["ends_at"]) < _moment(when["starts_at"]):
+        if when["starts_at"] is not None and moment(when["ends_at"]) < moment(when["starts_at"]):
             continue
         if not (event.get("is_recurring") or when["recurrence_pattern"] is not None):
-            if _moment(when["ends_at"]) <= cutoff:
+            if moment(when["ends_at"]) <= cutoff:
                 found.add(event["id"])
         elif include_finished_series and _is_finished(when, cutoff):
             moved = [row for row in content["event_exceptions"] if row["event_id"] == event["id"]]
@@ -40,7 +40,7 @@ def old_adhoc_events(before: Snapshot, now: datetime, seconds: int) -> set[str]:
     """Ids of the events that adhoc_event_cleanup deletes."""
     cutoff = now - timedelta(seconds=seconds)
     rows = parsed(before)["events"]
-    return {row["id"] for row in rows if row["is_adhoc"] and _moment(row["created_at"]) <= cutoff}
+    return {row["id"] for row in rows if row["is_adhoc"] and moment(row["created_at"]) <= cutoff}
 
 
 def lone_rooms(before: Snapshot) -> set[str]:
@@ -54,7 +54,7 @@ def disabled_users(before: Snapshot, now: datetime, days: int) -> set[str]:
     """Ids of the users that user_cleanup deletes."""
     cutoff = now - timedelta(days=days)
     rows = parsed(before)["users"]
-    return {row["id"] for row in rows if row["disabled_since"] and _moment(row["disabled_since"]) <= cutoff}
+    return {row["id"] for row in rows if row["disabled_since"] and moment(row["disabled_since"]) <= cutoff}
 
 
 def ended_invites(before: Snapshot, expired_before: datetime) -> set[str]:
@@ -63,18 +63,19 @@ def ended_invites(before: Snapshot, expired_before: datetime) -> set[str]:
     return {
         row["id"]
         for row in rows
-        if not row["active"] or (row["expiration"] is not None and _moment(row["expiration"]) < expired_before)
+        if not row["active"] or (row["expiration"] is not None and moment(row["expiration"]) < expired_before)
     }
 
 
-def _moment(text: str) -> datetime:
+def moment(text: str) -> datetime:
+    """A timestamp of PostgreSQL in JSON, as UTC."""
     # Fractions of a second can have any length. fromisoformat takes these only since Python 3.11.
     whole, _unused, rest = text.partition(".")
     if not rest:
         return datetime.fromisoformat(text).astimezone(timezone.utc)
     digits = rest[: len(rest) - len(rest.lstrip("0123456789"))]
-    moment = datetime.fromisoformat(whole + rest[len(digits) :])
-    return (moment + timedelta(microseconds=int(digits.ljust(6, "0")))).astimezone(timezone.utc)
+    second = datetime.fromisoformat(whole + rest[len(digits) :])
+    return (second + timedelta(microseconds=int(digits.ljust(6, "0")))).astimezone(timezone.utc)
 
 
 def _when(content: dict[str, list[Row]], event: Row) -> Row | None:
@@ -101,7 +102,7 @@ def _is_finished(when: Row, cutoff: datetime) -> bool:
     )  # fmt: skip
     if not understood or not ("UNTIL" in parts or int(parts.get("COUNT", 0)) > 0):
         return False
-    start = _moment(when["starts_at"])
+    start = moment(when["starts_at"])
     last = max([start, *_occurrences(start, parts, ZoneInfo(zone))])
     return last + timedelta(seconds=duration) <= cutoff
 
@@ -124,8 +125,8 @@ def _moved_to(exception: Row, duration: int) -> Iterator[datetime]:
     if exception["kind"] != "modified":
         return
     if exception["starts_at"] is not None:
-        yield _moment(exception["starts_at"])
+        yield moment(exception["starts_at"])
     if exception["ends_at"] is not None:
-        yield _moment(exception["ends_at"])
+        yield moment(exception["ends_at"])
     elif exception["starts_at"] is not None:
-        yield _moment(exception["starts_at"]) + timedelta(seconds=duration)
+        yield moment(exception["starts_at"]) + timedelta(seconds=duration)

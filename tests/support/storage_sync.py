@@ -11,9 +11,10 @@ import json
 import random
 import uuid
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
+from support.selection import moment
 from support.snapshot import Snapshot, parsed
 from support.world import World
 
@@ -30,6 +31,7 @@ class Disagreement:
 
     :ivar objects: sizes by key
     :ivar old: keys of objects that must seem older than a day
+    :ivar now: the time of the database
     :ivar effects: the effects in `plan` and `done`, without rows
     :ivar kept: things that only `plan` has, because they stay
     :ivar changed: the numbers of rows in `plan` and `done`
@@ -40,6 +42,7 @@ class Disagreement:
     options: dict[str, Any]
     objects: dict[str, int]
     old: set[str]
+    now: datetime
     rows: Snapshot = field(default_factory=dict)
     left: dict[str, int] = field(default_factory=dict)
     effects: dict[str, Any] = field(default_factory=dict)
@@ -50,7 +53,7 @@ class Disagreement:
         return self.rows != before or self.left != self.objects
 
 
-def disagree(choose: random.Random, before: Snapshot) -> Disagreement:
+def disagree(choose: random.Random, before: Snapshot, now: datetime) -> Disagreement:
     """Random objects for a database, random options, and the expected effects."""
     assets = {row["id"]: row["size"] for row in parsed(before)["assets"]}
     objects = {}
@@ -70,11 +73,12 @@ def disagree(choose: random.Random, before: Snapshot) -> Disagreement:
         "missing_storage_file_handling": choose.choice(HANDLINGS),
         "orphaned_objects": choose.choice(("report", "delete", "delete")),
         "orphan_min_age": choose.choice((0, DAY)),
+        "unlinked_assets": choose.choice(("report", "delete")),
         # It can happen that no asset has an object. This must be allowed explicitly.
         "max_affected": len(assets) + len(objects),
     }
     old = {key for key in objects if choose.random() < 0.5}
-    made = Disagreement(options, objects, old)
+    made = Disagreement(options, objects, old, now)
     expect(made, before)
     return made
 
@@ -102,12 +106,16 @@ def expect(made: Disagreement, before: Snapshot) -> None:
     assets = {row["id"]: row["size"] for row in parsed(before)["assets"]}
     deletes_rows = made.options["missing_storage_file_handling"] == "delete_asset_entry"
     deletes_objects = made.options["orphaned_objects"] == "delete"
+    deletes_unlinked = made.options.get("unlinked_assets") == "delete"
+    stray = _unlinked(made, before)
     sizes = dict(assets)
     gone: set[str] = set()
     resized, settled = [], []
     for asset, size in sorted(assets.items()):
         found = made.objects.get(f"assets/{asset}")
-        if found is None and deletes_rows:
+        if asset in stray and deletes_unlinked:
+            gone.add(asset)
+        elif found is None and deletes_rows:
             gone.add(asset)
             settled.append(asset)
         elif found is None and size:
@@ -132,6 +140,8 @@ def expect(made: Disagreement, before: Snapshot) -> None:
             if deletes_objects:
                 del made.left[key]
 
+    if deletes_unlinked:
+        made.left = {key: size for key, size in made.left.items() if key.removeprefix("assets/") not in stray}
     made.rows = {table: _rows(table, rows, gone, assets, sizes) for table, rows in before.items()}
     deleted = {table: len(rows) - len(made.rows[table]) for table, rows in before.items()}
     updated = len(resized) + (0 if deletes_rows else len(settled))
@@ -144,8 +154,22 @@ def expect(made: Disagreement, before: Snapshot) -> None:
         "assets_missing": {"count": len(settled), "ids": settled, "truncated": False},
     }
     (made.effects if deletes_objects else made.kept)["orphaned_objects"] = _listed(orphans)
+    found = _listed([(asset, made.objects.get(f"assets/{asset}", 0)) for asset in stray])
+    (made.effects if deletes_unlinked else made.kept)["unlinked_assets"] = {**found, "complete": True}
+    for kind in ("unfinished_uploads", "hidden_versions"):
+        made.kept[kind] = {**_listed([]), "complete": True}
     made.kept["young_orphaned_objects"] = _listed(young)
     made.kept["unknown_objects"] = {"count": len(unknown), "bytes": sum(unknown)}
+
+
+def _unlinked(made: Disagreement, before: Snapshot) -> list[str]:
+    """The ids of assets that no room has and that are old enough."""
+    content = parsed(before)
+    linked = {row["asset_id"] for row in content["room_assets"]}
+    limit = made.now - timedelta(seconds=made.options["orphan_min_age"])
+    return sorted(
+        row["id"] for row in content["assets"] if row["id"] not in linked and moment(row["created_at"]) <= limit
+    )
 
 
 def _rows(table: str, rows: list[str], gone: set[str], old: dict[str, int], new: dict[str, int]) -> list[str]:

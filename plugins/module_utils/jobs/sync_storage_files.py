@@ -1,18 +1,17 @@
 # SPDX-FileCopyrightText: The opentalk.maintenance authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""sync_storage_files: corrects sizes of assets, and handles assets without an object and objects without an asset."""
+"""sync_storage_files: corrects sizes of assets, and handles what database or storage has without the other one."""
 
 from __future__ import annotations
 
 import contextlib
 import itertools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from ..base.errors import MaintenanceError, OutsideTimeoutError, SafetyLimitExceeded
 from ..deletion import refusals
-from ..deletion.batches import Batches
 from ..deletion.catalogue import Table, read_catalogue
 from ..deletion.closure import Closure
 from ..deletion.graph import DeletionGraph
@@ -21,25 +20,32 @@ from ..deletion.keys import KeySet, Sql
 from ..deletion.outside import BREATHER
 from ..deletion.statements import delete_rows, lock_approved
 from ..record.audit import AuditBatch
-from ..record.effects import ChangeListing, Effects, Listing, ResizeListing, SizedListing, Tally
+from ..record.effects import ChangeListing, Effects, Listing, ResizeListing, SearchedListing, SizedListing, Tally
 from ..record.safety import Share
 from ..systems.object_storage import ObjectStorage, asset_key
 from ..systems.object_storage_client import StorageClient
 from .job import Job
-from .parts import asset_effects, asset_rows
+from .parts import asset_effects, asset_rows, settling
 from .parts.approved_things import ApprovedThings
 from .parts.asset_comparison import Comparison, Records
+from .parts.hidden_versions import HiddenVersions
+from .parts.unfinished_uploads import UnfinishedUploads
+from .parts.unlinked_assets import UnlinkedAssets
 
 
 class SyncStorageFiles(Job):
     job_type = "sync_storage_files"
 
+    _client: StorageClient
     _storage: ObjectStorage
     _graph: DeletionGraph
     _doubtful: frozenset[Table]
     _approved: ApprovedThings
     _comparison: Comparison
     _old_orphans: Records
+    _unlinked: UnlinkedAssets
+    _uploads: UnfinishedUploads
+    _hidden: HiddenVersions
 
     def listings(self) -> dict[str, Listing]:
         limit = self.run.options["report_limit"]
@@ -50,39 +56,41 @@ class SyncStorageFiles(Job):
             "orphaned_objects": SizedListing(limit, informative=not self._deletes_orphans),
             "young_orphaned_objects": SizedListing(limit, informative=True),
             "unknown_objects": Tally(informative=True),
+            **{
+                kind: SearchedListing(limit, informative=self.run.parameters[kind] == "report")
+                for kind in ("unlinked_assets", "unfinished_uploads", "hidden_versions")
+            },
         }
 
     def work(self) -> SyncStorageFiles:
-        self._storage = ObjectStorage(
-            StorageClient(
-                self.run.settings.object_storage(),
-                deadline=self.run.budget,
-                gate=self.run.gate,
-                validate_certs=self.run.options["validate_certs"],
-                ca_path=self.run.options["ca_path"],
-            )
+        self._client = StorageClient(
+            self.run.settings.object_storage(),
+            deadline=self.run.budget,
+            gate=self.run.gate,
+            validate_certs=self.run.options["validate_certs"],
+            ca_path=self.run.options["ca_path"],
         )
+        self._storage = ObjectStorage(self._client)
         return self
 
     def plan(self) -> None:
         catalogue = read_catalogue(self.run.database)
         self._graph = DeletionGraph(catalogue, catalogue.table("assets"))
         # Rows that are hidden would make their objects look like orphans.
-        deleting = None if self._deletes_rows else ()
+        deleting = None if self._deletes_rows or self.run.parameters["unlinked_assets"] == "delete" else ()
         hindrances = find(self.run.database, self._graph, deleting=deleting, changing={self._graph.root: ["size"]})
         for warning in hindrances.warnings:
             self.run.warn(warning)
         self._doubtful = hindrances.doubtful | hindrances.doubtful_updates
-        if self._storage.keeps_versions():
-            self.run.warn(
-                "The bucket keeps versions, of which only the current ones are looked at: data of assets that were deleted"
-                " without their versions may still be there."
-            )
+        self._storage.keeps_versions()
         for warning in self._storage.take_warnings():
             self.run.warn(warning)
         with self.run.database.transaction(snapshot=True):
             self._approved = self._approved_things()
-            self._comparison = Comparison(empty=self._deletes_rows, accepts=self._approved.accepts)
+            self._prepare_parts()
+            self._comparison = Comparison(
+                empty=self._deletes_rows, accepts=self._approved.accepts, unlinked=self._unlinked.take
+            )
             self._old_orphans = Records(1)
             self._compare()
             missing = self._comparison.missing
@@ -90,25 +98,42 @@ class SyncStorageFiles(Job):
                 itertools.islice(missing.ids(), self.run.options["report_limit"]), len(missing)
             )
             self._describe_rows()
+            self._hidden.plan()
+        self._uploads.plan()
         self._describe_resized(self._comparison.resized, self.run.plan)
-        self.run.affected = len(missing) + len(self._old_orphans)
+        self.run.affected = len(missing) + len(self._old_orphans) + len(self._unlinked)
+        self.run.affected += len(self._uploads) + len(self._hidden)
         self.run.roots = self._approved.names
         self._log_plan()
 
     def total(self) -> int:
         found = self._comparison
-        return found.assets + (found.objects - found.matched if self._deletes_orphans else 0)
+        orphans = found.objects - found.matched if self._deletes_orphans else 0
+        return found.assets + orphans + len(self._uploads) + len(self._hidden)
 
     def shares(self) -> list[Share]:
         # If no asset has an object, every deletion is refused later, with a reason of its own.
         if self._looks_mistaken:
             return []
-        return [self._objects] if not self._deletes_rows else [self._assets, self._objects]
+        matched = self._comparison.matched
+        return [
+            *([self._assets] if self._deletes_rows else []),
+            self._objects,
+            self._unlinked.share(self._comparison.assets),
+            self._uploads.share(matched),
+            self._hidden.share(matched),
+        ]
 
     def check_plan(self) -> None:
         options, found = self.run.options, self._comparison
         allowed = options["max_affected"] is not None or options["max_affected_percent"] is not None
-        deletes = self._old_orphans or (self._deletes_rows and found.missing)
+        deletes = (
+            self._old_orphans
+            or (self._deletes_rows and found.missing)
+            or self._unlinked
+            or self._uploads
+            or self._hidden
+        )
         if self._looks_mistaken and deletes and not allowed:
             raise SafetyLimitExceeded(
                 f"No asset in the database has an object in the bucket (assets: {found.assets}, objects with the key of an"
@@ -118,10 +143,13 @@ class SyncStorageFiles(Job):
             )
 
     def apply(self) -> None:
-        self._each("assets", self._comparison.resized, self._resize)
-        self._each("assets", self._comparison.missing, self._settle_missing)
+        settling.each(self.run, "assets", self._comparison.resized, self._resize)
+        settling.each(self.run, "assets", self._comparison.missing, self._settle_missing)
+        self._unlinked.apply()
         if self._deletes_orphans:
-            self._each("objects", self._old_orphans, self._delete_orphans)
+            settling.each(self.run, "objects", self._old_orphans, self._delete_orphans)
+        self._hidden.apply()
+        self._uploads.apply()
         done, log = self.run.done, self.run.log
         log.info(f"Assets whose size was corrected: {done['assets_resized'].count}")
         handling = "deleted" if self._deletes_rows else "set to size zero"
@@ -129,6 +157,13 @@ class SyncStorageFiles(Job):
         if self._deletes_orphans:
             orphans = done["orphaned_objects"]
             log.info(f"Objects that no asset knows, deleted: {orphans.count} ({orphans.bytes} bytes)")
+        for part, kind, text in (
+            (self._unlinked.deletes, "unlinked_assets", "Assets that no room has, deleted with their objects"),
+            (self._hidden.deletes, "hidden_versions", "Keys whose hidden versions were deleted"),
+            (self._uploads.aborts, "unfinished_uploads", "Uploads that were not completed, aborted"),
+        ):
+            if part:
+                log.info(f"{text}: {done[kind].count} ({done[kind].bytes} bytes)")
 
     @property
     def _deletes_rows(self) -> bool:
@@ -165,12 +200,20 @@ class SyncStorageFiles(Job):
             keeps=not run.gate.is_open,
         )
 
+    def _prepare_parts(self) -> None:
+        run, table = self.run, self._graph.root
+        self._unlinked = UnlinkedAssets(run, self._storage, self._graph, self._doubtful, self._approved)
+        self._uploads = UnfinishedUploads(run, self._client, self._approved)
+        self._hidden = HiddenVersions(
+            run, self._client, self._storage, table, self._approved, with_objects=not self._deletes_orphans
+        )
+
     def _compare(self) -> None:
         minimum = self.run.parameters["orphan_min_age"]
         # The snapshot of the rows is older than the listing of the objects. So a file that is uploaded and recorded
         # meanwhile is a young object without a row. It is never a row without an object.
         for asset_id, stored in self._comparison.orphans(
-            asset_rows.stream(self.run.database, self._graph.root),
+            asset_rows.stream(self.run.database, self._graph.root, self._unlinked.links),
             self.run.progress.counted(self._storage.objects(), "objects compared"),
         ):
             old = stored.age >= minimum
@@ -186,10 +229,12 @@ class SyncStorageFiles(Job):
     def _describe_rows(self) -> None:
         plan, missing = self.run.plan, self._comparison.missing
         plan.rows_updated[self._graph.root.label] = len(self._comparison.resized)
-        if not self._deletes_rows:
+        going = self._unlinked.ids()
+        if self._deletes_rows:
+            going = itertools.chain(going, missing.ids())
+        else:
             plan.rows_updated[self._graph.root.label] += len(missing)
-            return
-        deleted, updated = asset_effects.count(self.run.database, self._graph, missing.ids())
+        deleted, updated = asset_effects.count(self.run.database, self._graph, going)
         plan.rows_deleted.update(deleted)
         plan.rows_updated.update(updated)
 
@@ -211,6 +256,13 @@ class SyncStorageFiles(Job):
         ):
             if plan[kind].count:
                 log.info(f"Objects that {text}: {plan[kind].count} ({plan[kind].bytes} bytes)")
+        for kind, text in (
+            ("unlinked_assets", "Assets that no room has"),
+            ("hidden_versions", "Keys with hidden versions that no asset knows"),
+            ("unfinished_uploads", "Uploads that were not completed"),
+        ):
+            if plan[kind].count:
+                log.info(f"{text}: {plan[kind].count} ({plan[kind].bytes} bytes)")
         right = "make sure that the settings name the right bucket and the right database"
         if self._looks_mistaken:
             self.run.warn(f"No asset in the database has an object in the bucket; {right}.")
@@ -220,29 +272,20 @@ class SyncStorageFiles(Job):
 
     # Apply
 
-    def _each(self, kind: str, records: Records, work: Callable[[list[Any]], None]) -> None:
-        Batches(
-            records,
-            lambda record, reason: self.run.fail(kind, record[0], reason),
-            self.run.deadline,
-            largest=self.run.options["batch_size"],
-            progress=self.run.progress.stage(f"{kind} settled", len(records)),
-        ).run(work)
-
     def _resize(self, assets: list[tuple[str, int, int]]) -> None:
         with self.run.database.transaction():
             self._lock_approved([asset_id for asset_id, *_sizes in assets])
             changed = asset_rows.resize(self.run.database, self._graph.root, assets)
         self._describe_resized([asset for asset in assets if asset[0] in changed], self.run.done)
         self.run.done.rows_updated[self._graph.root.label] += len(changed)
-        self._log_left([asset[0] for asset in assets if asset[0] not in changed])
+        settling.log_left(self.run, [asset[0] for asset in assets if asset[0] not in changed])
 
     def _settle_missing(self, assets: list[tuple[str, int]]) -> None:
         effects = Effects(self.listings())
         recorded = dict(assets)
         with self._audited(effects) as audit:
             missing = self._settle_in_transaction(recorded, effects, audit)
-        self._log_left(sorted(recorded.keys() - set(missing)))
+        settling.log_left(self.run, recorded.keys() - set(missing))
 
     def _settle_in_transaction(self, recorded: dict[str, int], effects: Effects, audit: AuditBatch) -> list[str]:
         database = self.run.database
@@ -310,12 +353,4 @@ class SyncStorageFiles(Job):
         for key, reason in refused.items():
             self.run.fail("objects", ids[key], reason)
         audit.deleted({}, {"objects": [ids[key] for key in refused]})
-        self._log_left(sorted(known))
-
-    def _log_left(self, ids: list[str]) -> None:
-        if ids:
-            limit = self.run.options["report_limit"]
-            self.run.log.info(
-                f"Assets that changed since the bucket was listed, and stay as they are: {len(ids)}: "
-                + ", ".join(ids[:limit])
-            )
+        settling.log_left(self.run, known)

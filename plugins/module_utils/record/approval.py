@@ -13,8 +13,10 @@ from typing import Any
 
 from ..base.errors import ParameterError
 
-# An id, and the time of the last write if it is an object.
-_ROOT = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}( [0-9T:.+Z-]{1,40})?")
+# An id, the time of the last write if it is an object, and the id of the upload if it is one.
+_ROOT = re.compile(
+    r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}( [0-9T:.+Z-]{1,40}( [!-~]{1,1024})?)?"
+)
 _ADVICE = "set it to the approval that check mode returns, unchanged"
 
 
@@ -26,7 +28,8 @@ class Approval:
     :ivar database: the database of the preview
     :ivar snapshot: what was committed in it, as text
     :ivar moment: the moment by which the job decides, UTC
-    :ivar roots: the ids of all roots by kind; an object has its id in the bucket, a space, and the time of its last write
+    :ivar roots: the ids of all roots by kind; an object has its id in the bucket, a space, and the time of its last write;
+        an unfinished upload has the time of its begin, a space, and its own id
     :ivar counts: the numbers of things by kind, for people
     """
 

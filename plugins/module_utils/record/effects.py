@@ -104,6 +104,20 @@ class SizedListing(Listing):
         return {**super().as_result(), "bytes": self.bytes}
 
 
+class SearchedListing(SizedListing):
+    """A listing of things with a size that a job finds only with further rights.
+
+    :ivar complete: whether the job had all rights, so that these are all things and all bytes
+    """
+
+    def __init__(self, limit: int, key: str = "ids", *, informative: bool = False) -> None:
+        super().__init__(limit, key, informative=informative)
+        self.complete = True
+
+    def as_result(self) -> dict[str, Any]:
+        return {**super().as_result(), "complete": self.complete}
+
+
 class Tally(SizedListing):
     """The number of things that have no id to show, and the sum of their sizes in bytes."""
 

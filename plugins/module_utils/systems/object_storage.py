@@ -28,6 +28,16 @@ def asset_key(asset_id: str) -> str:
     return f"assets/{asset_id}"
 
 
+def age(written: str, listed_at: str) -> float:
+    """Seconds between a time in ISO 8601 and one as in the HTTP header Date; -1 if the server does not give both."""
+    try:
+        moment = datetime.fromisoformat(written.replace("Z", "+00:00"))
+        # The header has whole seconds, so an object that was just written can seem to be from the future.
+        return max(0.0, (parsedate_to_datetime(listed_at) - moment).total_seconds())
+    except (ValueError, TypeError):
+        return -1.0
+
+
 class StoredObject(NamedTuple):
     """An object as a listing shows it.
 
@@ -44,12 +54,7 @@ class StoredObject(NamedTuple):
     @property
     def age(self) -> float:
         """Seconds since the last write, by the server's clock; -1 if the server does not give both times."""
-        try:
-            modified = datetime.fromisoformat(self.modified.replace("Z", "+00:00"))
-            # The header has whole seconds, so an object that was just written can seem to be from the future.
-            return max(0.0, (parsedate_to_datetime(self.listed_at) - modified).total_seconds())
-        except (ValueError, TypeError):
-            return -1.0
+        return age(self.modified, self.listed_at)
 
 
 class ObjectStorage:
@@ -61,6 +66,7 @@ class ObjectStorage:
     def __init__(self, client: StorageClient) -> None:
         self._client = client
         self._keeps_versions: bool | None = None
+        self._versioning_is_known = True
         self._warnings: list[str] = []
         self._deleted: dict[str, None] = {}
         self._most_keys = KEYS_PER_REQUEST
@@ -85,6 +91,10 @@ class ObjectStorage:
             self._keeps_versions = self._ask_for_versioning()
         return self._keeps_versions
 
+    def may_keep_versions(self) -> bool:
+        """Whether the bucket keeps versions, or it is unknown whether it does; the errors are those of :meth:`keeps_versions`."""
+        return self.keeps_versions() or not self._versioning_is_known
+
     def take_warnings(self) -> list[str]:
         """The warnings for the operator since the last call."""
         warnings, self._warnings = self._warnings, []
@@ -96,19 +106,13 @@ class ObjectStorage:
         :raises ObjectStorageError: a request failed; the objects until then are not all
         :raises DeadlineExceeded: the deadline passed meanwhile
         """
-        position: dict[str, str] = {}
-        while True:
-            page = self._client.call(partial(_list_objects, bucket=self._client.bucket, position=position))
-            self._check_listing(page)
-            listed_at = page["ResponseMetadata"]["HTTPHeaders"].get("date", "")
+        for page in self._client.pages(_list_objects, ContinuationToken="NextContinuationToken"):
+            listed_at = date_of(page)
             for entry in page.get("Contents", ()):
-                key, size = _key(entry), entry.get("Size")
+                key, size = key_of(entry), entry.get("Size")
                 if not key or not isinstance(size, int) or not 0 <= size < LARGEST:
                     raise self._client.not_understood()
                 yield StoredObject(key, size, entry.get("LastModified", ""), listed_at)
-            position = self._next_page(page, position, ContinuationToken="NextContinuationToken")
-            if not position:
-                return
 
     def absent(self, keys: list[str]) -> set[str]:
         """The keys that have no object at this moment.
@@ -145,6 +149,20 @@ class ObjectStorage:
             self._deleted.update(dict.fromkeys(key for key in complete if key not in refused))
         return refused
 
+    def delete_versions(self, identifiers: Iterable[dict[str, str]]) -> dict[str, str]:
+        """Delete versions by their ids; the errors are those of :meth:`delete`.
+
+        :param identifiers: each has ``Key`` and ``VersionId``
+        :returns: the keys with a version that the server refused to delete or did not confirm, with the reason
+        """
+        refused: dict[str, str] = {}
+        remaining = iter(identifiers)
+        while chunk := list(itertools.islice(remaining, KEYS_PER_REQUEST)):
+            failed = self._delete_at_once(chunk)
+            self.confirmed += len(chunk) - len(failed)
+            refused.update(failed)
+        return refused
+
     def ask_for_less(self) -> bool:
         """Use smaller requests for a while, if :meth:`delete` ended because a request took too long.
 
@@ -170,6 +188,7 @@ class ObjectStorage:
         try:
             answer = self._client.call(lambda client: client.get_bucket_versioning(Bucket=self._client.bucket))
         except RequestRefusedError:
+            self._versioning_is_known = False
             self._warnings.append(
                 f"It is unknown whether bucket {self._client.bucket} keeps versions, because the server refuses to tell;"
                 " older versions of deleted objects may remain."
@@ -185,9 +204,9 @@ class ObjectStorage:
         answer = self._client.call(partial(_delete_objects, bucket=self._client.bucket, identifiers=identifiers))
         # An S3 server puts every key in one of two lists. A key in neither list is not confirmed, whatever the status is.
         open_keys = Counter(identifier["Key"] for identifier in identifiers)
-        open_keys.subtract(map(_key, answer.get("Deleted", ())))
+        open_keys.subtract(map(key_of, answer.get("Deleted", ())))
         for error in answer.get("Errors", ()):
-            key, code = _key(error), str(error.get("Code", "unknown"))
+            key, code = key_of(error), str(error.get("Code", "unknown"))
             if key in open_keys:
                 open_keys[key] -= 1
                 if code not in ("NoSuchKey", "NoSuchVersion"):
@@ -196,24 +215,6 @@ class ObjectStorage:
             if open_keys[key] > 0:
                 refused.setdefault(key, "the object storage did not confirm that it was deleted")
         return refused
-
-    def _check_listing(self, page: dict[str, Any]) -> None:
-        # A page of another server, such as a login page, has no such element. It would seem to be an empty listing.
-        if "IsTruncated" not in page:
-            raise self._client.not_understood()
-
-    def _next_page(self, page: dict[str, Any], position: dict[str, str], **names: str) -> dict[str, str]:
-        """The parameters that ask for the next page; none after the last page.
-
-        :param names: for each parameter, the element of the page that has its value
-        """
-        if not page.get("IsTruncated"):
-            return {}
-        following = {parameter: page.get(element, "") for parameter, element in names.items()}
-        if not any(following.values()) or following == position:
-            # The server would be asked for the same page for ever.
-            raise self._client.not_understood()
-        return following
 
     def _exists(self, key: str) -> bool:
         def head(client: Any) -> bool:
@@ -252,23 +253,26 @@ class ObjectStorage:
                 yield from zip(chunk, executor.map(self._versions, chunk), strict=True)
 
     def _versions(self, key: str) -> list[dict[str, str]]:
-        found: list[dict[str, str]] = []
-        position: dict[str, str] = {}
-        while True:
-            page = self._client.call(partial(_list_versions, bucket=self._client.bucket, prefix=key, position=position))
-            self._check_listing(page)
-            for version in itertools.chain(page.get("Versions", ()), page.get("DeleteMarkers", ())):
-                if _key(version) == key:
-                    found.append({"Key": key, "VersionId": version.get("VersionId", "null")})
-            position = self._next_page(page, position, KeyMarker="NextKeyMarker", VersionIdMarker="NextVersionIdMarker")
-            if not position:
-                return found
+        pages = self._client.pages(
+            partial(_list_versions, prefix=key), KeyMarker="NextKeyMarker", VersionIdMarker="NextVersionIdMarker"
+        )
+        return [
+            {"Key": key, "VersionId": version.get("VersionId", "null")}
+            for page in pages
+            for version in itertools.chain(page.get("Versions", ()), page.get("DeleteMarkers", ()))
+            if key_of(version) == key
+        ]
 
 
-def _key(entry: dict[str, Any]) -> str:
+def key_of(entry: dict[str, Any]) -> str:
     """The key in an element of an answer; empty if it has no key or more than one."""
     key = entry.get("Key")
     return key if isinstance(key, str) else ""
+
+
+def date_of(page: dict[str, Any]) -> str:
+    """When the server gave an answer, by its clock, as in the HTTP header Date; empty if it does not say so."""
+    return str(page["ResponseMetadata"]["HTTPHeaders"].get("date", ""))
 
 
 def _list_objects(client: Any, *, bucket: str, position: dict[str, str]) -> Any:

@@ -8,7 +8,8 @@ from __future__ import annotations
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 from ..base import packages
@@ -67,6 +68,27 @@ class StorageClient:
             return self._answer(request)
 
         return self._deadline.run(work)
+
+    def pages(self, request: Callable[..., Any], **names: str) -> Iterator[dict[str, Any]]:
+        """All pages of a listing; the errors are those of :meth:`call`.
+
+        :param request: gets a boto3 client, and as ``bucket`` and ``position`` what names the page
+        :param names: for each parameter that asks for the next page, the element of a page that has its value
+        """
+        position: dict[str, str] = {}
+        while True:
+            page = self.call(partial(request, bucket=self.bucket, position=position))
+            # A page of another server, such as a login page, has no such element. It would seem to be an empty listing.
+            if "IsTruncated" not in page:
+                raise self.not_understood()
+            yield page
+            if not page.get("IsTruncated"):
+                return
+            following = {parameter: page.get(element, "") for parameter, element in names.items()}
+            if not any(following.values()) or following == position:
+                # The server would be asked for the same page for ever.
+                raise self.not_understood()
+            position = following
 
     def not_understood(self) -> ObjectStorageError:
         """The error to raise when an answer is not one of an S3 server."""

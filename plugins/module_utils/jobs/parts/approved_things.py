@@ -6,10 +6,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Protocol
 
-from ...systems.object_storage import StoredObject
-
+# Kinds of things that are in the storage. All others are rows of assets.
+STORED = frozenset({"objects", "uploads", "versions"})
 REWRITTEN = "its object was written after the preview; look at a new preview"
+
+
+class Dated(Protocol):
+    """What is in the storage.
+
+    :ivar modified: the time of its last write, or what else tells it from a later one
+    """
+
+    @property
+    def modified(self) -> str: ...
 
 
 class ApprovedThings:
@@ -31,28 +42,34 @@ class ApprovedThings:
         keeps: bool,
     ) -> None:
         self._approved: dict[str, Mapping[str, str]] | None = None
+        self._uploads: frozenset[str] = frozenset()
         if approved is not None:
             self._approved = {
                 kind: dict(name.partition(" ")[::2] for name in names) for kind, names in approved.items()
             }
+            # Several uploads can have the same id.
+            self._uploads = frozenset(approved.get("uploads", ()))
         self._later = later
         self._fail = fail
         self._keeps = keeps
         self.names: dict[str, list[str]] = {}
 
-    def accepts(self, kind: str, identifier: str, stored: StoredObject | None = None) -> bool:
+    def accepts(self, kind: str, identifier: str, stored: Dated | None = None) -> bool:
         """Whether the run may touch this thing. Otherwise it is reported, if it was approved.
 
         :param stored: the object that decides, if it is one
         """
         written = stored.modified if stored else ""
+        name = f"{identifier} {written}".rstrip()
+        if self._approved is not None and kind == "uploads":
+            return name in self._uploads
         if self._approved is not None:
             things = self._approved.get(kind, {})
             if identifier not in things:
                 return False
             if reason := self._later.get(identifier) or (REWRITTEN if things[identifier] != written else ""):
-                self._fail("objects" if kind == "objects" else "assets", identifier, reason)
+                self._fail(kind if kind in STORED else "assets", identifier, reason)
                 return False
         if self._keeps:
-            self.names.setdefault(kind, []).append(f"{identifier} {written}".rstrip())
+            self.names.setdefault(kind, []).append(name)
         return True

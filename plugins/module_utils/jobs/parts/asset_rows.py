@@ -5,18 +5,89 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 
-from ...deletion.catalogue import Table
+from ...deletion.catalogue import Reference, Table
 from ...deletion.keys import Sql
 from ...deletion.statements import came_later, kept_by_trigger
-from ...systems.database import Database, sql
+from ...systems.database import Composable, Database, sql
 from ...systems.snapshots import Visibility
 
 
-def stream(database: Database, table: Table) -> Iterator[tuple[str, int]]:
-    """Id and size in bytes of every asset, in the order of the ids. It needs a transaction."""
-    return database.stream(sql.SQL("SELECT id::text, size FROM {} ORDER BY id").format(Sql.name(table)))
+@dataclass(frozen=True)
+class Links:
+    """What makes an asset one that belongs to something, or that may soon do so.
+
+    :ivar references: all foreign keys to the table of assets
+    :ivar created_before: an asset that was created later may get its link yet
+    """
+
+    references: list[Reference]
+    created_before: datetime
+
+    def missing(self, alias: str) -> Composable:
+        """The SQL condition for assets to which no row refers and that are old enough.
+
+        :param alias: the name of the table of assets in the query
+        """
+        conditions = [
+            sql.SQL("{}.created_at <= {}").format(sql.Identifier(alias), sql.Literal(self.created_before)),
+            *(
+                sql.SQL("NOT EXISTS (SELECT FROM {} link WHERE {})").format(
+                    Sql.name(reference.table),
+                    sql.SQL(" AND ").join(
+                        sql.SQL("{} = {}").format(sql.Identifier("link", column), sql.Identifier(alias, target))
+                        for column, target in zip(reference.columns, reference.target_columns, strict=True)
+                    ),
+                )
+                for reference in self.references
+            ),
+        ]
+        return sql.SQL("({})").format(sql.SQL(" AND ").join(conditions))
+
+
+def unreadable(database: Database, table: Table, references: Iterable[Reference]) -> list[str]:
+    """The tables and columns that tell which assets are linked, and that this session may not read."""
+    columns = [(table, "created_at"), *((found.table, column) for found in references for column in found.columns)]
+    query = sql.SQL(
+        "SELECT label FROM unnest(%(schemas)s, %(tables)s, %(columns)s, %(labels)s) wanted (schema, name, attribute, label)"
+        " JOIN pg_namespace n ON n.nspname = wanted.schema JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = wanted.name"
+        " WHERE NOT (has_schema_privilege(n.oid, 'USAGE') AND has_column_privilege(c.oid, wanted.attribute, 'SELECT'))"
+        " ORDER BY label"
+    )
+    parameters = {
+        "schemas": [found.schema for found, _column in columns],
+        "tables": [found.name for found, _column in columns],
+        "columns": [column for _found, column in columns],
+        "labels": [f"{found.label}.{column}" for found, column in columns],
+    }
+    return [row[0] for row in database.rows(query, parameters)]
+
+
+def stream(database: Database, table: Table, links: Links | None) -> Iterator[tuple[str, int, bool]]:
+    """Id and size in bytes of every asset, in the order of the ids, and whether it is unlinked. It needs a transaction.
+
+    :param links: None if this is unknown; then none is
+    """
+    unlinked = links.missing("asset") if links else sql.SQL("false")
+    query = sql.SQL("SELECT asset.id::text, asset.size, {} FROM {} asset ORDER BY asset.id")
+    return database.stream(query.format(unlinked, Sql.name(table)))
+
+
+def ids(database: Database, table: Table) -> Iterator[str]:
+    """The id of every asset, in their order. It needs a transaction."""
+    rows = database.stream(sql.SQL("SELECT id::text FROM {} ORDER BY id").format(Sql.name(table)))
+    return (row[0] for row in rows)
+
+
+def unlinked(database: Database, table: Table, links: Links, ids: list[str]) -> list[str]:
+    """Those of the ids that are unlinked. Nobody can link an asset whose row is locked."""
+    query = sql.SQL(
+        "SELECT asset.id::text FROM {} asset WHERE asset.id = ANY (%(ids)s::uuid[]) AND {} ORDER BY asset.id"
+    )
+    return [row[0] for row in database.rows(query.format(Sql.name(table), links.missing("asset")), {"ids": ids})]
 
 
 def later(database: Database, table: Table, visibility: Visibility) -> dict[str, str]:
