@@ -39,3 +39,14 @@ options:
 requirements:
   - requests
 """
+
+    TLS = r"""
+options:
+  validate_certs:
+    description: Whether the certificate of the server is verified.
+    type: bool
+    default: true
+  ca_path:
+    description: A file with the certificates of the authorities to trust, instead of those of the system.
+    type: path
+"""

@@ -51,7 +51,7 @@ class FolderDeletion:
         return [folder for folder in folders if self._objection(folder) is None]
 
     def delete(self, folders: list[SharedFolder]) -> Refusals:
-        """Delete the folders with their share links, except those that this run has deleted already.
+        """Delete the folders of events that go.
 
         :returns: the folders that could not be deleted
         :raises SharedFolderError: a folder could not be deleted, and that is an error
@@ -59,10 +59,7 @@ class FolderDeletion:
         :raises OutsideTimeoutError: the cloud took longer than the batch may hold its locks
         :raises DeadlineExceeded: the deadline passed meanwhile
         """
-        self._earlier = len(self._deleted)
-        refused = self.undeletable(folders)
-        if not (refused and self._fail):
-            refused.update(self._each(self.deletable(folders), self._delete, stop=self._fail))
+        refused = self.attempt(folders)
         if refused and self._fail:
             event_id, reason = next(iter(refused.items()))
             raise SharedFolderError(
@@ -70,6 +67,19 @@ class FolderDeletion:
                 " fail_on_shared_folder_deletion_error is set, nothing of its batch was deleted from the database:"
                 " mend the cause or remove the folder by hand, then run the job again."
             )
+        return refused
+
+    def attempt(self, folders: list[SharedFolder]) -> Refusals:
+        """Delete the folders with their share links, except those that this run has deleted already.
+
+        If a folder that cannot be deleted is an error, no other one is begun after it.
+
+        :returns: the folders that could not be deleted; the other errors are those of :meth:`delete`
+        """
+        self._earlier = len(self._deleted)
+        refused = self.undeletable(folders)
+        if not (refused and self._fail):
+            refused.update(self._each(self.deletable(folders), self._delete, stop=self._fail))
         return refused
 
     def look(self, folders: list[SharedFolder]) -> tuple[list[str], Refusals]:

@@ -79,8 +79,9 @@ class Outside:
         }
         self._storage = ObjectStorage(StorageClient(run.settings.object_storage(), **connection))
         self._parallel = run.options["shared_folder_requests"]
+        cloud = run.settings.shared_folder()
         self._folders = FolderDeletion(
-            provider(run.settings.shared_folder(), parallel=self._parallel, **connection),
+            provider(cloud, parallel=self._parallel, **connection) if cloud else None,
             parallel=self._parallel,
             fail=run.parameters["fail_on_shared_folder_deletion_error"],
         )

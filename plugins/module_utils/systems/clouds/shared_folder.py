@@ -8,16 +8,32 @@ from __future__ import annotations
 import functools
 import json
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any, ClassVar
 
 from ...base.errors import SharedFolderError
 from .availability import Availability
 from .client import CloudClient
-from .paths import guarded, url_path
+from .paths import directory_names, guarded, url_path
+from .webdav import DAV, NEXTCLOUD, OWNCLOUD, Resource, below, moment, query, read
 
 GONE = 404
 MULTI_STATUS = 207
+ITEM = f"{OWNCLOUD}fileid"
+_LISTED = query(f"{DAV}resourcetype", f"{DAV}getlastmodified", f"{DAV}creationdate", f"{NEXTCLOUD}creation_time", ITEM)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The place of a folder that was found on the cloud. Its share links are asked of the cloud when it is deleted.
+
+    :ivar drive: the id of its drive, on OpenCloud
+    :ivar item: the id of the folder, on OpenCloud
+    """
+
+    drive: str = ""
+    item: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +44,7 @@ class SharedFolder:
     :ivar path: the path, relative to the provider's root
     :ivar shares: the ids of the share links by access; each is a string, or a mapping of ids
     :ivar is_needed: whether an event that stays has the same folder, or one inside it
+    :ivar found: where it was found, if it is not from a record in the database
     """
 
     event_id: str
@@ -35,6 +52,7 @@ class SharedFolder:
     path: str
     shares: dict[str, Any]
     is_needed: bool = False
+    found: Found | None = None
 
     @classmethod
     def from_record(cls, event_id: str, path: str, record: str) -> SharedFolder:
@@ -60,6 +78,20 @@ class SharedFolder:
         """The same as a sentence for logs."""
         path, shares = (json.dumps(value, ensure_ascii=False) for value in (self.path, self.shares))
         return f"Shared folder of event {self.event_id} left behind: {self.provider}, {path}, shares {shares}: {reason}"
+
+
+@dataclass(frozen=True)
+class Directory:
+    """What a cloud lists directly inside of a directory.
+
+    :ivar drive: the id of the directory's drive, on OpenCloud
+    :ivar entries: the things in the directory, by name; None if there is no such directory
+    :ivar now: the cloud's clock when it answered, UTC; None if it does not tell
+    """
+
+    drive: str
+    entries: dict[str, Resource] | None
+    now: datetime | None
 
 
 class SharedFolderProvider(ABC):
@@ -103,6 +135,24 @@ class SharedFolderProvider(ABC):
         self.check(folder)
         return self._availability.ask(self._outer(folder), functools.partial(self._exists, folder))
 
+    def list_directory(self) -> Directory:
+        """List the directory.
+
+        :raises SharedFolderError: the cloud gives no list, or does not know the account
+        :raises PauseError: the cloud asks for a pause first
+        """
+        names = directory_names(self._directory)
+        drive = self.own_drive()
+        root = self.root(SharedFolder("", self.name, "", {}, found=Found(drive)))
+        status, answer = self.client.list_folder(root + url_path(*names) + "/", _LISTED)
+        now = moment(answer.headers.get("Date", ""))
+        if status == GONE and names:
+            self._confirm_root(root)
+            return Directory(drive, None, now)
+        if status != MULTI_STATUS:
+            raise SharedFolderError(f"the server answered with HTTP status {status}")
+        return Directory(drive, below(read(answer.content), names), now)
+
     def look_again(self) -> None:
         """Ask a cloud that did not work whether it works now, if that is due. Call it while nobody waits for locks."""
         self._availability.look_again()
@@ -120,6 +170,8 @@ class SharedFolderProvider(ABC):
         self._availability.give_up(self._outer(folder), SharedFolderError(reason))
 
     def _delete(self, folder: SharedFolder) -> None:
+        if folder.found:
+            folder = replace(folder, shares=self.find_shares(folder))
         for path in self.share_paths(folder):
             self.delete_share(path)
         root = self.root(folder)
@@ -156,6 +208,20 @@ class SharedFolderProvider(ABC):
         """
 
     @abstractmethod
+    def own_drive(self) -> str:
+        """The id of the drive in which the controller makes folders; empty if the provider has no drives.
+
+        :raises SharedFolderError: the cloud does not tell
+        """
+
+    @abstractmethod
+    def find_shares(self, folder: SharedFolder) -> dict[str, Any]:
+        """The share links of a folder that was found on the cloud, in the form of ``SharedFolder.shares``.
+
+        :raises SharedFolderError: the cloud does not tell
+        """
+
+    @abstractmethod
     def delete_share(self, path: str) -> None:
         """Delete a share link. A link that does not exist counts as deleted.
 
@@ -174,6 +240,13 @@ class SharedFolderProvider(ABC):
             "the server finds neither the folder nor the directory that should hold it;"
             " check url, username and directory in section [shared_folder] of the controller's settings"
         )
+
+    def _confirm_root(self, root: str) -> None:
+        if self.client.find(root + "/") != MULTI_STATUS:
+            raise SharedFolderError(
+                "the server does not find the account's root; check url and username in section [shared_folder] of the"
+                " controller's settings"
+            )
 
     def _outer(self, folder: SharedFolder) -> str:
         return self.root(folder) + (self._outer_path() or "/")

@@ -58,6 +58,10 @@ class Settings:
         """
         return shared_folder.read(self._lookup)
 
+    def required_shared_folder(self) -> SharedFolderSettings:
+        """:raises ConfigurationError: a setting is missing or wrong"""
+        return shared_folder.read_required(self._lookup)
+
     def keycloak(self) -> KeycloakSettings:
         """:raises ConfigurationError: a setting is missing or wrong"""
         return keycloak.read(self._lookup)
