@@ -36,6 +36,12 @@ options:
     description: The number of shared folders that are worked on at the same time, from 1 to 64.
     type: int
     default: 4
+  empty_trash:
+    description:
+      - Whether the copy of a deleted folder in the trash bin of the cloud is deleted, too. Only that copy is deleted.
+      - A copy that cannot be deleted counts as a folder that cannot be deleted.
+    type: bool
+    default: false
 requirements:
   - requests
 """

@@ -161,7 +161,8 @@ plan:
     orphaned_shared_folders:
       description:
         - Shared folders that have no event and are older than O(orphan_min_age), as C(count), C(items) and C(truncated).
-        - With O(orphaned_shared_folders=report) they count as no change. With O(orphaned_shared_folders=delete) they are deleted.
+        - With O(orphaned_shared_folders=report) they count as no change. With O(orphaned_shared_folders=delete) they are deleted,
+          and C(in_trash) of an entry says whether a copy may be in the trash bin of the cloud, see O(empty_trash).
       type: dict
       sample: &listing
         count: 1

@@ -85,6 +85,7 @@ class Scene:
         present = self.world.objects()
         self.world.storage.upload(self.world.bucket, self.objects.items() - present.items())
         self.cloud.folders, self.cloud.shares = set(self._folders[0]), dict(self._folders[1])
+        self.cloud.trash.clear()
         self.cloud.clear_faults()
         self.cloud.fail(403, self._refuses)
         self.world.cloud = self.cloud
@@ -115,9 +116,9 @@ class Scene:
             time.sleep(0.005)
 
     def check_nothing_orphaned(self) -> None:
-        """If rows are gone, their objects and folders are gone, too, and the audit log announced all of them.
+        """If rows are gone, their objects and folders are gone, too, also from the trash bin.
 
-        If a folder is still there although its event is gone, the audit log has it as left behind.
+        The audit log announced all of them. If a folder is still there although its event is gone, it is left behind there.
         """
         now = self.world.rows()
         gone = {kind: _ids(self.before, kind) - _ids(now, kind) for kind in KINDS}
@@ -127,6 +128,10 @@ class Scene:
             self._check_orphans()
         else:
             assert (self.cloud.folders, self.cloud.shares) == (effect.folders, effect.shares)
+        in_trash = {entry.path for entry in self.cloud.trash}
+        assert not self.options.get("empty_trash") or not in_trash & {
+            self._paths.get(event) for event in gone["events"]
+        }
         announced = self._recorded("deleting") if any(gone.values()) else {}
         written_down = self._recorded("left_behind")["shared_folders"] if any(gone.values()) else set()
         assert {event for event in gone["events"] if self._paths.get(event) in self.cloud.folders} <= written_down
@@ -148,6 +153,7 @@ class Scene:
         assert self.world.objects() == self.left
         if self.module != storage_sync.JOB:
             assert (self.cloud.folders, self.cloud.shares) == (self._effect.folders, self._effect.shares)
+        assert not self.options.get("empty_trash") or not self.cloud.trash
         indexes = "SELECT relname FROM pg_class WHERE starts_with(relname, %s)"
         assert self.world.query(indexes, (index_advice.PREFIX,)) == []
 
@@ -225,6 +231,8 @@ def _deletion(world: World, cloud: CloudServer, tangle: Tangle, job: str) -> Sce
         return None
     left = {key: size for key, size in objects.items() if key not in gone}
     options = {**case.options, "batch_size": -(-chosen // BATCHES)}
+    if roots != "invites":
+        options["empty_trash"] = True
     return Scene(world, cloud, tangle, case.module, options, objects, case.expected, left)
 
 

@@ -50,6 +50,7 @@ SHARED_FOLDER: dict[str, Any] = {
         },
     },
     "shared_folder_requests": {"type": "int", "default": 4},
+    "empty_trash": {"type": "bool", "default": False},
 }
 
 KEYCLOAK: dict[str, Any] = {

@@ -84,6 +84,7 @@ class Outside:
             provider(cloud, parallel=self._parallel, **connection) if cloud else None,
             parallel=self._parallel,
             fail=run.parameters["fail_on_shared_folder_deletion_error"],
+            empty_trash=run.options["empty_trash"],
         )
         self._planned: dict[str, SharedFolder] = {}
         self._last: dict[str, int] = {}
@@ -304,7 +305,9 @@ class Outside:
         return "a run will delete their events and leave the folders for somebody to remove by hand"
 
     def _count_folders(self) -> None:
-        self._run.done["shared_folders"].add(folder.as_item() for folder in self._folders.take_deleted())
+        self._run.done["shared_folders"].add(
+            folder.as_item(in_trash=self._folders.in_trash(folder)) for folder in self._folders.take_deleted()
+        )
 
 
 def _ranks(closure: Closure, outer: list[SharedFolder]) -> dict[str, int]:

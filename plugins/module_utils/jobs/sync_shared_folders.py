@@ -129,8 +129,13 @@ class SyncSharedFolders(Job):
         parallel = self.run.options["shared_folder_requests"]
         progress = self.run.progress.stage("shared folders deleted", self._number)
         for place, folders in self._orphans:
-            deletion = FolderDeletion(place.provider, parallel=parallel, fail=self._fails)
-            Batches(
+            deletion = FolderDeletion(
+                place.provider,
+                parallel=parallel,
+                fail=self._fails,
+                empty_trash=self.run.options["empty_trash"],
+            )
+            batches = Batches(
                 folders,
                 lambda folder, reason: self.run.fail("shared_folders", folder.event_id, reason),
                 self.run.deadline,
@@ -138,7 +143,12 @@ class SyncSharedFolders(Job):
                 largest=min(self.run.options["batch_size"], parallel),
                 worthwhile=parallel,
                 progress=progress,
-            ).run(partial(self._delete, deletion))
+            )
+            try:
+                batches.run(partial(self._delete, deletion))
+            finally:
+                # Some folders may have been deleted before a request failed.
+                self._count(deletion)
         self.run.log.info(f"Shared folders without an event, deleted: {self.run.done['orphaned_shared_folders'].count}")
         if left := len(self.run.shared_folders_left_behind):
             self.run.warn(
@@ -213,7 +223,8 @@ class SyncSharedFolders(Job):
                 self.run.plan[kind].add([folder.as_item()])
             elif self._accepts(folder, resource, approved):
                 orphans.append(folder)
-        self.run.plan["orphaned_shared_folders"].add(folder.as_item() for folder in orphans)
+        in_trash = {"in_trash": not self.run.options["empty_trash"]} if self._deletes else {}
+        self.run.plan["orphaned_shared_folders"].add(folder.as_item(**in_trash) for folder in orphans)
         return orphans
 
     def _approved(self) -> dict[str, set[str]] | None:
@@ -292,11 +303,8 @@ class SyncSharedFolders(Job):
         except MaintenanceError:
             audit.not_deleted(certain=False)
             raise
-        finally:
-            # Some folders may have been deleted before a request failed.
-            deleted = deletion.take_deleted()
-            self.run.done["orphaned_shared_folders"].add(folder.as_item() for folder in deleted)
-        kept = [folder for folder in going if folder not in deleted]
+        deleted = self._count(deletion)
+        kept = [folder for folder in going if folder not in deleted or folder.event_id in refused]
         audit.deleted({}, {"shared_folders": [folder.event_id for folder in kept]})
         if staying:
             self.run.log.info(
@@ -314,6 +322,14 @@ class SyncSharedFolders(Job):
                 " fail_on_shared_folder_deletion_error is set, the job stopped there: mend the cause or remove the folder by"
                 " hand, then run the job again."
             )
+
+    def _count(self, deletion: FolderDeletion) -> list[SharedFolder]:
+        """Add to the run's ``done`` the folders that were deleted since the last call, and return them."""
+        deleted = deletion.take_deleted()
+        self.run.done["orphaned_shared_folders"].add(
+            folder.as_item(in_trash=deletion.in_trash(folder)) for folder in deleted
+        )
+        return deleted
 
 
 def _shown(directory: str) -> str:

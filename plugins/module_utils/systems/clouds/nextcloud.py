@@ -15,12 +15,15 @@ from urllib.parse import quote
 from ...base.errors import SharedFolderError
 from .client import CloudClient
 from .paths import identifier, normal, url_path
-from .shared_folder import GONE, SharedFolder, SharedFolderProvider
+from .shared_folder import GONE, ITEM, Copy, SharedFolder, SharedFolderProvider
+from .webdav import DAV, NEXTCLOUD, Resource, moment, query
 
 _HEADERS = {"OCS-APIRequest": "true"}
 _SHARES = "/ocs/v2.php/apps/files_sharing/api/v1/shares"
 # Status codes of OCS that differ from HTTP, and what they are in HTTP. 998 is left out: it means that there is no such API.
 _OCS = {100: 200, 996: 500, 997: 401}
+
+_TRASH = f"{NEXTCLOUD}trashbin-original-location", f"{NEXTCLOUD}trashbin-deletion-time"
 
 
 class Nextcloud(SharedFolderProvider):
@@ -30,16 +33,25 @@ class Nextcloud(SharedFolderProvider):
     """
 
     name = "nextcloud"
+    trash_query = query(f"{DAV}resourcetype", *_TRASH, ITEM)
 
     def __init__(self, client: CloudClient, directory: str, username: str) -> None:
         super().__init__(client, directory)
         self._root = "/remote.php/dav/files" + url_path(username)
+        self._trash = "/remote.php/dav/trashbin" + url_path(username, "trash")
 
     def root(self, folder: SharedFolder) -> str:
         return self._root
 
     def share_paths(self, folder: SharedFolder) -> list[str]:
         return [_SHARES + url_path(identifier(share)) for share in folder.shares.values() if share is not None]
+
+    def trash(self, folder: SharedFolder) -> str:
+        return self._trash
+
+    def as_copy(self, name: str, found: Resource) -> Copy:
+        location, at = (found.properties.get(name, "") for name in _TRASH)
+        return Copy(name, normal(location), moment(at), found.properties.get(ITEM, ""))
 
     def own_drive(self) -> str:
         return ""

@@ -8,10 +8,12 @@ from __future__ import annotations
 from typing import Any
 
 from ...base.errors import SharedFolderError
-from .paths import identifier, url_path
-from .shared_folder import GONE, SharedFolder, SharedFolderProvider
+from .paths import identifier, normal, url_path
+from .shared_folder import GONE, Copy, SharedFolder, SharedFolderProvider
+from .webdav import DAV, OWNCLOUD, Resource, moment, query
 
 _SPACES = "/dav/spaces"
+_TRASH = tuple(f"{OWNCLOUD}trashbin-{name}" for name in ("original-location", "delete-timestamp", "delete-datetime"))
 _DRIVES = "/graph/v1.0/me/drives"
 
 
@@ -19,6 +21,8 @@ class OpenCloud(SharedFolderProvider):
     """Folders in the spaces (drives) of an OpenCloud server."""
 
     name = "opencloud"
+    trash_query = query(f"{DAV}resourcetype", *_TRASH)
+    trash_end = "/"
 
     def root(self, folder: SharedFolder) -> str:
         if folder.found:
@@ -36,6 +40,13 @@ class OpenCloud(SharedFolderProvider):
             )
             paths.append(_permissions(drive, item) + url_path(permission))
         return paths
+
+    def trash(self, folder: SharedFolder) -> str:
+        return f"{_SPACES}/trash-bin{self.root(folder).removeprefix(_SPACES)}"
+
+    def as_copy(self, name: str, found: Resource) -> Copy:
+        location, at, spelled = (found.properties.get(name, "") for name in _TRASH)
+        return Copy(name, normal(location), moment(at) or moment(spelled), name)
 
     def own_drive(self) -> str:
         # The controller makes all folders in the account's personal drive.
