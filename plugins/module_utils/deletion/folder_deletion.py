@@ -5,10 +5,11 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 
@@ -175,7 +176,8 @@ class FolderDeletion:
         since = provider.delete(folder, skip_trash=self._empty_trash)
         with self._lock:
             self._slow_in_a_row = 0
-            self._since[_place(folder, provider)] = since
+            # Another event may have the same folder, and then only one of both finds it.
+            self._since[_place(folder, provider)] = since or self._since.get(_place(folder, provider))
             if folder.event_id not in self._deleted:
                 self._unreported += [folder, *self._take_same(folder, provider)]
             self._deleted[folder.event_id] = folder
@@ -203,19 +205,21 @@ class FolderDeletion:
                 continue
             with self._lock:
                 self._emptied.update(_place(folder, provider) for folder in same if folder.event_id not in copies)
-
-            def delete(folder: SharedFolder, provider: SharedFolderProvider) -> None:
-                copy = copies[folder.event_id]  # noqa: B023 - it is called in this round only
-                if copy is None:
-                    raise SharedFolderError("it cannot be told from other folders of the same path")
-                provider.delete_copy(folder, copy)
-                with self._lock:
-                    self._slow_in_a_row = 0
-                    self._emptied.add(_place(folder, provider))
-
-            kept = self._each([folder for folder in same if folder.event_id in copies], delete, stop=self._fail)
+            there = [folder for folder in same if folder.event_id in copies]
+            kept = self._each(there, functools.partial(self._delete_copy, copies), stop=self._fail)
             refused.update((event_id, f"{_IN_TRASH} ({reason})") for event_id, reason in kept.items())
         return refused
+
+    def _delete_copy(
+        self, copies: Mapping[str, Copy | None], folder: SharedFolder, provider: SharedFolderProvider
+    ) -> None:
+        copy = copies[folder.event_id]
+        if copy is None:
+            raise SharedFolderError("it cannot be told from other folders of the same path")
+        provider.delete_copy(folder, copy)
+        with self._lock:
+            self._slow_in_a_row = 0
+            self._emptied.add(_place(folder, provider))
 
     def _copies(self, provider: SharedFolderProvider, folders: list[SharedFolder]) -> dict[str, Copy | None]:
         """The copies of the folders in their common trash bin, by event; None if it cannot be told which one it is."""
