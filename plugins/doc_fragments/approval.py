@@ -41,7 +41,8 @@ options:
       roots:
         description:
           - The ids of all roots by kind, whatever O(report_limit) is.
-          - An object has the id in its key, a space, and the time of its last write.
+          - An object has the id in its key, a space, and the time of its last write. So has a shared folder, with the id in its
+            name.
         type: dict
         required: true
       counts:

@@ -36,10 +36,27 @@ requirements:
   - requests
 """
 
-    REQUESTS = r"""
+    DELETION = r"""
 options:
   shared_folder_requests:
     description: The number of shared folders that are worked on at the same time, from 1 to 64.
     type: int
     default: 4
+  empty_trash:
+    description:
+      - Whether the copy of a deleted folder in the trash bin of the cloud is deleted, too. Only that copy is deleted.
+      - A copy that cannot be deleted counts as a folder that cannot be deleted.
+    type: bool
+    default: false
+"""
+
+    TLS = r"""
+options:
+  validate_certs:
+    description: Whether the certificate of the server is verified.
+    type: bool
+    default: true
+  ca_path:
+    description: A file with the certificates of the authorities to trust, instead of those of the system.
+    type: path
 """

@@ -27,6 +27,7 @@ options:
       - adhoc_event_cleanup
       - invite_cleanup
       - sync_storage_files
+      - sync_shared_folders
       - room_cleanup
       - keycloak_account_sync
 author:

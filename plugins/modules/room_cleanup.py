@@ -25,7 +25,7 @@ extends_documentation_fragment:
   - opentalk.maintenance.object_storage
   - opentalk.maintenance.object_storage.outside
   - opentalk.maintenance.shared_folder
-  - opentalk.maintenance.shared_folder.requests
+  - opentalk.maintenance.shared_folder.deletion
   - opentalk.maintenance.deletion
   - opentalk.maintenance.audit
   - opentalk.maintenance.approval
@@ -152,7 +152,10 @@ plan:
       description: The assets of these rooms, with their size in C(bytes). Their objects are deleted from the storage.
       type: dict
     shared_folders:
-      description: The shared folders of these events, as C(count), C(items) and C(truncated).
+      description:
+        - The shared folders of these events, as C(count), C(items) and C(truncated).
+        - An entry has C(event_id), C(provider), C(path) and C(in_trash). The last one says whether a copy may be in the trash
+          bin of the cloud, see O(empty_trash).
       type: dict
     temporary_indexes:
       description:

@@ -75,7 +75,7 @@ def option_schema(*groups: dict[str, Any]) -> dict[str, Any]:
         options.BATCHES,
         options.INDEXES,
         options.SAFETY,
-        options.SHARED_FOLDER_REQUESTS,
+        options.SHARED_FOLDER_DELETION,
         options.OUTSIDE,
     )
     del unattended["timeout"]  # timers have a field of its own for it: the time limit of the unit depends on it

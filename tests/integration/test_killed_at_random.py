@@ -153,8 +153,9 @@ class Killer:
         time.sleep(self._random.uniform(0, 1.1 * self._apply * max(rest, 0.3)))
 
     def _left(self, rows: Snapshot) -> int:
-        """The number of rows that differ from those after the job."""
-        return sum(len(set(rows[table]) ^ set(expected)) for table, expected in self._scene.expected.items())
+        """The number of rows that differ from those after the job, and of orphaned folders that are still there."""
+        orphans = sum(path in self._scene.cloud.folders for path in self._scene.orphans)
+        return orphans + sum(len(set(rows[table]) ^ set(expected)) for table, expected in self._scene.expected.items())
 
 
 def _doing(events: list[str]) -> str:

@@ -6,11 +6,13 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
 import yaml
 
+from support.cloud_server import CloudServer
 from support.keycloak import KeycloakProxy, Realm
 from support.keycloak_world import KeycloakWorld
 from support.modules import PACKAGE, run_module
@@ -80,6 +82,22 @@ def test_deleting_jobs(open_world: Callable[..., World], module: str) -> None:
     assert set(documented) - set(own(hidden)) == {"duration", "approval"}
     wrong = world.run(module, timeout=0)
     assert wrong["failed"] and set(own(wrong)) == {"job_type", "log"}
+
+
+def test_sync_shared_folders(open_world: Callable[..., World], open_cloud: Callable[..., CloudServer]) -> None:
+    world, cloud = open_world(), open_cloud()
+    world.cloud = cloud
+    for number in range(3):
+        cloud.make_folder(f"{cloud.directory}/opentalk-event-00000000-0000-4000-8000-{number:012}")
+    cloud.make_older(set(cloud.folders), timedelta(days=2))
+    cloud.fail(403, lambda request: request.operation == "DeleteFolder", times=1)
+    documented = documentation("sync_shared_folders")
+    options = {"orphaned_shared_folders": "delete", "max_affected": 3}
+    preview = world.run("sync_shared_folders", check_mode=True, diff=True, **options)
+    assert_documented(own(preview), documented)
+    run = world.run("sync_shared_folders", **options)
+    assert run["shared_folders_left_behind"] and run["done"]["orphaned_shared_folders"]["count"] == 2
+    assert_documented(own(run), {key: entry for key, entry in documented.items() if key != "approval"})
 
 
 def test_keycloak_account_sync(open_world: Callable[..., World], realm: Realm, keycloak_proxy: KeycloakProxy) -> None:

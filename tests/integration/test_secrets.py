@@ -34,7 +34,7 @@ from support.world import World
 MARK = "pl4nted"
 JOBS = (
     "event_cleanup", "adhoc_event_cleanup", "invite_cleanup", "room_cleanup", "sync_storage_files",
-    "keycloak_account_sync", "user_cleanup",
+    "keycloak_account_sync", "user_cleanup", "sync_shared_folders",
 )  # fmt: skip
 # What the planted values must be found in before anything is proved by their absence elsewhere.
 PERSONAL = {
@@ -206,6 +206,7 @@ def test_runs_that_succeed(planted: Planted, collections_path: str) -> None:
         "opentalk_maintenance_controller_config": planted.config, "event_cleanup_include_finished_series": True,
         "invite_cleanup_delete_invites": True, "sync_storage_files_orphaned_objects": "delete",
         "sync_storage_files_orphan_min_age": 0, "keycloak_account_sync_max_affected_percent": 100,
+        "sync_shared_folders_orphaned_shared_folders": "delete",
         "keycloak_account_sync_dump_failed_responses": True,
     }  # fmt: skip
     before = planted.world.rows()
@@ -268,7 +269,7 @@ FAILING = {
     "URL": ["room_cleanup"],
     "storage": ["event_cleanup", "sync_storage_files"],
     "certificate": ["sync_storage_files"],
-    "cloud": ["event_cleanup"],
+    "cloud": ["event_cleanup", "sync_shared_folders"],
     "client": ["keycloak_account_sync"],
     "keycloak": ["keycloak_account_sync"],
 }

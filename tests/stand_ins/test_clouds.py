@@ -7,8 +7,10 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Iterator
+from datetime import timedelta
+from email.utils import parsedate_to_datetime
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 from xml.etree import ElementTree
 
 import pytest
@@ -42,10 +44,12 @@ def cloud(request: pytest.FixtureRequest) -> Iterator[CloudServer]:
         yield server
 
 
-def send(server: CloudServer, method: str, path: str, *, password: str = PASSWORD, **headers: str) -> requests.Response:
+def send(
+    server: CloudServer, method: str, path: str, *, password: str = PASSWORD, body: bytes = b"", **headers: str
+) -> requests.Response:
     headers = {name.replace("_", "-"): value for name, value in headers.items()}
     return requests.request(
-        method, server.url + path, auth=(USER.encode(), password.encode()), headers=headers, timeout=HANGS
+        method, server.url + path, auth=(USER.encode(), password.encode()), headers=headers, data=body, timeout=HANGS
     )
 
 
@@ -100,6 +104,111 @@ def test_finds_folders(cloud: CloudServer) -> None:
     assert send(cloud, "PROPFIND", dav(cloud, "a b")).status_code == 403
     assert {request.operation for request in cloud.requests} == {"FindFolder"}
     assert cloud.writes == []
+
+
+ASKED = (
+    b'<?xml version="1.0"?><d:propfind xmlns:d="DAV:" xmlns:oc="http://owncloud.org/ns" xmlns:nc="http://nextcloud.org/ns">'
+    b"<d:prop><d:resourcetype/><d:getlastmodified/><nc:creation_time/><oc:fileid/><nc:trashbin-original-location/>"
+    b"<nc:trashbin-deletion-time/><oc:trashbin-original-location/><oc:trashbin-delete-timestamp/></d:prop></d:propfind>"
+)
+
+
+def listed(server: CloudServer, path: str) -> dict[str, dict[str, str]]:
+    """The known properties of a folder and of what is directly inside of it, by the last name in the path."""
+    answer = send(server, "PROPFIND", path, body=ASKED, Depth="1")
+    assert answer.status_code == 207 and answer.headers["Date"]
+    found = {}
+    for response in ElementTree.fromstring(answer.content):
+        known, unknown = response.findall("{DAV:}propstat")
+        assert known.findtext("{DAV:}status") == "HTTP/1.1 200 OK" and "404" in unknown.findtext("{DAV:}status", "")
+        values = {element.tag.partition("}")[2]: element.text or "" for element in known.findall("{DAV:}prop/*")}
+        values["folder"] = str(known.find(".//{DAV:}collection") is not None)
+        found[unquote(response.findtext("{DAV:}href", "")).rstrip("/").rpartition("/")[2]] = values
+    return found
+
+
+def test_lists_a_folder_with_times_and_ids(cloud: CloudServer) -> None:
+    for path in ("top/a b", "top/a b/inner", "top/ü", "other"):
+        cloud.make_folder(path)
+    cloud.files.add("top/file")
+    cloud.make_older(["top/a b"], timedelta(days=3))
+    cloud.times["top/ü"] = None
+    found = listed(cloud, dav(cloud, "top"))
+    assert {name: values["folder"] for name, values in found.items()} == {
+        "top": "True", "a b": "True", "ü": "True", "file": "False",
+    }  # fmt: skip
+    age = cloud.now() - parsedate_to_datetime(found["a b"]["getlastmodified"])
+    assert timedelta(days=3) <= age < timedelta(days=3, seconds=HANGS)
+    assert "getlastmodified" not in found["ü"] and len({values["fileid"] for values in found.values()}) == 4
+    assert found["a b"]["fileid"] == cloud.item("top/a b")
+    assert found["ü"].get("creation_time") == ("0" if isinstance(cloud, NextcloudServer) else None)
+    assert send(cloud, "PROPFIND", dav(cloud, "no"), Depth="1").status_code == 404
+    assert [request.operation for request in cloud.requests] == ["ListFolder"] * 2
+
+
+def trash(server: CloudServer, name: str = "") -> str:
+    if isinstance(server, OpenCloudServer):
+        return f"/dav/spaces/trash-bin/{quote(server.drive_id, safe='')}/{quote(name)}"
+    return f"/remote.php/dav/trashbin/{quote(USER, safe='')}/trash/{quote(name)}"
+
+
+def test_deleted_folders_are_in_the_trash(cloud: CloudServer) -> None:
+    items = []
+    for _unused in range(2):
+        cloud.make_folder("top/a b/inner")
+        items.append(cloud.item("top/a b"))
+        assert send(cloud, "DELETE", dav(cloud, "top/a b")).status_code == 204
+    assert len(set(items)) == 2 and [entry.item for entry in cloud.trash] == items
+    top, *names = listed(cloud, trash(cloud))
+    found = listed(cloud, trash(cloud))
+    assert names == [entry.name for entry in cloud.trash] and len(names) == 2
+    for name, entry in zip(names, cloud.trash, strict=True):
+        assert found[name]["trashbin-original-location"] == "top/a b"
+        seconds = found[name].get("trashbin-deletion-time") or found[name]["trashbin-delete-timestamp"]
+        assert int(seconds) == entry.at.timestamp()
+        if isinstance(cloud, OpenCloudServer):
+            assert entry.item == f"{cloud.drive_id}!{name}"
+        else:
+            assert name == f"a b.d{seconds}" and found[name]["fileid"] == entry.item
+    assert send(cloud, "DELETE", trash(cloud, "no")).status_code == 404
+    assert send(cloud, "DELETE", trash(cloud)).status_code == 403
+    assert send(cloud, "DELETE", trash(cloud, names[0])).status_code == 204
+    assert [entry.name for entry in cloud.trash] == names[1:]
+    cloud.make_folder("b")
+    cloud.skips_trash = True
+    assert send(cloud, "DELETE", dav(cloud, "b"), X_NC_Skip_Trashbin="true").status_code == 204
+    cloud.has_trash = False
+    assert send(cloud, "PROPFIND", trash(cloud), Depth="1").status_code == 404
+    assert send(cloud, "DELETE", dav(cloud, "top")).status_code == 204
+    assert len(cloud.trash) == 1
+
+
+def test_tells_share_links(cloud: CloudServer) -> None:
+    cloud.keeps_shares = True
+    record = cloud.shared_folder("a/b c")
+    cloud.shared_folder("a")
+    if isinstance(cloud, NextcloudServer):
+        shares = "/ocs/v2.php/apps/files_sharing/api/v1/shares?format=json&path="
+        answer = send(cloud, "GET", f"{shares}%2Fa%2Fb%20c", **OCS)
+        assert [share["id"] for share in answer.json()["ocs"]["data"]] == [
+            record["write_share_id"],
+            record["read_share_id"],
+        ]
+        assert status(send(cloud, "GET", f"{shares}%2Fno", **OCS)) == 404
+        assert send(cloud, "GET", f"{shares}%2Fa").status_code == 412
+    else:
+        assert isinstance(cloud, OpenCloudServer)
+        drives = {
+            drive["driveType"]: drive["id"] for drive in send(cloud, "GET", "/graph/v1.0/me/drives").json()["value"]
+        }
+        assert drives["personal"] == cloud.drive_id and len(drives) == 2
+        path = share_path(record["write"]).rpartition("/")[0]
+        links = [share["id"] for share in send(cloud, "GET", path).json()["value"] if "link" in share]
+        assert links == [record[access]["permission_id"] for access in ("write", "read")]
+        assert send(cloud, "GET", path.replace("items/", "items/x")).status_code == 404
+    before = dict(cloud.shares)
+    assert send(cloud, "DELETE", dav(cloud, "a/b c")).status_code == 204
+    assert cloud.shares == before
 
 
 def test_wrong_encoding_hits_something_else(cloud: CloudServer) -> None:

@@ -7,9 +7,11 @@ from __future__ import annotations
 import itertools
 import json
 import time
+import uuid
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -27,16 +29,18 @@ from support.snapshot import Snapshot, parsed
 from support.tangle import Tangle, first_seed
 from support.world import World
 
+FOLDERS = "sync_shared_folders"
 # Newer schemas have no permissions of invites that could be cleared.
 JOBS = [
     (job, version)
-    for job in (*cases.CASES, storage_sync.JOB)
+    for job in (*cases.CASES, storage_sync.JOB, FOLDERS)
     for version in (52, 67)
     if (job, version) != ("invite_cleanup", 67)
 ]
 BATCHES = 3
 INDEXES = 2
-WITHOUT_FOLDERS = ("room_cleanup", "invite_cleanup", "invite_cleanup delete_invites", storage_sync.JOB)
+WITHOUT_FOLDERS = ("room_cleanup", "invite_cleanup", "invite_cleanup delete_invites", storage_sync.JOB, FOLDERS)
+ORPHANS = 7
 KINDS = ("events", "rooms", "users", "invites", "assets")
 
 
@@ -46,6 +50,7 @@ class Scene:
 
     :ivar expected: the database after the job
     :ivar left: the bucket after the job
+    :ivar orphans: paths of folders without an event that the job deletes, although they are not recorded
     :ivar refused: paths of folders that the cloud refuses to delete
     """
 
@@ -57,13 +62,22 @@ class Scene:
     objects: dict[str, int]
     expected: Snapshot
     left: dict[str, int]
+    orphans: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.before = self.world.rows()
         stock(self.cloud, self.before)
+        self.cloud.keeps_shares = bool(self.orphans)
+        kept = set(self.cloud.folders), dict(self.cloud.shares)
+        for path in self.orphans:
+            self.cloud.make_folder(f"{path}/inner")
+            self.cloud.share(path)
+        self.cloud.make_older(self.orphans, timedelta(days=2))
         self._folders = set(self.cloud.folders), dict(self.cloud.shares)
         self.refused = self._some_folders()
         self._effect = folder_effect(self.cloud, self.before, self.expected, self.refused)
+        if self.orphans:
+            self._effect.folders, self._effect.shares = kept
 
     def set(self) -> None:
         """Restore everything."""
@@ -71,6 +85,7 @@ class Scene:
         present = self.world.objects()
         self.world.storage.upload(self.world.bucket, self.objects.items() - present.items())
         self.cloud.folders, self.cloud.shares = set(self._folders[0]), dict(self._folders[1])
+        self.cloud.trash.clear()
         self.cloud.clear_faults()
         self.cloud.fail(403, self._refuses)
         self.world.cloud = self.cloud
@@ -101,19 +116,36 @@ class Scene:
             time.sleep(0.005)
 
     def check_nothing_orphaned(self) -> None:
-        """If rows are gone, their objects and folders are gone, too, and the audit log announced all of them.
+        """If rows are gone, their objects and folders are gone, too, also from the trash bin.
 
-        If a folder is still there although its event is gone, the audit log has it as left behind.
+        The audit log announced all of them. If a folder is still there although its event is gone, it is left behind there.
         """
         now = self.world.rows()
         gone = {kind: _ids(self.before, kind) - _ids(now, kind) for kind in KINDS}
         assert not {f"assets/{asset}" for asset in gone["assets"]} & self.world.objects().keys()
         effect = folder_effect(self.cloud, self.before, now, self.refused)
-        assert (self.cloud.folders, self.cloud.shares) == (effect.folders, effect.shares)
+        if self.orphans:
+            self._check_orphans()
+        else:
+            assert (self.cloud.folders, self.cloud.shares) == (effect.folders, effect.shares)
+        in_trash = {entry.path for entry in self.cloud.trash}
+        assert not self.options.get("empty_trash") or not in_trash & {
+            self._paths.get(event) for event in gone["events"]
+        }
         announced = self._recorded("deleting") if any(gone.values()) else {}
         written_down = self._recorded("left_behind")["shared_folders"] if any(gone.values()) else set()
         assert {event for event in gone["events"] if self._paths.get(event) in self.cloud.folders} <= written_down
         assert {kind: ids - announced[kind] for kind, ids in gone.items() if ids - announced.get(kind, set())} == {}
+
+    def _check_orphans(self) -> None:
+        """Nothing but orphans is gone, no share link lost its folder, and the audit log announced what is gone."""
+        gone = self._folders[0] - self.cloud.folders
+        assert self.cloud.folders <= self._folders[0] and gone <= self._folders[0] - self._effect.folders
+        lost = {path for path in self.cloud.shares.values() if path in gone}
+        assert not lost, lost
+        if gone:
+            announced = self._recorded("deleting")["shared_folders"]
+            assert {path[-36:] for path in gone & set(self.orphans)} <= announced
 
     def check_done(self) -> None:
         """Check that everything is as after an undisturbed run."""
@@ -121,6 +153,7 @@ class Scene:
         assert self.world.objects() == self.left
         if self.module != storage_sync.JOB:
             assert (self.cloud.folders, self.cloud.shares) == (self._effect.folders, self._effect.shares)
+        assert not self.options.get("empty_trash") or not self.cloud.trash
         indexes = "SELECT relname FROM pg_class WHERE starts_with(relname, %s)"
         assert self.world.query(indexes, (index_advice.PREFIX,)) == []
 
@@ -156,7 +189,8 @@ def make(world: World, cloud: CloudServer, job: str, audit_log: Path) -> Scene:
         tangle = Tangle(world.connection, seed + number, users=12, rooms=16)
         _share_folders(tangle)
         world.freeze(tangle.now)
-        scene = (_sync if job == storage_sync.JOB else _deletion)(world, cloud, tangle, job)
+        build = {storage_sync.JOB: _sync, FOLDERS: _sync_folders}.get(job, _deletion)
+        scene = build(world, cloud, tangle, job)
         if scene and (scene.refused or job in WITHOUT_FOLDERS):
             scene.options["audit_log"] = str(audit_log)
             return scene
@@ -197,6 +231,8 @@ def _deletion(world: World, cloud: CloudServer, tangle: Tangle, job: str) -> Sce
         return None
     left = {key: size for key, size in objects.items() if key not in gone}
     options = {**case.options, "batch_size": -(-chosen // BATCHES)}
+    if roots != "invites":
+        options["empty_trash"] = True
     return Scene(world, cloud, tangle, case.module, options, objects, case.expected, left)
 
 
@@ -209,6 +245,15 @@ def _sync(world: World, cloud: CloudServer, tangle: Tangle, job: str) -> Scene |
     if made.options["orphan_min_age"]:
         return None
     return Scene(world, cloud, tangle, job, {**made.options, "batch_size": 2}, made.objects, made.rows, made.left)
+
+
+def _sync_folders(world: World, cloud: CloudServer, tangle: Tangle, job: str) -> Scene:
+    identifiers = (uuid.UUID(int=tangle.random.getrandbits(128)) for _unused in range(ORPHANS))
+    orphans = [f"{cloud.directory}/opentalk-event-{identifier}" for identifier in identifiers]
+    rows, objects = world.rows(), world.objects()
+    # No folder of a tangled database has the name that the controller gives, and most records are of other places.
+    options = {"orphaned_shared_folders": "delete", "shared_folder_requests": 3, "max_affected": ORPHANS}
+    return Scene(world, cloud, tangle, job, options, objects, rows, objects, orphans)
 
 
 def _is_part(path: str) -> Callable[[str], bool]:

@@ -6,10 +6,12 @@ from __future__ import annotations
 
 import itertools
 import json
+from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 from xml.etree import ElementTree
 
-from support.cloud_server import CloudServer
+from support.cloud_server import NC, OC, CloudServer, Deleted
 from support.recording_server import Answer, Request
 
 _SHARES = "/ocs/v2.php/apps/files_sharing/api/v1/shares/"
@@ -24,12 +26,14 @@ class NextcloudServer(CloudServer):
 
     provider = "nextcloud"
     share_api = "/ocs/"
+    trash_bin = "/remote.php/dav/trashbin/"
     http_status_always_200 = False
     has_share_api = True
 
     def __init__(self, username: str, password: str, *, base: str = "") -> None:
         super().__init__(username, password, base=base)
         self._share_ids = map(str, itertools.count(17))
+        self._item_ids = map(str, itertools.count(1001))
 
     def share(self, path: str) -> str:
         with self._lock:
@@ -44,13 +48,33 @@ class NextcloudServer(CloudServer):
     def answer_user(self, request: Request, path: str, raw: str) -> Answer:
         if path.startswith(self.share_api):
             return self._share_api(request, path)
+        trash = f"{self.trash_bin}{self.username}/trash"
+        if path == trash or path.startswith(f"{trash}/"):
+            return self.webdav_trash(request, trash, path.removeprefix(trash).strip("/"))
         root = f"/remote.php/dav/files/{self.username}"
         if path != root and not path.startswith(f"{root}/"):
             return 404, {}, b""
         return self.webdav(request, root, path.removeprefix(root).strip("/"))
 
+    def new_item(self) -> str:
+        return next(self._item_ids)
+
+    def name_of_deleted(self, path: str, at: datetime) -> str:
+        return f"{path.rpartition('/')[2]}.d{int(at.timestamp())}"
+
+    def deleted_properties(self, entry: Deleted) -> dict[str, str]:
+        return {
+            f"{NC}trashbin-filename": entry.path.rpartition("/")[2],
+            f"{NC}trashbin-original-location": entry.path,
+            f"{NC}trashbin-deletion-time": str(int(entry.at.timestamp())),
+            f"{OC}fileid": entry.item,
+        }
+
+    def _properties(self, path: str) -> dict[str, str]:
+        return {**super()._properties(path), f"{NC}creation_time": "0"}
+
     def refuse_login(self, request: Request) -> Answer:
-        if self.operation(request) != "DeleteShare":
+        if self.operation(request) not in ("DeleteShare", "ListShares"):
             return super().refuse_login(request)
         return _ocs(request, 401, 997, "Current user is not logged in")
 
@@ -58,19 +82,28 @@ class NextcloudServer(CloudServer):
         if request.headers.get("OCS-APIRequest") != "true":
             return 412, {"Content-Type": "application/json"}, b'{"message":"CSRF check failed"}'
         status = 200 if self.http_status_always_200 else None
-        if not self.has_share_api or not path.startswith(_SHARES):
+        if not self.has_share_api or not f"{path}/".startswith(_SHARES):
             return _ocs(request, status or 404, 998, "Invalid query, please check the syntax.")
+        if request.method == "GET" and path == _SHARES.rstrip("/"):
+            return self._list_shares(request, request.query.get("path", [""])[0].strip("/"))
         if request.method != "DELETE":
             return 405, {}, b""
         if self.shares.pop(path.removeprefix(_SHARES), None) is None:
             return _ocs(request, status or 404, 404, "Wrong share ID, share does not exist")
         return _ocs(request, 200, 200, "OK")
 
+    def _list_shares(self, request: Request, path: str) -> Answer:
+        if path not in self.folders:
+            status = 200 if self.http_status_always_200 else 404
+            return _ocs(request, status, 404, "Wrong path, file/folder doesn't exist")
+        shares = [{"id": share, "path": f"/{path}"} for share, folder in self.shares.items() if folder == path]
+        return _ocs(request, 200, 200, "OK", shares)
 
-def _ocs(request: Request, http_status: int, status: int, message: str) -> Answer:
+
+def _ocs(request: Request, http_status: int, status: int, message: str, data: Sequence[object] = ()) -> Answer:
     meta = {"status": "ok" if status == 200 else "failure", "statuscode": status, "message": message}
     if request.query.get("format") == ["json"]:
-        content = json.dumps({"ocs": {"meta": meta, "data": []}}).encode()
+        content = json.dumps({"ocs": {"meta": meta, "data": list(data)}}).encode()
         return http_status, {"Content-Type": "application/json; charset=utf-8"}, content
     root = ElementTree.Element("ocs")
     element = ElementTree.SubElement(root, "meta")

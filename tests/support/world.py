@@ -23,7 +23,11 @@ from support.snapshot import Snapshot, snapshot
 
 _numbers = itertools.count(1)
 # Options that a job does not take, because it does not touch that system.
-UNTOUCHED = {"invite_cleanup": {"object_storage", "shared_folder"}, "sync_storage_files": {"shared_folder"}}
+UNTOUCHED = {
+    "invite_cleanup": {"object_storage", "shared_folder"},
+    "sync_storage_files": {"shared_folder"},
+    "sync_shared_folders": {"object_storage"},
+}
 
 
 class World:

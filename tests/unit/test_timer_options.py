@@ -12,7 +12,7 @@ from ansible_collections.opentalk.maintenance.plugins.plugin_utils import timer_
 BOUNDS = [(name, *bounds) for name, bounds in options.BOUNDS.items() if name != "timeout"]
 EVERY_GROUP = (
     options.RUN, options.TLS, options.REPORT, options.AUDIT, options.BATCHES, options.INDEXES, options.SAFETY,
-    options.SHARED_FOLDER, options.SHARED_FOLDER_REQUESTS, options.OBJECT_STORAGE, options.OUTSIDE,
+    options.SHARED_FOLDER, options.SHARED_FOLDER_DELETION, options.OBJECT_STORAGE, options.OUTSIDE,
 )  # fmt: skip
 
 

@@ -50,7 +50,10 @@ SHARED_FOLDER: dict[str, Any] = {
     },
 }
 
-SHARED_FOLDER_REQUESTS: dict[str, Any] = {"shared_folder_requests": {"type": "int", "default": 4}}
+SHARED_FOLDER_DELETION: dict[str, Any] = {
+    "shared_folder_requests": {"type": "int", "default": 4},
+    "empty_trash": {"type": "bool", "default": False},
+}
 
 KEYCLOAK: dict[str, Any] = {
     "keycloak": {

@@ -14,7 +14,7 @@ from typing import Any
 from .errors import ParameterError
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
-_ARGUMENT_TYPES = {"integer": "int", "boolean": "bool", "string": "str"}
+_ARGUMENT_TYPES = {"integer": "int", "boolean": "bool", "string": "str", "array": "list"}
 
 
 @dataclass(frozen=True)
@@ -80,6 +80,8 @@ def _argument(field: dict[str, Any]) -> dict[str, Any]:
     }
     if field["default"] is not None:
         argument["default"] = field["default"]
+    if "items" in field:
+        argument["elements"] = _ARGUMENT_TYPES[field["items"]["type"]]
     if "enum" in field:
         argument["choices"] = list(field["enum"])
     return argument

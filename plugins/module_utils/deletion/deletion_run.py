@@ -188,7 +188,8 @@ class DeletionRun:
         effects = self._content.describe(closure, self._roots)
         self._content.settle(effects, self._content.count(run.database, closure))
         if self._outside:
-            effects["shared_folders"].add(folder.as_item() for folder in self._outside.plan(closure))
+            in_trash = not run.options["empty_trash"]
+            effects["shared_folders"].add(folder.as_item(in_trash=in_trash) for folder in self._outside.plan(closure))
         run.plan.add(effects)
         if run.options["temporary_indexes"]:
             deleted = effects.rows_deleted

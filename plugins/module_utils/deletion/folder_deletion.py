@@ -5,19 +5,23 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 
 from ..base.errors import OutsideTimeoutError, PauseError, SharedFolderError
-from ..systems.clouds.shared_folder import SharedFolder, SharedFolderProvider
+from ..systems.clouds.paths import normal
+from ..systems.clouds.shared_folder import UNKNOWN, Copy, SharedFolder, SharedFolderProvider
 from .folder_records import name
 
 NEEDED = "an event that stays has the same folder, or one inside it"
 # After this number of folders that the cloud did not delete in time, without a success in between, it is taken for dead.
 MOST_SLOW = 3
+_IN_TRASH = "its copy in the trash bin cannot be deleted"
 # Reasons why shared folders cannot be deleted, by the ids of their events.
 Refusals = dict[str, str]
 
@@ -28,12 +32,19 @@ class FolderDeletion:
     :param provider: deletes one folder; None if the settings name no provider
     :param parallel: the most folders that it works on at once
     :param fail: whether a folder that cannot be deleted is an error
+    :param empty_trash: whether the copies of deleted folders in the trash bin of the cloud go, too
     """
 
-    def __init__(self, provider: SharedFolderProvider | None, *, parallel: int, fail: bool) -> None:
+    def __init__(
+        self, provider: SharedFolderProvider | None, *, parallel: int, fail: bool, empty_trash: bool = False
+    ) -> None:
         self._provider = provider
         self._parallel = parallel
         self._fail = fail
+        self._empty_trash = empty_trash
+        # When folders were deleted whose copies may be in the trash bin, and folders without such a copy, by root and path.
+        self._since: dict[tuple[str, str], datetime | None] = {}
+        self._emptied: set[tuple[str, str]] = set()
         self._lock = threading.Lock()
         self._deleted: dict[str, SharedFolder] = {}
         self._unreported: list[SharedFolder] = []
@@ -51,7 +62,7 @@ class FolderDeletion:
         return [folder for folder in folders if self._objection(folder) is None]
 
     def delete(self, folders: list[SharedFolder]) -> Refusals:
-        """Delete the folders with their share links, except those that this run has deleted already.
+        """Delete the folders of events that go.
 
         :returns: the folders that could not be deleted
         :raises SharedFolderError: a folder could not be deleted, and that is an error
@@ -59,10 +70,7 @@ class FolderDeletion:
         :raises OutsideTimeoutError: the cloud took longer than the batch may hold its locks
         :raises DeadlineExceeded: the deadline passed meanwhile
         """
-        self._earlier = len(self._deleted)
-        refused = self.undeletable(folders)
-        if not (refused and self._fail):
-            refused.update(self._each(self.deletable(folders), self._delete, stop=self._fail))
+        refused = self.attempt(folders)
         if refused and self._fail:
             event_id, reason = next(iter(refused.items()))
             raise SharedFolderError(
@@ -71,6 +79,25 @@ class FolderDeletion:
                 " mend the cause or remove the folder by hand, then run the job again."
             )
         return refused
+
+    def attempt(self, folders: list[SharedFolder]) -> Refusals:
+        """Delete the folders with their share links, except those that this run has deleted already.
+
+        If a folder that cannot be deleted is an error, no other one is begun after it.
+
+        :returns: the folders that could not be deleted; the other errors are those of :meth:`delete`
+        """
+        self._earlier = len(self._deleted) + len(self._emptied)
+        refused = self.undeletable(folders)
+        if not (refused and self._fail):
+            refused.update(self._each(self.deletable(folders), self._delete, stop=self._fail))
+        if self._empty_trash and not (refused and self._fail):
+            refused.update(self._delete_copies([folder for folder in folders if folder.event_id not in refused]))
+        return refused
+
+    def in_trash(self, folder: SharedFolder) -> bool:
+        """Whether a copy of a deleted folder may be in the trash bin."""
+        return self._provider is None or _place(folder, self._provider) not in self._emptied
 
     def look(self, folders: list[SharedFolder]) -> tuple[list[str], Refusals]:
         """Ask the cloud whether deletable folders exist, without changing anything.
@@ -108,12 +135,12 @@ class FolderDeletion:
         :param alone: whether the folders are those of one root, so that they cannot be tried in smaller batches
         :returns: whether to try the same folders again: some were deleted, or the others are refused from now on
         """
-        left = [folder for folder in self.deletable(folders) if self._deleted.get(folder.event_id) != folder]
+        left = [folder for folder in self.deletable(folders) if not self._is_finished(folder)]
         if self._provider is None or not left:
             return False
         if not self._provider.works(left[0], error.cause):
             return True
-        if len(self._deleted) > self._earlier:
+        if len(self._deleted) + len(self._emptied) > self._earlier:
             return alone
         if alone:
             self._slow.update((folder.event_id, error.cause) for folder in left)
@@ -146,12 +173,74 @@ class FolderDeletion:
         # A batch may be done again after its transaction was rolled back.
         if self._deleted.get(folder.event_id) == folder:
             return
-        provider.delete(folder)
+        since = provider.delete(folder, skip_trash=self._empty_trash)
         with self._lock:
             self._slow_in_a_row = 0
+            # Another event may have the same folder, and then only one of both finds it.
+            self._since[_place(folder, provider)] = since or self._since.get(_place(folder, provider))
             if folder.event_id not in self._deleted:
                 self._unreported += [folder, *self._take_same(folder, provider)]
             self._deleted[folder.event_id] = folder
+
+    def _is_finished(self, folder: SharedFolder) -> bool:
+        return self._deleted.get(folder.event_id) == folder and not (self._empty_trash and self.in_trash(folder))
+
+    def _delete_copies(self, folders: list[SharedFolder]) -> Refusals:
+        """Delete the copies of deleted folders in the trash bin.
+
+        :returns: the folders whose copy could not be deleted
+        """
+        provider, refused = self._provider, Refusals()
+        if provider is None:
+            return refused
+        by_trash: dict[str, list[SharedFolder]] = defaultdict(list)
+        for folder in folders:
+            if self._deleted.get(folder.event_id) == folder and self.in_trash(folder):
+                by_trash[provider.trash(folder)].append(folder)
+        for same in by_trash.values():
+            try:
+                copies = self._copies(provider, same)
+            except SharedFolderError as error:
+                refused.update((folder.event_id, f"{_IN_TRASH} ({error})") for folder in same)
+                continue
+            with self._lock:
+                self._emptied.update(_place(folder, provider) for folder in same if folder.event_id not in copies)
+            there = [folder for folder in same if folder.event_id in copies]
+            kept = self._each(there, functools.partial(self._delete_copy, copies), stop=self._fail)
+            refused.update((event_id, f"{_IN_TRASH} ({reason})") for event_id, reason in kept.items())
+        return refused
+
+    def _delete_copy(
+        self, copies: Mapping[str, Copy | None], folder: SharedFolder, provider: SharedFolderProvider
+    ) -> None:
+        copy = copies[folder.event_id]
+        if copy is None:
+            raise SharedFolderError("it cannot be told from other folders of the same path")
+        provider.delete_copy(folder, copy)
+        with self._lock:
+            self._slow_in_a_row = 0
+            self._emptied.add(_place(folder, provider))
+
+    def _copies(self, provider: SharedFolderProvider, folders: list[SharedFolder]) -> dict[str, Copy | None]:
+        """The copies of the folders in their common trash bin, by event; None if it cannot be told which one it is."""
+        by_location: dict[str, list[Copy]] = defaultdict(list)
+        for copy in provider.copies(folders[0]):
+            by_location[copy.location].append(copy)
+        found: dict[str, Copy | None] = {}
+        for folder in folders:
+            same = by_location.get(normal(folder.path), [])
+            own = [copy for copy in same if copy.item in folder.items]
+            since = self._since.get(_place(folder, provider))
+            if own:
+                found[folder.event_id] = own[0]
+            elif same and since == UNKNOWN:
+                found[folder.event_id] = None
+            else:
+                # A run that died may have deleted the folder before, and then its copy is the newest one.
+                dated = [copy for copy in same if copy.at and (since is None or copy.at >= since)]
+                if dated:
+                    found[folder.event_id] = max(dated, key=lambda copy: copy.at or UNKNOWN)
+        return found
 
     def _take_same(self, folder: SharedFolder, provider: SharedFolderProvider) -> list[SharedFolder]:
         """Take the deferred folders that went with this one. A folder with the same path may be on another drive."""
@@ -182,3 +271,8 @@ class FolderDeletion:
         finally:
             executor.shutdown(cancel_futures=True)
         return refused
+
+
+def _place(folder: SharedFolder, provider: SharedFolderProvider) -> tuple[str, str]:
+    """Root and normal path of a folder, which are equal for the same folder."""
+    return provider.root(folder), normal(folder.path)

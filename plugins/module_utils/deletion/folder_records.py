@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from ..systems.clouds.paths import MAX_PATH, normal
@@ -59,6 +59,14 @@ def read(database: Database, catalogue: Catalogue, events: KeySet) -> list[Share
         _data(catalogue), Sql.name(table), Sql(catalogue).within(table, ("event_id",), events, ("id",))
     )
     return [SharedFolder.from_record(*row) for row in database.rows(query)]
+
+
+def stream(database: Database, catalogue: Catalogue) -> Iterator[SharedFolder]:
+    """All recorded shared folders. It needs a transaction."""
+    if catalogue.has(TABLE):
+        query = sql.SQL("SELECT event_id::text, path, ({})::text FROM {} ORDER BY event_id")
+        for row in database.stream(query.format(_data(catalogue), Sql.name(catalogue.table(TABLE)))):
+            yield SharedFolder.from_record(*row)
 
 
 def overlaps(database: Database, catalogue: Catalogue, folders: Iterable[SharedFolder]) -> list[Overlap]:

@@ -130,6 +130,14 @@ def find_for_changes(database: Database, catalogue: Catalogue, table: Table, *co
     return _find(database, catalogue, work)
 
 
+def check_reading(database: Database, catalogue: Catalogue, *tables: Table) -> None:
+    """Ask the catalogue about tables of which a job only reads rows.
+
+    :raises SchemaError: some rows may be hidden
+    """
+    _find(database, catalogue, _Work(list(tables)))
+
+
 def _find(database: Database, catalogue: Catalogue, work: _Work) -> Hindrances:
     findings = list(_query(database, catalogue, work))
     triggers = [finding for finding in findings if finding.kind == kinds.TRIGGER]

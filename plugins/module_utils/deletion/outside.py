@@ -79,10 +79,12 @@ class Outside:
         }
         self._storage = ObjectStorage(StorageClient(run.settings.object_storage(), **connection))
         self._parallel = run.options["shared_folder_requests"]
+        cloud = run.settings.shared_folder()
         self._folders = FolderDeletion(
-            provider(run.settings.shared_folder(), parallel=self._parallel, **connection),
+            provider(cloud, parallel=self._parallel, **connection) if cloud else None,
             parallel=self._parallel,
             fail=run.parameters["fail_on_shared_folder_deletion_error"],
+            empty_trash=run.options["empty_trash"],
         )
         self._planned: dict[str, SharedFolder] = {}
         self._last: dict[str, int] = {}
@@ -303,7 +305,9 @@ class Outside:
         return "a run will delete their events and leave the folders for somebody to remove by hand"
 
     def _count_folders(self) -> None:
-        self._run.done["shared_folders"].add(folder.as_item() for folder in self._folders.take_deleted())
+        self._run.done["shared_folders"].add(
+            folder.as_item(in_trash=self._folders.in_trash(folder)) for folder in self._folders.take_deleted()
+        )
 
 
 def _ranks(closure: Closure, outer: list[SharedFolder]) -> dict[str, int]:

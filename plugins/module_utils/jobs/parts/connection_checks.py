@@ -10,7 +10,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from ...base import packages
-from ...base.errors import ConfigurationError, DeadlineExceeded, MaintenanceError, SchemaError
+from ...base.errors import (
+    ConfigurationError,
+    DeadlineExceeded,
+    MaintenanceError,
+    PauseError,
+    SchemaError,
+    SharedFolderError,
+)
 from ...deletion import hindrances, rights
 from ...deletion.catalogue import read_catalogue
 from ...deletion.graph import DeletionGraph
@@ -149,8 +156,17 @@ def _shared_folders(run: Run) -> str:
         ca_path=run.options["ca_path"],
         parallel=1,
     )
-    assert cloud
-    return f"{settings.provider}, {cloud.describe()}"
+    try:
+        found = cloud.list_directory().entries
+    except (SharedFolderError, PauseError) as error:
+        raise ConfigurationError(f"The cloud {settings.provider} cannot be used: {error}.") from None
+    where = f"directory {settings.directory}" if settings.directory else "the account's root"
+    if found is None:
+        run.warn(
+            f"The cloud has no {where}; it is made with the first shared folder, or the setting directory is mistaken."
+        )
+        return f"{settings.provider}, which has no {where} yet"
+    return f"{settings.provider}, {where} can be listed"
 
 
 def _keycloak(run: Run) -> str:

@@ -10,15 +10,20 @@ folders: https://docs.nextcloud.com/server/latest/developer_manual/client_apis/W
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import quote
 
 from ...base.errors import SharedFolderError
 from .client import CloudClient
-from .paths import identifier, url_path
-from .shared_folder import SharedFolder, SharedFolderProvider
+from .paths import identifier, normal, url_path
+from .shared_folder import GONE, ITEM, Copy, SharedFolder, SharedFolderProvider
+from .webdav import DAV, NEXTCLOUD, Resource, moment, query
 
+_HEADERS = {"OCS-APIRequest": "true"}
 _SHARES = "/ocs/v2.php/apps/files_sharing/api/v1/shares"
 # Status codes of OCS that differ from HTTP, and what they are in HTTP. 998 is left out: it means that there is no such API.
 _OCS = {100: 200, 996: 500, 997: 401}
+
+_TRASH = f"{NEXTCLOUD}trashbin-original-location", f"{NEXTCLOUD}trashbin-deletion-time"
 
 
 class Nextcloud(SharedFolderProvider):
@@ -28,10 +33,12 @@ class Nextcloud(SharedFolderProvider):
     """
 
     name = "nextcloud"
+    trash_query = query(f"{DAV}resourcetype", *_TRASH, ITEM)
 
     def __init__(self, client: CloudClient, directory: str, username: str) -> None:
         super().__init__(client, directory)
         self._root = "/remote.php/dav/files" + url_path(username)
+        self._trash = "/remote.php/dav/trashbin" + url_path(username, "trash")
 
     def root(self, folder: SharedFolder) -> str:
         return self._root
@@ -39,10 +46,32 @@ class Nextcloud(SharedFolderProvider):
     def share_paths(self, folder: SharedFolder) -> list[str]:
         return [_SHARES + url_path(identifier(share)) for share in folder.shares.values() if share is not None]
 
-    def delete_share(self, path: str) -> None:
-        status = self.client.request(
-            "DELETE", f"{path}?format=json", headers={"OCS-APIRequest": "true"}, status_of=_status
+    def trash(self, folder: SharedFolder) -> str:
+        return self._trash
+
+    def as_copy(self, name: str, found: Resource) -> Copy:
+        location, at = (found.properties.get(name, "") for name in _TRASH)
+        return Copy(name, normal(location), moment(at), found.properties.get(ITEM, ""))
+
+    def own_drive(self) -> str:
+        return ""
+
+    def find_shares(self, folder: SharedFolder) -> dict[str, Any]:
+        path = quote("/" + normal(folder.path), safe="")
+        status, answer = self.client.ask(
+            "GET", f"{_SHARES}?format=json&reshares=true&path={path}", headers=_HEADERS, status_of=_status
         )
+        if status == GONE and not self._exists(folder):
+            return {}
+        try:
+            if status == 200:
+                return {str(share["id"]): str(share["id"]) for share in answer.json()["ocs"]["data"]}
+        except (LookupError, TypeError):
+            pass
+        raise SharedFolderError(f"the server answered the question for its share links with status {status}")
+
+    def delete_share(self, path: str) -> None:
+        status = self.client.request("DELETE", f"{path}?format=json", headers=_HEADERS, status_of=_status)
         if status not in (200, 404):
             raise SharedFolderError(f"the server answered the deletion of a share link with status {status}")
 
@@ -53,6 +82,6 @@ def _status(answer: Any) -> int:
         status = int(answer.json()["ocs"]["meta"]["statuscode"])
     except (ValueError, LookupError, TypeError, OverflowError, RecursionError):
         if 200 <= answer.status_code < 300 or answer.status_code == 404:
-            raise SharedFolderError("the server's answer to the deletion of a share link is not one of OCS") from None
+            raise SharedFolderError("the server's answer about a share link is not one of OCS") from None
         return answer.status_code
     return _OCS.get(status, status)

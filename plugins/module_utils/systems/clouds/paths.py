@@ -26,6 +26,14 @@ def guarded(path: str, directory: str) -> list[str]:
     return _check(path, directory)
 
 
+def directory_names(directory: str) -> list[str]:
+    """The names in the path of a directory that may be listed; none for the account's root.
+
+    :raises SharedFolderError: the path could be taken for another one
+    """
+    return guarded(f"{directory}/x", directory)[:-1]
+
+
 def normal(path: str) -> str:
     """A path without superfluous slashes."""
     return "/".join(_segments(path))

@@ -15,22 +15,15 @@ from .shared_folder import SharedFolderProvider
 
 
 def provider(
-    settings: SharedFolderSettings | None,
+    settings: SharedFolderSettings,
     *,
     deadline: Deadline,
     gate: WriteGate,
     validate_certs: bool,
     ca_path: str | None,
     parallel: int,
-) -> SharedFolderProvider | None:
-    """The provider, with a client for its server.
-
-    The parameters are those of :class:`CloudClient`.
-
-    :returns: None if there are no settings
-    """
-    if settings is None:
-        return None
+) -> SharedFolderProvider:
+    """The provider, with a client for its server. The parameters are those of :class:`CloudClient`."""
     client = CloudClient(
         settings, deadline=deadline, gate=gate, validate_certs=validate_certs, ca_path=ca_path, parallel=parallel
     )

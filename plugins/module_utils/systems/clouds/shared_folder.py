@@ -7,17 +7,40 @@ from __future__ import annotations
 
 import functools
 import json
+import time
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta, timezone
 from typing import Any, ClassVar
 
 from ...base.errors import SharedFolderError
 from .availability import Availability
 from .client import CloudClient
-from .paths import guarded, url_path
+from .paths import directory_names, guarded, identifier, url_path
+from .webdav import DAV, NEXTCLOUD, OWNCLOUD, Resource, below, moment, query, read
 
 GONE = 404
 MULTI_STATUS = 207
+# Clouds that do not know it ignore it.
+SKIP_TRASH = {"X-NC-Skip-Trashbin": "true"}
+# A time after all others, for a deletion of which the cloud does not tell the time.
+UNKNOWN = datetime.max.replace(tzinfo=timezone.utc)
+# Seconds for times that a cloud rounds.
+_SLACK = 2.0
+ITEM = f"{OWNCLOUD}fileid"
+_LISTED = query(f"{DAV}resourcetype", f"{DAV}getlastmodified", f"{DAV}creationdate", f"{NEXTCLOUD}creation_time", ITEM)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The place of a folder that was found on the cloud. Its share links are asked of the cloud when it is deleted.
+
+    :ivar drive: the id of its drive, on OpenCloud
+    :ivar item: the id of the folder, on OpenCloud
+    """
+
+    drive: str = ""
+    item: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +51,7 @@ class SharedFolder:
     :ivar path: the path, relative to the provider's root
     :ivar shares: the ids of the share links by access; each is a string, or a mapping of ids
     :ivar is_needed: whether an event that stays has the same folder, or one inside it
+    :ivar found: where it was found, if it is not from a record in the database
     """
 
     event_id: str
@@ -35,6 +59,7 @@ class SharedFolder:
     path: str
     shares: dict[str, Any]
     is_needed: bool = False
+    found: Found | None = None
 
     @classmethod
     def from_record(cls, event_id: str, path: str, record: str) -> SharedFolder:
@@ -48,9 +73,16 @@ class SharedFolder:
         provider = (_identifier(data.get("type")) or "unknown").partition("_")[0]
         return cls(event_id, provider, path, shares)
 
-    def as_item(self) -> dict[str, Any]:
-        """The folder in a plan."""
-        return {"event_id": self.event_id, "provider": self.provider, "path": self.path}
+    def as_item(self, **facts: Any) -> dict[str, Any]:
+        """The folder in a plan, with further facts."""
+        return {"event_id": self.event_id, "provider": self.provider, "path": self.path, **facts}
+
+    @property
+    def items(self) -> set[str]:
+        """The ids that the folder may have in the trash bin, on OpenCloud without the drive."""
+        ids = [share.get("item_id", "") for share in self.shares.values() if isinstance(share, dict)]
+        ids += [self.found.item] if self.found else []
+        return {str(item).rpartition("!")[2] for item in ids} - {""}
 
     def as_left_behind(self, reason: str) -> dict[str, Any]:
         """The folder in the list of folders that somebody must remove by hand."""
@@ -62,14 +94,48 @@ class SharedFolder:
         return f"Shared folder of event {self.event_id} left behind: {self.provider}, {path}, shares {shares}: {reason}"
 
 
+@dataclass(frozen=True)
+class Copy:
+    """A folder in the trash bin.
+
+    :ivar name: the last part of its URL path, decoded
+    :ivar location: the path that it had, without superfluous slashes
+    :ivar at: when it was deleted, UTC; None if that is unknown
+    :ivar item: the id of the folder, which it keeps; empty if the cloud does not tell
+    """
+
+    name: str
+    location: str
+    at: datetime | None
+    item: str
+
+
+@dataclass(frozen=True)
+class Directory:
+    """What a cloud lists directly inside of a directory.
+
+    :ivar drive: the id of the directory's drive, on OpenCloud
+    :ivar entries: the things in the directory, by name; None if there is no such directory
+    :ivar now: the cloud's clock when it answered, UTC; None if it does not tell
+    """
+
+    drive: str
+    entries: dict[str, Resource] | None
+    now: datetime | None
+
+
 class SharedFolderProvider(ABC):
     """Deletes shared folders on one cloud. Several threads may use it at the same time.
 
     :cvar name: the name of the provider in the settings and in the database
+    :cvar trash_query: the body of a question for what is in the trash bin
+    :cvar trash_end: what follows the name in the URL path of a thing in the trash bin
     :param directory: the directory that holds all shared folders
     """
 
     name: ClassVar[str]
+    trash_query: ClassVar[bytes]
+    trash_end: ClassVar[str] = ""
 
     def __init__(self, client: CloudClient, directory: str) -> None:
         self.client = client
@@ -85,14 +151,33 @@ class SharedFolderProvider(ABC):
         self.root(folder)
         self.share_paths(folder)
 
-    def delete(self, folder: SharedFolder) -> None:
+    def delete(self, folder: SharedFolder, *, skip_trash: bool = False) -> datetime | None:
         """Delete the share links, then the folder. If one does not exist, it counts as deleted.
 
+        :param skip_trash: whether to ask the cloud to make no copy in the trash bin; not every cloud does that
+        :returns: a time of the cloud's clock shortly before the deletion, UNKNOWN if the cloud does not tell the time; None if
+            there was no folder
         :raises SharedFolderError: a part of the folder or a share link may still exist
         :raises PauseError: the cloud asks for a pause first
         """
         self.check(folder)
-        self._availability.ask(self._outer(folder), functools.partial(self._delete, folder))
+        return self._availability.ask(self._outer(folder), functools.partial(self._delete, folder, skip_trash))
+
+    def copies(self, folder: SharedFolder) -> list[Copy]:
+        """What is in the trash bin into which the folder goes; nothing if there is no trash bin.
+
+        :raises SharedFolderError: the cloud does not say it
+        :raises PauseError: the cloud asks for a pause first
+        """
+        return self._availability.ask(self._outer(folder), functools.partial(self._copies, folder))
+
+    def delete_copy(self, folder: SharedFolder, copy: Copy) -> None:
+        """Delete a folder in the trash bin for ever. If it does not exist, it counts as deleted.
+
+        :raises SharedFolderError: it may still exist
+        :raises PauseError: the cloud asks for a pause first
+        """
+        self._availability.ask(self._outer(folder), functools.partial(self._delete_copy, folder, copy))
 
     def exists(self, folder: SharedFolder) -> bool:
         """Whether the folder exists.
@@ -102,6 +187,24 @@ class SharedFolderProvider(ABC):
         """
         self.check(folder)
         return self._availability.ask(self._outer(folder), functools.partial(self._exists, folder))
+
+    def list_directory(self) -> Directory:
+        """List the directory.
+
+        :raises SharedFolderError: the cloud gives no list, or does not know the account
+        :raises PauseError: the cloud asks for a pause first
+        """
+        names = directory_names(self._directory)
+        drive = self.own_drive()
+        root = self.root(SharedFolder("", self.name, "", {}, found=Found(drive)))
+        status, answer = self.client.list_folder(root + url_path(*names) + "/", _LISTED)
+        now = moment(answer.headers.get("Date", ""))
+        if status == GONE and names:
+            self._confirm_root(root)
+            return Directory(drive, None, now)
+        if status != MULTI_STATUS:
+            raise SharedFolderError(f"the server answered with HTTP status {status}")
+        return Directory(drive, below(read(answer.content), names), now)
 
     def look_again(self) -> None:
         """Ask a cloud that did not work whether it works now, if that is due. Call it while nobody waits for locks."""
@@ -119,18 +222,37 @@ class SharedFolderProvider(ABC):
         """Take the cloud for one that does not work; the parameters are those of :meth:`works`."""
         self._availability.give_up(self._outer(folder), SharedFolderError(reason))
 
-    def _delete(self, folder: SharedFolder) -> None:
+    def _delete(self, folder: SharedFolder, skip_trash: bool) -> datetime | None:
+        if folder.found:
+            folder = replace(folder, shares=self.find_shares(folder))
         for path in self.share_paths(folder):
             self.delete_share(path)
         root = self.root(folder)
-        status = self.client.request("DELETE", root + url_path(*guarded(folder.path, self._directory)))
+        path, headers = root + url_path(*guarded(folder.path, self._directory)), SKIP_TRASH if skip_trash else {}
+        began = time.monotonic()
+        status, answer = self.client.ask("DELETE", path, headers=headers)
         if status == GONE:
             self._confirm(root)
-        elif status == 204:
+            return None
+        if status == 204:
             self._confirmed.add(root)
-        else:
-            partly = "deleted only a part of it" if status == MULTI_STATUS else f"answered with HTTP status {status}"
-            raise SharedFolderError(f"the server {partly}")
+            now = moment(answer.headers.get("Date", ""))
+            return now - timedelta(seconds=time.monotonic() - began + _SLACK) if now else UNKNOWN
+        partly = "deleted only a part of it" if status == MULTI_STATUS else f"answered with HTTP status {status}"
+        raise SharedFolderError(f"the server {partly}")
+
+    def _copies(self, folder: SharedFolder) -> list[Copy]:
+        status, answer = self.client.list_folder(self.trash(folder) + "/", self.trash_query)
+        if status == GONE:
+            return []
+        if status != MULTI_STATUS:
+            raise SharedFolderError(f"the server answered the question for the trash bin with HTTP status {status}")
+        return [self.as_copy(name, found) for name, found in below(read(answer.content), ()).items()]
+
+    def _delete_copy(self, folder: SharedFolder, copy: Copy) -> None:
+        status = self.client.request("DELETE", self.trash(folder) + url_path(identifier(copy.name)) + self.trash_end)
+        if status not in (204, GONE):
+            raise SharedFolderError(f"the server answered with HTTP status {status}")
 
     def _exists(self, folder: SharedFolder) -> bool:
         root = self.root(folder)
@@ -156,6 +278,28 @@ class SharedFolderProvider(ABC):
         """
 
     @abstractmethod
+    def trash(self, folder: SharedFolder) -> str:
+        """The URL path of the trash bin into which the folder goes."""
+
+    @abstractmethod
+    def as_copy(self, name: str, found: Resource) -> Copy:
+        """A thing that the cloud lists in a trash bin."""
+
+    @abstractmethod
+    def own_drive(self) -> str:
+        """The id of the drive in which the controller makes folders; empty if the provider has no drives.
+
+        :raises SharedFolderError: the cloud does not tell
+        """
+
+    @abstractmethod
+    def find_shares(self, folder: SharedFolder) -> dict[str, Any]:
+        """The share links of a folder that was found on the cloud, in the form of ``SharedFolder.shares``.
+
+        :raises SharedFolderError: the cloud does not tell
+        """
+
+    @abstractmethod
     def delete_share(self, path: str) -> None:
         """Delete a share link. A link that does not exist counts as deleted.
 
@@ -174,6 +318,13 @@ class SharedFolderProvider(ABC):
             "the server finds neither the folder nor the directory that should hold it;"
             " check url, username and directory in section [shared_folder] of the controller's settings"
         )
+
+    def _confirm_root(self, root: str) -> None:
+        if self.client.find(root + "/") != MULTI_STATUS:
+            raise SharedFolderError(
+                "the server does not find the account's root; check url and username in section [shared_folder] of the"
+                " controller's settings"
+            )
 
     def _outer(self, folder: SharedFolder) -> str:
         return self.root(folder) + (self._outer_path() or "/")

@@ -66,6 +66,10 @@ class Settings:
         """Whether anything is set that says where Keycloak's accounts are."""
         return keycloak.is_named(self._lookup)
 
+    def required_shared_folder(self) -> SharedFolderSettings:
+        """:raises ConfigurationError: a setting is missing or wrong"""
+        return shared_folder.read_required(self._lookup)
+
     def keycloak(self) -> KeycloakSettings:
         """:raises ConfigurationError: a setting is missing or wrong"""
         return keycloak.read(self._lookup)

@@ -32,8 +32,18 @@ def read(lookup: Lookup) -> SharedFolderSettings | None:
     :raises ConfigurationError: a setting is missing or wrong
     """
     values = lookup.section(_NAME, _NAME, required=False)
-    if not values:
-        return None
+    return _settings(lookup, values) if values else None
+
+
+def read_required(lookup: Lookup) -> SharedFolderSettings:
+    """The settings of the cloud.
+
+    :raises ConfigurationError: there are none, or a setting is missing or wrong
+    """
+    return _settings(lookup, lookup.section(_NAME, _NAME))
+
+
+def _settings(lookup: Lookup, values: dict[str, Any]) -> SharedFolderSettings:
     provider = lookup.required(values, _NAME, "provider", _NAME)
     if provider not in ("nextcloud", "opencloud"):
         raise ConfigurationError(
