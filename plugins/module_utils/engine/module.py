@@ -36,15 +36,25 @@ class JobModule(AnsibleModule):
                 self.params[name] = "infinite"
 
     def _log_invocation(self) -> None:
-        shown, self.params = self.params, _loggable(without_names(self.params))
+        shown, self.params = self.params, _loggable(_shown(self.params))
         try:
             super()._log_invocation()
         finally:
             self.params = shown
 
     def _return_formatted(self, kwargs: dict[str, Any]) -> None:
-        kwargs.setdefault("invocation", {"module_args": without_names(self.params)})
+        kwargs.setdefault("invocation", {"module_args": _shown(self.params)})
         super()._return_formatted(kwargs)
+
+
+def _shown(options: dict[str, Any]) -> dict[str, Any]:
+    """The options without login names, and with the number of roots in an approval instead of their ids."""
+    shown = without_names(options)
+    plan = shown.get("approved_plan")
+    if isinstance(plan, dict) and isinstance(plan.get("roots"), dict):
+        roots = {kind: len(ids) if isinstance(ids, list) else ids for kind, ids in plan["roots"].items()}
+        shown["approved_plan"] = {**plan, "roots": roots}
+    return shown
 
 
 def _loggable(options: dict[str, Any]) -> dict[str, Any]:

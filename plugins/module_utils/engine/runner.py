@@ -177,6 +177,8 @@ def _end(module: JobModule, run: Run, failure: MaintenanceError | None) -> None:
     except AuditLogError as error:
         failure = failure or error
     if failure is not None:
+        if left_out := report.left_out(run):
+            run.warn(left_out)
         run.log.error(f"Job failed: {failure}")
     else:
         run.log.info()
@@ -184,7 +186,7 @@ def _end(module: JobModule, run: Run, failure: MaintenanceError | None) -> None:
     duration = None if module.params["hide_duration"] else run.deadline.elapsed()
     if duration is not None:
         run.log.info(f"Duration: {duration:.3f}s")
-    values = report.result(run, check_mode=module.check_mode, duration=duration)
+    values = report.result(run, check_mode=module.check_mode, failed=failure is not None, duration=duration)
     for warning in run.warnings:
         module.warn(warning)
     if run.preview and not failure:
