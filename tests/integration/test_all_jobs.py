@@ -8,6 +8,7 @@ import contextlib
 import json
 import re
 import subprocess
+import sys
 from collections.abc import Callable
 from datetime import datetime, timezone
 from pathlib import Path
@@ -91,11 +92,11 @@ def play(
         "invite_cleanup_delete_invites": True,
     }
 
-    def make(*arguments: str, **variables: Any) -> tuple[int, str, dict[str, str]]:
+    def make(*arguments: str, hosts: str = "localhost", **variables: Any) -> tuple[int, str, dict[str, str]]:
         played = subprocess.run(
             [
-                ansible.program(), "opentalk.maintenance.all_jobs", "-i", "localhost,", "-c", "local",
-                "-e", json.dumps({**settings, **variables}), *arguments,
+                ansible.program(), "opentalk.maintenance.all_jobs", "-i", f"{hosts},", "-c", "local",
+                "-e", json.dumps({**settings, "opentalk_maintenance_hosts": hosts, **variables}), *arguments,
             ],
             env=ansible.environment(collections_path, COLUMNS="1000", ANSIBLE_NOCOLOR="1"), cwd=tmp_path,
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=HANGS, check=False,
@@ -110,6 +111,7 @@ def play(
 def test_night(installation: Installation, play: Play) -> None:
     """A preview, a night that a failure stops, one that keeps going, and the one that completes the work."""
     world, before = installation.world, installation.there()
+    two_hosts = {"hosts": "alpha,beta", "ansible_python_interpreter": sys.executable}
     code, printed, lines = play("--check", "--diff")
     assert code == 0 and installation.there() == before, printed
     assert list(lines) == list(NIGHT)
@@ -117,13 +119,14 @@ def test_night(installation: Installation, play: Play) -> None:
     assert f"-    - {installation.ended}\n" in printed and f"-    - {installation.lost}\n" in printed
 
     # A job in the middle is refused. Users who are back are enabled before somebody looks at users who go.
-    code, printed, lines = play(user_cleanup_max_affected=0)
-    assert code == 2 and "1 of 8 jobs failed: user_cleanup." in printed, printed
+    jobs = ["keycloak_account_sync", "event_cleanup", "adhoc_event_cleanup", "user_cleanup", "invite_cleanup"]
+    code, printed, lines = play(**two_hosts, all_jobs_jobs=jobs, user_cleanup_max_affected=0)
+    assert code == 2 and "1 of 5 jobs failed: user_cleanup." in printed, printed
     assert lines["user_cleanup"].startswith(
         "failed. The plan would touch 1, but max_affected allows 0; nothing was touched"
     )
     assert lines["keycloak_account_sync"] == "planned: users_enabled 1; done: users_enabled 1"
-    assert [lines[job] for job in NIGHT[NIGHT.index("user_cleanup") + 1 :]] == ["not run"] * 3
+    assert list(lines) == jobs and lines["invite_cleanup"] == "not run"
     changed = {"events": {installation.stays}, "disabled": {installation.left}, "objects": 2}
     assert installation.there() == {**before, **changed}
 
@@ -131,8 +134,12 @@ def test_night(installation: Installation, play: Play) -> None:
     url = world.options["database_url"]
     with contextlib.closing(Database(url, deadline=Deadline(HANGS), read_only=False, application_name="test")) as other:
         assert lock.acquire(other, "room_cleanup")
-        code, printed, lines = play(user_cleanup_max_affected=0, all_jobs_keep_going=True)
-    assert code == 2 and "1 of 8 jobs failed: user_cleanup." in printed, printed
+        jobs = ["user_cleanup", "invite_cleanup", "room_cleanup", "sync_storage_files"]
+        code, printed, lines = play(
+            **two_hosts, all_jobs_jobs=jobs, user_cleanup_max_affected=0, all_jobs_keep_going=True
+        )
+    print(printed)
+    assert code == 2 and "1 of 4 jobs failed: user_cleanup." in printed, printed
     assert lines["room_cleanup"] == "skipped, because another run of this job is in progress"
     assert lines["invite_cleanup"] == "planned: invites 2; done: invites 2", lines
     changed |= {"invites": {installation.active}, "size": 10}
