@@ -51,7 +51,7 @@ def left_out(run: Run) -> str:
         return ""
     tag = journal.tag(run.job_type)
     return (
-        f"The lists of a failed run have at most {most} entries, so {number} are left out, which are counted all the same."
+        f"The lists of a failed run are short: {number} entries are left out, which are counted all the same."
         f" A preview that is not refused has the whole plan, the audit log has what was deleted, and the journal of this host"
         f" ({tag}) has what stays."
     )
