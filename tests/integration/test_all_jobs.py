@@ -138,7 +138,6 @@ def test_night(installation: Installation, play: Play) -> None:
         code, printed, lines = play(
             **two_hosts, all_jobs_jobs=jobs, user_cleanup_max_affected=0, all_jobs_keep_going=True
         )
-    print(printed)
     assert code == 2 and "1 of 4 jobs failed: user_cleanup." in printed, printed
     assert lines["room_cleanup"] == "skipped, because another run of this job is in progress"
     assert lines["invite_cleanup"] == "planned: invites 2; done: invites 2", lines
