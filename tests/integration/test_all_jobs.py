@@ -27,6 +27,11 @@ from support.limits import HANGS
 from support.world import World
 
 LONG_AGO, FUTURE = datetime(2020, 1, 1, tzinfo=timezone.utc), datetime(2099, 1, 1, tzinfo=timezone.utc)
+# What this installation has settings for.
+JOBS = [
+    "self_check", "keycloak_account_sync", "event_cleanup", "adhoc_event_cleanup", "user_cleanup", "invite_cleanup",
+    "room_cleanup", "sync_storage_files",
+]  # fmt: skip
 Play = Callable[..., tuple[int, str, dict[str, str]]]
 
 
@@ -112,9 +117,9 @@ def test_night(installation: Installation, play: Play) -> None:
     """A preview, a night that a failure stops, one that keeps going, and the one that completes the work."""
     world, before = installation.world, installation.there()
     two_hosts = {"hosts": "alpha,beta", "ansible_python_interpreter": sys.executable}
-    code, printed, lines = play("--check", "--diff")
+    code, printed, lines = play("--check", "--diff", all_jobs_jobs=JOBS[::-1])
     assert code == 0 and installation.there() == before, printed
-    assert list(lines) == list(NIGHT)
+    assert list(lines) == [name for name in NIGHT if name in JOBS]
     assert lines["event_cleanup"] == "would be done: events 1, rooms 1, assets 1", lines
     assert f"-    - {installation.ended}\n" in printed and f"-    - {installation.lost}\n" in printed
 
