@@ -86,7 +86,7 @@ class CallbackModule(CallbackBase):
         counts = {kind: value["count"] for kind, value in done.items() if "count" in value}
         further = {
             "failures": values.get("failure_count", 0),
-            "shared_folders_left_behind": len(values.get("shared_folders_left_behind") or []),
+            "shared_folders_left_behind": values.get("shared_folders_left_behind_count", 0),
         }
         self._outcome |= {"skipped": skipped, "counts": {**counts, **further}}
         if skipped:

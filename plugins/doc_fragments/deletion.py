@@ -17,7 +17,10 @@ options:
     type: int
     default: 1000
   report_limit:
-    description: The largest number of ids in each list of the result. Counts are always complete.
+    description:
+      - The largest number of ids in each list of the result. Counts are always complete.
+      - If the module fails, each list has at most five ids, because Ansible prints the whole result. All ids of a plan are in the
+        result of a preview that is not refused.
     type: int
     default: 1000
   max_affected:

@@ -9,9 +9,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from .base import journal
 from .base.deadline import Budget, Deadline
 from .base.log import JobLog
 from .base.progress import Progress
+from .record import effects
 from .record.approval import Approval
 from .record.audit import AuditLog
 from .record.effects import Effects
@@ -78,12 +80,15 @@ class Run:
         self.log.warn(text)
 
     def fail(self, kind: str, identifier: str, reason: str) -> None:
-        """Record that a thing stays as it is. Only the first ``report_limit`` things are named, but at least one."""
-        limit = max(1, self.options["report_limit"])
+        """Record that a thing stays as it is. The result names only the first ones, but at least one. The journal has all."""
+        limit = max(1, min(self.options["report_limit"], effects.LISTED_AFTER_FAILURE))
         self.failure_count += 1
+        journal.write(self.job_type, f"{kind} {identifier}: {reason}", journal.WARNING)
         if self.failure_count > limit:
             if self.failure_count == limit + 1:
-                self.log.error("More things stay as they are, which are counted only (see the option report_limit)")
+                self.log.error(
+                    "More things stay as they are, which are counted only; the journal of this host names them"
+                )
             return
         self.failures.append({"kind": kind, "id": identifier, "reason": reason})
         self.log.error(f"{kind} {identifier}: {reason}")

@@ -96,7 +96,7 @@ skipped:
   returned: unless the options or settings are wrong
   type: bool
 failure_count:
-  description: The number of failures. RV(failures) lists at most O(report_limit) of them, but at least one.
+  description: The number of failures. RV(failures) has the first five of them, and the journal of the host has all.
   returned: unless the options or settings are wrong
   type: int
   sample: 0
@@ -148,10 +148,15 @@ shared_folders_left_behind:
       description: Why it could not be deleted.
       type: str
       sample: the server answered every time with status 423
+shared_folders_left_behind_count:
+  description: The number of these shared folders. If the module fails, RV(shared_folders_left_behind) has five at most.
+  returned: unless the options or settings are wrong
+  type: int
+  sample: 0
 plan:
   description:
     - The plan, which is what the run set out to do. In check mode it is what a run would do.
-    - Lists hold at most O(report_limit) entries. Counts are always complete.
+    - Lists hold at most O(report_limit) entries, and at most five if the module fails. Counts are always complete.
   returned: unless the options or settings are wrong
   type: dict
   contains: &effects

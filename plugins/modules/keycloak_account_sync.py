@@ -50,7 +50,10 @@ options:
     type: int
     default: 1000
   report_limit:
-    description: The largest number of ids in each list of the result. Counts are always complete.
+    description:
+      - The largest number of ids in each list of the result. Counts are always complete.
+      - If the module fails, each list has at most five ids, because Ansible prints the whole result. All ids of a plan are in the
+        result of a preview that is not refused.
     type: int
     default: 1000
   max_affected:
@@ -112,7 +115,7 @@ skipped:
   returned: unless the options or settings are wrong
   type: bool
 failure_count:
-  description: The number of failures. RV(failures) lists at most O(report_limit) of them, but at least one.
+  description: The number of failures. RV(failures) has the first five of them, and the journal of the host has all.
   returned: unless the options or settings are wrong
   type: int
   sample: 0
@@ -140,10 +143,15 @@ shared_folders_left_behind:
   returned: unless the options or settings are wrong
   type: list
   elements: dict
+shared_folders_left_behind_count:
+  description: Always 0. All jobs return it.
+  returned: unless the options or settings are wrong
+  type: int
+  sample: 0
 plan:
   description:
     - The plan, which is what the run set out to do. In check mode it is what a run would do.
-    - Lists hold at most O(report_limit) entries. Counts are always complete.
+    - Lists hold at most O(report_limit) entries, and at most five if the module fails. Counts are always complete.
   returned: unless the options or settings are wrong
   type: dict
   contains: &effects

@@ -105,6 +105,11 @@ shared_folders_left_behind:
   returned: unless the options or settings are wrong
   type: list
   elements: dict
+shared_folders_left_behind_count:
+  description: Always 0. All jobs return it.
+  returned: unless the options or settings are wrong
+  type: int
+  sample: 0
 plan:
   description: Always without effects, because nothing is changed. All jobs return it.
   returned: unless the options or settings are wrong

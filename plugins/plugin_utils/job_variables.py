@@ -47,7 +47,7 @@ def gather(
     found: dict[str, Any] = {}
     for name, option in JOBS[job_type].variables().items():
         if name in variables:
-            found.update(_value(name, option, variables, template, undefined))
+            found.update(evaluated(name, option, variables, template, undefined))
     return found
 
 
@@ -77,7 +77,7 @@ def _sentence(name: str, prefix: str, known: dict[str, str]) -> str:
     return f"The variable {name} sets nothing; correct its name, or remove it."
 
 
-def _value(
+def evaluated(
     name: str,
     option: str,
     variables: Mapping[str, Any],

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 import yaml
 from ansible_collections.opentalk.maintenance.plugins.module_utils.engine.report import SHOWN
-from ansible_collections.opentalk.maintenance.plugins.module_utils.jobs.registry import JOB_TYPES
+from ansible_collections.opentalk.maintenance.plugins.module_utils.jobs.registry import JOB_TYPES, NIGHT, ON_REQUEST
 from ansible_collections.opentalk.maintenance.plugins.module_utils.jobs.registry import JOBS as REGISTERED
 
 from support import ansible, checkout, readme
@@ -110,9 +110,11 @@ def test_documentation_is_complete(installed: Path, module: str) -> None:
 @pytest.mark.parametrize(
     "kind, name",
     [
+        ("filter", "night_outcome"),
         ("filter", "timer_decisions"),
         ("filter", "timer_problems"),
         ("lookup", "job_options"),
+        ("lookup", "night"),
         ("callback", "job_log"),
         ("role", "timers"),
     ],
@@ -121,7 +123,7 @@ def test_other_plugins_and_roles_are_documented(installed: Path, kind: str, name
     name = f"opentalk.maintenance.{name}"
     documented = json.loads(run("ansible-doc", "--json", "--type", kind, name, collections=installed))[name]
     entry = documented["entry_points"]["main"] if kind == "role" else documented["doc"]
-    assert entry["options"] and entry["short_description"]
+    assert entry["short_description"] and (entry["options"] or name == "opentalk.maintenance.night")
 
 
 def _argument_spec(module: str) -> dict[str, Any]:
@@ -134,8 +136,12 @@ def test_every_job_is_in_the_action_group_and_has_a_playbook() -> None:
     runtime = yaml.safe_load((ROOT / "meta" / "runtime.yml").read_text())
     assert runtime["action_groups"] == {"jobs": JOBS}
     assert sorted(path.stem for path in (ROOT / "playbooks").glob("*.yml")) == sorted(
-        [*JOBS, "provision_timers", "with_approval"]
+        [*JOBS, "all_jobs", "provision_timers", "with_approval"]
     )
+
+
+def test_every_job_runs_in_the_night_or_on_request_only() -> None:
+    assert sorted([*NIGHT, *ON_REQUEST]) == sorted(JOB_TYPES) and NIGHT[0] == "self_check"
 
 
 def test_every_module_has_a_test() -> None:
@@ -187,16 +193,21 @@ def test_every_option_of_every_job_comes_from_a_variable(collections_path: str, 
         assert gathered == {option: f"value of {variable(job, option)}" for option in _argument_spec(job)}
 
 
+def test_files_of_tasks_run_jobs_without_options_of_their_own() -> None:
+    """The playbooks that run several jobs give the options."""
+    jobs = {*NIGHT, *(job for job in JOBS if "approved_plan" in _argument_spec(job))}
+    assert {path.stem for path in (ROOT / "playbooks" / "tasks").iterdir()} == {*jobs, "job_of_night"}
+    for job in jobs:
+        (task,) = _tasks(f"tasks/{job}.yml")
+        del task["name"]
+        assert task == {f"opentalk.maintenance.{job}": None, "run_once": True, "register": "job"}
+
+
 def test_playbook_that_asks_takes_every_job_with_an_approval() -> None:
     """The preview and the run have the same options."""
     jobs = sorted(job for job in JOBS if "approved_plan" in _argument_spec(job))
     check, preview, *asks, act, log = _tasks("with_approval.yml")
     assert check["vars"] == {"jobs": jobs}
-    assert sorted(path.stem for path in (ROOT / "playbooks" / "tasks").iterdir()) == jobs
-    for job in jobs:
-        (task,) = _tasks(f"tasks/{job}.yml")
-        del task["name"]
-        assert task == {f"opentalk.maintenance.{job}": None, "run_once": True, "register": "job"}
     files = {task["ansible.builtin.include_tasks"] for task in (preview, act)}
     assert files == {"tasks/{{ opentalk_maintenance_job }}.yml"} and len(asks) == 2
     options = _options("opentalk_maintenance_job")

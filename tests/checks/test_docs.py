@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 
 import pytest
-from ansible_collections.opentalk.maintenance.plugins.module_utils.jobs.registry import JOB_TYPES
+from ansible_collections.opentalk.maintenance.plugins.module_utils.jobs.registry import JOB_TYPES, NIGHT
 
 from support.collection import ROOT
 
@@ -44,6 +44,12 @@ def test_every_job_is_described(job: str) -> None:
         assert f"`opentalk.maintenance.{job}`" in readme
     else:
         assert f"[`opentalk.maintenance.{job}`](docs/jobs/{job}.md)" in readme
+
+
+def test_order_of_the_night_is_explained() -> None:
+    page = (ROOT / "docs" / "all-jobs.md").read_text()
+    rows = re.findall(r"^\| ([a-z_]+(?:, [a-z_]+)*) \| ", page, re.MULTILINE)
+    assert ", ".join(rows).split(", ") == list(NIGHT)
 
 
 def test_readme_is_short() -> None:

@@ -10,6 +10,7 @@ import os
 import re
 import shutil
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
@@ -80,7 +81,7 @@ class Provisioned:
 def first_provisioning(fleet: Fleet) -> Provisioned:
     controllers = Controllers(fleet)
     before = files(fleet.hosts)
-    check = controllers.provision(JOBS, "--check", **FIRST)
+    check = controllers.provision(JOBS, "--check", "--diff", **FIRST)
     changed_by_check = changed(before, files(fleet.hosts))
     with PackageIndex(fleet.wheelhouse) as index:
         of_index = {fleet.hosts[-1].name: {"timers_wheelhouse": "", "timers_package_index": index.simple}}
@@ -117,6 +118,11 @@ def test_from_nothing_to_timers(provisioned: Provisioned) -> None:
     assert check.succeeded, check.output
     assert check.output.count(f"Would start {TIMER}") == len(provisioned.hosts) and min(check.changes()) > 0
     assert provisioned.changed_by_check == set()
+    # Settings, and for each job variables, service and timer. Directories and copied files say nothing to a reader.
+    shown = re.findall(r"^\+\+\+ after: .*?(\w+\.\w+)\.j2$", check.output, re.MULTILINE)
+    of_host = {"ansible.cfg": 1, "variables.yml": 2, "job.service": 2, "job.timer": 2}
+    assert Counter(shown) == Counter({name: number * len(provisioned.hosts) for name, number in of_host.items()})
+    assert check.output.count("+++ after") == len(shown)
     assert first.succeeded, first.output
     assert second.succeeded and second.changes() == {0}, second.output
     assert provisioned.check_again.succeeded and provisioned.check_again.changes() == {0}, (
@@ -318,6 +324,8 @@ def test_failed_job_is_a_failed_unit(provisioned: Provisioned, open_world: Open)
     *_unused, reason, summary = host.journal(SERVICE, "--priority=err")
     assert reason.startswith("[ERROR] Job failed: ") and "password" in reason
     assert summary == f"{JOB}: failed. {reason.removeprefix('[ERROR] Job failed: ')}"
+    # With the command of the operator's guide.
+    assert host.run(_command_for_the_reason()) == summary + "\n"
     assert "planted-password" not in host.run("journalctl --no-pager --all -o export")
 
     provisioned.controllers.connect(world, [host])
@@ -335,6 +343,15 @@ def test_failed_job_is_a_failed_unit(provisioned: Provisioned, open_world: Open)
     assert metrics(host, JOB)["run_success"] == 1
     host.run(f"mv {TEXTFILES} {TEXTFILES}.gone; systemctl start {SERVICE}; mv {TEXTFILES}.gone {TEXTFILES}")
     assert properties(host, SERVICE, "ActiveState", "Result") == {"ActiveState": "inactive", "Result": "success"}
+
+
+def _command_for_the_reason() -> str:
+    (command,) = re.findall(
+        r"^\$ (journalctl -t opentalk-maintenance-event-cleanup -p err .*)$",
+        (ROOT / "docs" / "operators-guide.md").read_text(),
+        re.MULTILINE,
+    )
+    return str(command)
 
 
 def test_running_job_is_left_alone(provisioned: Provisioned, open_world: Open, tmp_path: Path) -> None:

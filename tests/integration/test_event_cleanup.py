@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import syslog
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -141,7 +142,12 @@ def test_refused_key(open_world: Open, versioned: bool) -> None:
         assert {key for key, _unused in world.storage.versions(world.bucket)} == world.objects().keys()
 
 
-def test_failures_are_listed_up_to_the_limit_and_all_counted(open_world: Open, tmp_path: Path) -> None:
+def test_failures_are_listed_up_to_the_limit_and_all_counted(
+    open_world: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The journal names all of them."""
+    journal: list[str] = []
+    monkeypatch.setattr(syslog, "syslog", lambda _severity, text: journal.append(text))
     world = open_world(67)
     world.fill(events=110)
     world.proxy.refuse_keys(dict.fromkeys(world.objects(), "AccessDenied"))
@@ -153,9 +159,11 @@ def test_failures_are_listed_up_to_the_limit_and_all_counted(open_world: Open, t
         assert len(run["failures"]) == listed
         assert f"{run['failure_count']} things stay" in run["msg"] and run["failures"][0]["id"] in run["msg"]
         errors = [line for line in run["log"] if line.startswith("[ERROR]")]
-        assert len(errors) == listed + 2 and "report_limit" in errors[-2]
+        assert len(errors) == listed + 2 and "the journal of this host names them" in errors[-2]
         last = json.loads((tmp_path / f"{limit}.jsonl").read_text().splitlines()[-1])
-        assert last["failures"] == run["failure_count"]
+        named = [line for line in journal if line.startswith(("event_cleanup: assets ", "event_cleanup: events "))]
+        journal.clear()
+        assert last["failures"] == run["failure_count"] == len(named)
 
 
 def test_object_under_legal_hold(open_world: Open) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 from unittest import mock
 
 from ansible.module_utils import basic
+from ansible_collections.opentalk.maintenance.plugins.module_utils.record import effects
 
 from support.limits import HANGS
 
@@ -23,10 +24,14 @@ PACKAGE = "ansible_collections.opentalk.maintenance.plugins.modules"
 
 
 def run_module(name: str, *, check_mode: bool = False, diff: bool = False, **options: Any) -> dict[str, Any]:
-    """Run a module in this process, and return its result."""
+    """Run a module in this process, and return its result.
+
+    The lists of a failed run are as long as those of another one, so that tests can compare them with what is there.
+    """
     output = io.StringIO()
     arguments = {**options, "_ansible_check_mode": check_mode, "_ansible_diff": diff}
-    with _arguments(arguments), contextlib.redirect_stdout(output), contextlib.suppress(SystemExit):
+    whole = mock.patch.object(effects, "LISTED_AFTER_FAILURE", sys.maxsize)
+    with whole, _arguments(arguments), contextlib.redirect_stdout(output), contextlib.suppress(SystemExit):
         importlib.import_module(f"{PACKAGE}.{name}").main()
     return json.loads(output.getvalue().splitlines()[-1])
 

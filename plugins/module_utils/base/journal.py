@@ -15,12 +15,17 @@ INFO, WARNING = syslog.LOG_INFO, syslog.LOG_WARNING
 _LOCK = threading.Lock()
 
 
+def tag(job_type: str) -> str:
+    """The name under which a job's lines are in the journal, such as ``opentalk-maintenance-event-cleanup``."""
+    return f"opentalk-maintenance-{job_type.replace('_', '-')}"
+
+
 def write(job_type: str, text: str, severity: int = INFO) -> None:
-    """Write one line with the job's tag, such as ``opentalk-maintenance-event-cleanup``.
+    """Write one line with the job's tag.
 
     A host without syslog loses the line.
     """
     with _LOCK:
-        syslog.openlog(f"opentalk-maintenance-{job_type.replace('_', '-')}", syslog.LOG_PID, syslog.LOG_USER)
+        syslog.openlog(tag(job_type), syslog.LOG_PID, syslog.LOG_USER)
         syslog.syslog(severity, f"{job_type}: {one_line(text)}")
         syslog.closelog()

@@ -179,6 +179,8 @@ def _end(module: JobModule, run: Run, failure: MaintenanceError | None) -> None:
         failure = failure or error
     message = registry.JOBS[run.job_type].with_variables(str(failure))
     if failure is not None:
+        if left_out := report.left_out(run):
+            run.warn(left_out)
         run.log.error(f"Job failed: {message}")
     else:
         run.log.info()
@@ -186,7 +188,8 @@ def _end(module: JobModule, run: Run, failure: MaintenanceError | None) -> None:
     duration = None if module.params["hide_duration"] else run.deadline.elapsed()
     if duration is not None:
         run.log.info(f"Duration: {duration:.3f}s")
-    values = {**report.result(run, check_mode=module.check_mode, duration=duration), **run.more}
+    common = report.result(run, check_mode=module.check_mode, failed=failure is not None, duration=duration)
+    values = {**common, **run.more}
     for warning in run.warnings:
         module.warn(warning)
     if run.preview and not failure:

@@ -260,3 +260,18 @@ _REGISTRATIONS = (
 
 JOBS = {job.parameters.job_type: job for job in _REGISTRATIONS}
 JOB_TYPES = tuple(JOBS)
+
+# The jobs of a night in their order. docs/all-jobs.md says why it is this one.
+NIGHT = (
+    "self_check",
+    "keycloak_account_sync",
+    "event_cleanup",
+    "adhoc_event_cleanup",
+    "user_cleanup",
+    "invite_cleanup",
+    "room_cleanup",
+    "sync_storage_files",
+    "sync_shared_folders",
+)
+# The jobs that run only when somebody asks for them, and never in a night.
+ON_REQUEST: tuple[str, ...] = ()

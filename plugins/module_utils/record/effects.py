@@ -9,6 +9,9 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
+# The most entries of each list in the result of a run that failed: Ansible prints such a result as one line.
+LISTED_AFTER_FAILURE = 5
+
 
 class Listing:
     """Things of one kind. All are counted, the first ones are listed.
@@ -49,8 +52,17 @@ class Listing:
         """One thing before and after its change, for people."""
         raise NotImplementedError
 
-    def as_result(self) -> dict[str, Any]:
-        return {"count": self.count, self.key: self.listed, "truncated": self.count > len(self.listed)}
+    def as_result(self, most: int | None = None) -> dict[str, Any]:
+        """The listing as a module returns it.
+
+        :param most: the most things that are listed, None for all that were kept
+        """
+        listed = self.listed[:most]
+        return {"count": self.count, self.key: listed, "truncated": self.count > len(listed)}
+
+    def left_out(self, most: int) -> int:
+        """The number of things that are counted only, if so many are listed."""
+        return self.count - min(len(self.listed), most)
 
 
 class ChangeListing(Listing):
@@ -100,8 +112,8 @@ class SizedListing(Listing):
         super().merge(other)
         self.bytes += other.bytes if isinstance(other, SizedListing) else 0
 
-    def as_result(self) -> dict[str, Any]:
-        return {**super().as_result(), "bytes": self.bytes}
+    def as_result(self, most: int | None = None) -> dict[str, Any]:
+        return {**super().as_result(most), "bytes": self.bytes}
 
 
 class SearchedListing(SizedListing):
@@ -124,8 +136,11 @@ class Tally(SizedListing):
     def __init__(self, *, informative: bool = False) -> None:
         super().__init__(0, informative=informative)
 
-    def as_result(self) -> dict[str, Any]:
+    def as_result(self, most: int | None = None) -> dict[str, Any]:
         return {"count": self.count, "bytes": self.bytes}
+
+    def left_out(self, most: int) -> int:
+        return 0
 
 
 class Effects:
@@ -163,10 +178,17 @@ class Effects:
             kind: listing.count for kind, listing in self.listings.items() if listing.count and not listing.informative
         }
 
-    def as_result(self) -> dict[str, Any]:
-        """The effects as a module returns them; tables without rows are left out."""
+    def left_out(self, most: int) -> int:
+        """The number of things that are counted only, if each listing has so many."""
+        return sum(listing.left_out(most) for listing in self.listings.values())
+
+    def as_result(self, most: int | None = None) -> dict[str, Any]:
+        """The effects as a module returns them; tables without rows are left out.
+
+        :param most: the most things that each listing has, None for all that were kept
+        """
         return {
-            **{kind: listing.as_result() for kind, listing in self.listings.items()},
+            **{kind: listing.as_result(most) for kind, listing in self.listings.items()},
             "rows_deleted": {table: count for table, count in sorted(self.rows_deleted.items()) if count},
             "rows_updated": {table: count for table, count in sorted(self.rows_updated.items()) if count},
         }
