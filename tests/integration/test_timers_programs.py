@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.opentalk.maintenance.plugins.plugin_utils import run_metrics
+from ansible_collections.opentalk.maintenance.plugins.module_utils.timers import run_metrics
 
 from support import ansible
 from support.collection import ROOT
@@ -129,7 +129,7 @@ def metrics(
     result.write_text(outcome if isinstance(outcome, str) else json.dumps(outcome))
     output.parent.mkdir(exist_ok=True)
     command = [sys.executable, run_metrics.__file__, "event_cleanup", f"--result={result}", f"--output={output}"]
-    command += [f"--calendar={calendar}", "--slack=600"]
+    command += [f"--state={folder / 'state.json'}", f"--calendar={calendar}", "--slack=600"]
     subprocess.run(command, env={**os.environ, **environment}, check=True, timeout=HANGS, umask=0o077)
     assert [path.name for path in output.parent.iterdir()] == ["job.prom"]
     assert output.stat().st_mode & 0o777 == 0o644
