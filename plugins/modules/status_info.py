@@ -75,8 +75,8 @@ jobs:
       description: When the last run ended. Null if there was none.
       type: str
     result:
-      description: How it ended, V(success), V(skipped) or V(failed). It is skipped while another host does the work. Null if there
-        was none.
+      description: How it ended, V(success), V(skipped) or V(failed). It is skipped while another host does the work. Null if
+        there was none.
       type: str
     reason:
       description: Why it failed, without ids. Null if it did not.

@@ -60,7 +60,9 @@ def _work_that_no_host_does(known: Mapping[str, Mapping[str, Any]]) -> list[str]
         last = max(successes or [job["since"] for job in jobs if job["since"]], default=None)
         now = max(result["time"] for result in known.values())
         if interval is not None and last and (_moment(now) - _moment(last)).total_seconds() > interval:
-            problems.append(f"{name}: no host has done its work since {last}, which is longer than its calendar allows.")
+            problems.append(
+                f"{name}: no host has done its work since {last}, which is longer than its calendar allows."
+            )
     return problems
 
 

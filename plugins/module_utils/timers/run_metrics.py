@@ -90,7 +90,9 @@ def state(
     :param outcome: as for `samples`
     :param before: as for `samples`
     """
-    values = {name: value for name, labels, value in samples(outcome, environment, now=now, before=before) if not labels}
+    values = {
+        name: value for name, labels, value in samples(outcome, environment, now=now, before=before) if not labels
+    }
     success = bool(values["last_run_success"])
     return {
         "ended": now,

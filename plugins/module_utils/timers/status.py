@@ -32,12 +32,11 @@ class StatusUnknown(Exception):
     """This host cannot be asked. The message says what is missing."""
 
 
-def jobs(run: Run, now: float, directory: str = STATE_DIRECTORY) -> list[dict[str, Any]]:
+def jobs(run: Run, now: float) -> list[dict[str, Any]]:
     """What is known of each job that has a timer here.
 
     :param run: runs a command
     :param now: seconds since 1970, in UTC
-    :param directory: where the state files are
     :returns: the entries of the result ``jobs`` of the module status_info
     :raises StatusUnknown: systemd or a state file cannot be read
     """
@@ -48,7 +47,7 @@ def jobs(run: Run, now: float, directory: str = STATE_DIRECTORY) -> list[dict[st
             timer |= _properties(run, unit(job_type, "timer"), "Timer", _TIMER)
             service = _properties(run, unit(job_type, "service"), "Unit", _UNIT)
             service |= _properties(run, unit(job_type, "service"), "Service", _SERVICE)
-            found.append(_job(job_type, timer, service, _state(Path(directory, state_file(job_type))), now))
+            found.append(_job(job_type, timer, service, _state(Path(STATE_DIRECTORY, state_file(job_type))), now))
     return found
 
 
@@ -79,7 +78,11 @@ def moment(seconds: float | None) -> str | None:
 def _job(
     job_type: str, timer: dict[str, Any], service: dict[str, Any], state: dict[str, Any], now: float
 ) -> dict[str, Any]:
-    ended, exited, active = state.get("ended") or 0, _seconds(service["ExecMainExitTimestamp"]) or 0, service["ActiveState"]
+    ended, exited, active = (
+        state.get("ended") or 0,
+        _seconds(service["ExecMainExitTimestamp"]) or 0,
+        service["ActiveState"],
+    )
     result, reason, last_good = state.get("result"), state.get("reason"), state.get("last_good")
     left_no_state = exited > ended and active in ("inactive", "failed")
     if active == "failed" and (left_no_state or result != "failed"):
