@@ -35,7 +35,7 @@ def rotate(folder: Path, *logs: Path) -> subprocess.CompletedProcess[str]:
         timers_audit_log_months=48,
     )
     settings = folder / "logrotate.conf"
-    settings.write_text(f"copytruncate\ncreate\nweekly\nrotate 1\n{rotated}")
+    settings.write_text(f"copytruncate\ncreate\ncompress\nweekly\nrotate 1\n{rotated}")
     settings.chmod(0o644)
     command = [LOGROTATE or "", "--force", f"--state={folder / 'state'}", str(settings)]
     return subprocess.run(command, capture_output=True, text=True, timeout=HANGS, check=False)
