@@ -19,7 +19,8 @@ def overview(found: Mapping[str, Mapping[str, Any]]) -> dict[str, list[str]]:
     :returns: the lines of the ``table``, and the ``problems``: a sentence for everything that is not as it must be
     """
     known = {host: result for host, result in found.items() if "jobs" in result}
-    rows, problems = [_COLUMNS], []
+    rows: list[tuple[str, ...]] = [_COLUMNS]
+    problems = []
     for host, result in found.items():
         if host not in known:
             rows.append((host, "not known", *["-"] * 7))

@@ -72,7 +72,8 @@ class Controllers:
         for host in self.hosts:
             host.run(
                 "umask 022 && groupadd --system opentalk && groupadd --system exporter"
-                f" && mkdir -p /etc/opentalk {TEXTFILES} {ALERTS} && chgrp exporter {TEXTFILES} && chmod 2775 {TEXTFILES} && chmod 1777 {ALERTS}"
+                f" && mkdir -p /etc/opentalk {TEXTFILES} {ALERTS} && chgrp exporter {TEXTFILES} && chmod 2775 {TEXTFILES}"
+                f" && chmod 1777 {ALERTS}"
                 f" && install -m 640 -g opentalk /dev/null {CONFIG}"
             )
             (host.root / "etc/systemd/system/alert@.service").write_text(_ALERT)
