@@ -24,7 +24,7 @@ def overview(found: Mapping[str, Mapping[str, Any]]) -> dict[str, list[str]]:
     for host, result in found.items():
         if host not in known:
             rows.append((host, "not known", *["-"] * 7))
-            problems.append(f"{host}: not known, because it did not answer. {_reason(result)}".rstrip())
+            problems.append(f"{host}: not known, because it could not be asked. {_reason(result)}".rstrip())
             continue
         rows += [_row(host, job) for job in result["jobs"]] or [(host, "none", *["-"] * 7)]
         problems += [f"{host}: {problem}" for problem in result["problems"]]

@@ -170,6 +170,6 @@ def test_table_of_all_hosts(systemd: Systemd, tmp_path: Path) -> None:
     gone = overview({"alpha": host(), "beta": {"unreachable": True, "msg": "No route to host\nTraceback"}, "gamma": {}})
     assert [line.split()[:3] for line in gone["table"][2:]] == [["beta", "not", "known"], ["gamma", "not", "known"]]
     assert gone["problems"] == [
-        "beta: not known, because it did not answer. No route to host",
-        "gamma: not known, because it did not answer.",
+        "beta: not known, because it could not be asked. No route to host",
+        "gamma: not known, because it could not be asked.",
     ]
