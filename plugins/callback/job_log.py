@@ -102,6 +102,7 @@ class CallbackModule(CallbackBase):
         # Further lines could be a traceback with data that must not be in a log.
         reason = (str(values.get("msg") or "").strip().splitlines() or ["no reason was given"])[0]
         self._summary = ("ERROR", f"{job}: failed. {reason}")
+        self._outcome["reason"] = reason
 
     def _print(self, level: str, text: str) -> None:
         self._display.display(f"<{_SEVERITIES[level]}>{text}" if self._in_journal else text)

@@ -53,16 +53,28 @@ def _uses(variables: dict[str, Any], jobs: dict[str, Any]) -> list[dict[str, Any
         f"is not there, or {user} cannot write into it;"
         " make it, or correct the path, or owner, group and mode of the directory."
     )
-    return [
-        {"variable": name, "test": ["test", "-f", path, "-a", "-r", path], "problem": f"{path} {unreadable}"}
-        for name, path in read.items()
-        if path
-    ] + [
-        {
-            "variable": name,
-            "test": ["test", "-d", path, "-a", "-w", path, "-a", "-x", path],
-            "problem": f"the directory {path} {unwritable}",
-        }
-        for name, path in written.items()
-        if path
-    ]
+    programs = variables["timers_alert_command"][:1]
+    return (
+        [
+            {
+                "variable": "timers_alert_command",
+                "test": ["test", "-f", path, "-a", "-x", path],
+                "problem": f"the program {path} is not there, or {user} cannot run it; install it, or correct its path.",
+            }
+            for path in programs
+        ]
+        + [
+            {"variable": name, "test": ["test", "-f", path, "-a", "-r", path], "problem": f"{path} {unreadable}"}
+            for name, path in read.items()
+            if path
+        ]
+        + [
+            {
+                "variable": name,
+                "test": ["test", "-d", path, "-a", "-w", path, "-a", "-x", path],
+                "problem": f"the directory {path} {unwritable}",
+            }
+            for name, path in written.items()
+            if path
+        ]
+    )

@@ -10,9 +10,12 @@ import hashlib
 import os
 from typing import Any
 
-from .timer_units import JOB_TYPES, unit
+from .timer_units import JOB_TYPES, state_file, unit
 
 _STAMPS = "/var/lib/systemd/timers"
+_ROTATION = "/etc/logrotate.d/opentalk-maintenance"
+# Files with names that others may use are the role's own if this is in them.
+_MARK = "# Made by the role opentalk.maintenance.timers."
 
 
 def decisions(variables: dict[str, Any], found: dict[str, Any], units: dict[str, Any]) -> dict[str, Any]:
@@ -25,27 +28,48 @@ def decisions(variables: dict[str, Any], found: dict[str, Any], units: dict[str,
     # What a run needs to its end: without its unit it has the time limit of systemd's own, and nothing tells of its end.
     used = [path for path, job_type in own.items() if unit(job_type, "service") in units["running"]]
     surplus = [path for path, job_type in own.items() if job_type not in units["jobs"]]
-    removed = [path for path in surplus if path not in used or path.endswith(".timer")]
+    marked = _marked(variables, found, units)
+    removed = [path for path in surplus if path not in used or path.endswith(".timer")] + marked.pop("surplus")
     directories = [variables[f"timers_{kind}_directory"] for kind in ("unit", "config", "textfile")]
     surplus_units = [os.path.basename(path) for path in surplus if path.startswith(directories[0])]
     stamps = [f"{_STAMPS}/stamp-{timer}" for timer in units["inactive"]]
+    forgotten = [os.path.basename(path) for path in removed if path.endswith(".service")]
     return {
-        "directories": [*filter(None, directories), _STAMPS],
+        "directories": [*filter(None, directories), units["state_directory"], _STAMPS],
         "names": list(owners),
         "own": list(own),
         "stamps": [path for path in stamps if path in own],
         "stopped": [name for name in surplus_units if name.endswith(".timer")],
         "removed": removed,
         "removed_later": [name for name in surplus_units if name in units["running"]],
-        "forgotten": [os.path.basename(path) for path in removed if path.endswith(".service")],
+        "forgotten": [units["alert_instances"] if "@" in name else name for name in forgotten],
+        **marked,
         **_versions(variables, found, removed),
+    }
+
+
+def _marked(variables: dict[str, Any], found: dict[str, Any], units: dict[str, Any]) -> dict[str, Any]:
+    """The unit for alerts and the rotation of audit logs: which of them are whose, and which go."""
+    logs = {job["variables"].get("opentalk_maintenance_audit_log") for job in units["jobs"].values()}
+    rotated = sorted(filter(None, logs)) if int(variables["timers_audit_log_months"]) else []
+    alerts = bool(variables["timers_alert_command"]) and variables["timers_state"] == "present"
+    wanted = {units["alert_unit"]: alerts, _ROTATION: bool(rotated)}
+    marks = dict(line.rsplit(":", 1) for line in found["marked"])
+    return {
+        "mark": _MARK,
+        "marked_files": list(wanted),
+        "rotation": _ROTATION,
+        "rotated": rotated,
+        "foreign": [path for path in wanted if wanted[path] and marks.get(path) == "0"],
+        "surplus": [path for path in wanted if not wanted[path] and marks.get(path, "0") != "0"],
     }
 
 
 def _names(job_type: str) -> list[str]:
     """The names of the files that the role, systemd and the service itself make for a job."""
     service, timer = unit(job_type, "service"), unit(job_type, "timer")
-    return [service, timer, f"stamp-{timer}", f"{job_type}.yml", f"opentalk_maintenance_{job_type}.prom"]
+    own = [service, timer, f"stamp-{timer}", f"{job_type}.yml", f"opentalk_maintenance_{job_type}.prom"]
+    return [*own, state_file(job_type)]
 
 
 def _versions(variables: dict[str, Any], found: dict[str, Any], removed: list[str]) -> dict[str, Any]:
@@ -60,6 +84,7 @@ def _versions(variables: dict[str, Any], found: dict[str, Any], removed: list[st
     return {
         "venv": venv,
         "collections": collections,
+        "programs": f"{collections}/ansible_collections/opentalk/maintenance/plugins/module_utils/timers",
         "collection_root": root,
         "collection_folders": [f"{root}/{folder}" for folder in ("plugins", "playbooks", "meta")],
         "old_versions": old,

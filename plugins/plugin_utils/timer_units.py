@@ -8,18 +8,16 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from typing import Any
 
 # The registry imports no job: almost every task of the role loads this file anew.
 from ansible_collections.opentalk.maintenance.plugins.module_utils.jobs.registry import JOB_TYPES
+from ansible_collections.opentalk.maintenance.plugins.module_utils.timers.units import STATE_DIRECTORY, state_file, unit
 from ansible_collections.opentalk.maintenance.plugins.plugin_utils.job_variables import variable
 
 _LOG_DIRECTORY = "/var/log/opentalk-maintenance"
-
-
-def unit(job_type: str, kind: str) -> str:
-    """The name of the job's unit of that kind, service or timer."""
-    return f"opentalk-maintenance-{job_type.replace('_', '-')}.{kind}"
+_ALERT = "opentalk-maintenance-alert@{}.service"
 
 
 def decisions(variables: dict[str, Any], found: dict[str, Any]) -> dict[str, Any]:
@@ -28,7 +26,8 @@ def decisions(variables: dict[str, Any], found: dict[str, Any]) -> dict[str, Any
     :param variables: the role's variables by their names, see its vars
     :param found: what was found on the host so far, see there
     """
-    entries = variables["timers_jobs"] if variables["timers_state"] == "present" else {}
+    present = variables["timers_state"] == "present"
+    entries, command = (variables["timers_jobs"], variables["timers_alert_command"]) if present else ({}, [])
     enabled = {job_type: entry for job_type, entry in entries.items() if entry.get("enabled", True)}
     jobs = {job_type: _job(job_type, entry, variables, found["limits"]) for job_type, entry in enabled.items()}
     timers, services = [job["timer"] for job in jobs.values()], [job["service"] for job in jobs.values()]
@@ -43,8 +42,31 @@ def decisions(variables: dict[str, Any], found: dict[str, Any]) -> dict[str, Any
         "running_units": [f"{variables['timers_unit_directory']}/{name}" for name in services if name in running],
         "lowered_later": [job for job in jobs.values() if job["limit"] < job["limit_in_unit"]],
         "inactive": [timer for timer, state in zip(timers, found["active"], strict=False) if state != "active"],
+        "state_directory": STATE_DIRECTORY,
+        "alert_instances": _ALERT.format("*"),
+        "alert_unit": f"{variables['timers_unit_directory']}/{_ALERT.format('')}",
+        "alert_arguments": " ".join(_argument(text) for text in command),
+        "on_failure_units": _on_failure_units(variables["timers_on_failure"], services),
         "environment": [json.dumps(f"{name}={value}").replace("%", "%%") for name, value in environment],
     }
+
+
+def _on_failure_units(wanted: str, services: list[str]) -> list[str]:
+    """The units that systemd must know, of which OnFailure= names one or more. Any instance stands for all of a template."""
+    names = [re.sub(r"@.*(?=\.)", "@instance", name) for name in wanted.split()]
+    return list(dict.fromkeys(_specified(name, service) for name in names for service in services))
+
+
+def _specified(name: str, service: str) -> str:
+    """The name without the specifiers of systemd, in the unit of a job."""
+    stem = service.removesuffix(".service")
+    values = {"%n": service, "%N": stem, "%p": stem, "%P": stem, "%%": "%"}
+    return re.sub("%.", lambda found: values.get(found[0], found[0]), name)
+
+
+def _argument(text: str) -> str:
+    """An argument of a command in a unit."""
+    return json.dumps(text, ensure_ascii=False).replace("%", "%%").replace("$", "$$")
 
 
 def _job(job_type: str, entry: dict[str, Any], variables: dict[str, Any], limits: list[str]) -> dict[str, Any]:
@@ -54,6 +76,7 @@ def _job(job_type: str, entry: dict[str, Any], variables: dict[str, Any], limits
     options = dict(sorted(entry.get("options", {}).items()))
     shared = {"controller_config": variables["timers_controller_config"], "timeout": timeout, **options}
     audit_directory = os.path.dirname(options.get("audit_log", ""))
+    told = [variables["timers_on_failure"], _ALERT.format(job_type) if variables["timers_alert_command"] else ""]
     return {
         "service": service,
         "timer": unit(job_type, "timer"),
@@ -62,5 +85,7 @@ def _job(job_type: str, entry: dict[str, Any], variables: dict[str, Any], limits
         "limit_in_unit": max([limit, *(int(seconds) for seconds in in_use if seconds.isdecimal())]),
         "makes_log_directory": audit_directory == _LOG_DIRECTORY,
         "audit_directory": "" if audit_directory == _LOG_DIRECTORY else audit_directory,
+        "on_failure": " ".join(filter(None, told)),
+        "state_file": state_file(job_type),
         "variables": {variable(job_type, name): value for name, value in [*shared.items(), *sorted(own.items())]},
     }

@@ -153,8 +153,12 @@ def setting_problems(variables: Mapping[str, Any]) -> Iterator[str]:
     """A sentence for every other variable that is wrong whatever the hosts are like."""
     names = [f"timers_{kind}directory" for kind in ("", "config_", "unit_", "textfile_")]
     settings_file, wheelhouse = variables["timers_controller_config"], variables["timers_wheelhouse"]
-    if int(variables["timers_randomized_delay"]) < 0:
-        yield "timers_randomized_delay must not be negative."
+    for name in ("timers_randomized_delay", "timers_audit_log_months"):
+        if int(variables[name]) < 0:
+            yield f"{name} must not be negative."
+    if int(variables["timers_nice"]) not in range(20):
+        yield "timers_nice must be from 0 to 19."
+    yield from _command_problems(variables["timers_alert_command"])
     if not all(_DIRECTORY.fullmatch(variables[name]) for name in names if variables[name]):
         yield f"{', '.join(names[:-1])} and {names[-1]} must be absolute paths without spaces, and without a slash at the end."
     if not settings_file.startswith("/") or _HIDDEN.match(settings_file):
@@ -171,6 +175,18 @@ def setting_problems(variables: Mapping[str, Any]) -> Iterator[str]:
         yield "timers_requirements names no file on the control node."
     if wheelhouse and not os.path.isdir(os.path.expanduser(wheelhouse)):
         yield "timers_wheelhouse names no directory on the control node."
+
+
+def _command_problems(command: list[str]) -> Iterator[str]:
+    if command and not command[0].startswith("/"):
+        yield "timers_alert_command must begin with the absolute path of a program."
+    if not all(text.isprintable() for text in command):
+        yield "timers_alert_command must have arguments of one line each."
+    if any(_SECRET_VALUE.search(text) for text in command):
+        yield (
+            "timers_alert_command: this looks like a secret, which anyone on the host could read in the unit;"
+            " put it into a file that the program reads."
+        )
 
 
 def _moment_problems(job_type: str, entry: Any) -> Iterator[str]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from ansible_collections.opentalk.maintenance.plugins.plugin_utils.run_metrics import HELP, PREFIX
+from ansible_collections.opentalk.maintenance.plugins.module_utils.timers.run_metrics import HELP, PREFIX
 
 from support.collection import ROOT
 from support.limits import HANGS

@@ -28,7 +28,7 @@ from support.snapshot import counts, removed
 from support.world import World
 
 MODULES = sorted(path.stem for path in (ROOT / "plugins" / "modules").glob("*.py"))
-JOBS = [name for name in MODULES if name != "job_info"]
+JOBS = [name for name in MODULES if name not in ("job_info", "status_info")]
 
 
 def run(*command: str | Path, collections: Path | str, cwd: Path | None = None) -> str:
@@ -113,6 +113,7 @@ def test_documentation_is_complete(installed: Path, module: str) -> None:
         ("filter", "night_outcome"),
         ("filter", "timer_decisions"),
         ("filter", "timer_problems"),
+        ("filter", "status_table"),
         ("lookup", "job_options"),
         ("lookup", "night"),
         ("callback", "job_log"),
@@ -127,6 +128,8 @@ def test_other_plugins_and_roles_are_documented(installed: Path, kind: str, name
 
 
 def _argument_spec(module: str) -> dict[str, Any]:
+    if module == "status_info":
+        return {}
     if module == "job_info":
         return {"job_type": {"type": "str", "choices": list(JOB_TYPES)}}
     return REGISTERED[module].argument_spec()
@@ -136,7 +139,7 @@ def test_every_job_is_in_the_action_group_and_has_a_playbook() -> None:
     runtime = yaml.safe_load((ROOT / "meta" / "runtime.yml").read_text())
     assert runtime["action_groups"] == {"jobs": JOBS}
     assert sorted(path.stem for path in (ROOT / "playbooks").glob("*.yml")) == sorted(
-        [*JOBS, "all_jobs", "provision_timers", "with_approval"]
+        [*JOBS, "all_jobs", "provision_timers", "status", "with_approval"]
     )
 
 

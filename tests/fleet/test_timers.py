@@ -153,8 +153,9 @@ def test_services_are_confined_and_hold_no_secrets(provisioned: Provisioned, ope
     assert host.run("umask").strip() == "0077"
     verdict = host.run(f"systemd-analyze security --no-pager {SERVICE} | tail -n 1")
     assert float(re.findall(r": ([\d.]+) ", verdict)[0]) <= 2.0
-    shown = properties(host, SERVICE, "TimeoutStartUSec", "Type", "User")
-    assert shown == {"TimeoutStartUSec": "12min", "Type": "oneshot", "User": "opentalk-maintenance"}
+    wanted = {"TimeoutStartUSec": "12min", "Type": "oneshot", "User": "opentalk-maintenance"}
+    wanted |= {"Nice": "10", "IOSchedulingClass": "2", "IOSchedulingPriority": "7"}  # best-effort
+    assert properties(host, SERVICE, *wanted) == wanted
     assert properties(host, TIMER, "FixedRandomDelay", "Persistent") == {"FixedRandomDelay": "yes", "Persistent": "yes"}
     # The settings file is readable through its group, for the jobs and for nobody else.
     assert host.run(f"stat -c '%a %G' {CONFIG}").split() == ["640", "opentalk"]
@@ -316,6 +317,8 @@ def test_failed_job_is_a_failed_unit(provisioned: Provisioned, open_world: Open)
     assert properties(host, SERVICE, "ActiveState", "Result") == {"ActiveState": "failed", "Result": "exit-code"}
     alert = f"cat {ALERTS}/{SERVICE}"
     until(lambda: host.try_run(alert).stdout == "failed\n", "the unit for failures", [host])
+    until(lambda: host.try_run(f"grep Unit: {ALERTS}/{JOB}.told").stdout, "the command for alerts", [host])
+    told = host.run(f"cat {ALERTS}/{JOB}.told")
     values = metrics(host, JOB)
     assert (values["run_success"], values["run_exit_code"], values["run_skipped"]) == (0, 2, 0)
     assert values["success_timestamp_seconds"] == good["success_timestamp_seconds"]
@@ -323,7 +326,9 @@ def test_failed_job_is_a_failed_unit(provisioned: Provisioned, open_world: Open)
     assert values["overdue_after_seconds"] > 4 * 365 * 86400
     *_unused, reason, summary = host.journal(SERVICE, "--priority=err")
     assert reason.startswith("[ERROR] Job failed: ") and "password" in reason
-    assert summary == f"{JOB}: failed. {reason.removeprefix('[ERROR] Job failed: ')}"
+    reason = reason.removeprefix("[ERROR] Job failed: ")
+    assert summary == f"{JOB}: failed. {reason}"
+    assert told == f"The maintenance job {JOB} of OpenTalk failed on {host.name}.\n\n{reason}\n\nUnit: {SERVICE}\n"
     # With the command of the operator's guide.
     assert host.run(_command_for_the_reason()) == summary + "\n"
     assert "planted-password" not in host.run("journalctl --no-pager --all -o export")
@@ -352,6 +357,44 @@ def _command_for_the_reason() -> str:
         re.MULTILINE,
     )
     return str(command)
+
+
+def test_status_of_all_hosts(provisioned: Provisioned, open_world: Open) -> None:
+    world, (alpha, beta, gamma), controllers = open_world(), provisioned.hosts, provisioned.controllers
+    controllers.connect(world)
+    options = {"audit_log": "/var/log/opentalk-maintenance/audit.jsonl"}
+    assert controllers.provision({JOB: {"on_calendar": "daily", "timeout": 600, "options": options}}).succeeded
+    # Their earlier runs may have failed in another test.
+    for host in provisioned.hosts:
+        host.run(f"rm -f /var/lib/opentalk-maintenance/*; systemctl reset-failed {SERVICE} || true")
+    alpha.run(f"systemctl start {SERVICE}")
+    good = controllers.status()
+    assert good.succeeded and good.changes() == {0}, good.output
+    for host in provisioned.hosts:
+        (row,) = re.findall(rf"{host.name}  +{JOB} .*", good.output)
+        others = r" on +(DAY|-) +(success|skipped|-) +(DAY|-) +DAY +no +0"
+        pattern = r" on +DAY +success +DAY +DAY +no +0" if host is alpha else others
+        assert re.search(pattern.replace("DAY", r"\d{4}-\d\d-\d\d \d\d:\d\d"), row), row
+
+    # A run a day, ten minutes of work and two more until systemd ends it. The delay is 0.
+    state = f"/var/lib/opentalk-maintenance/{JOB}.json"
+    alpha.run(f"sed -i -E 's/(\"last_(good|success)\": )[0-9.]+/\\1'$(($(date +%s) - 86400 - 721))'/' {state}")
+    beta.run(f"systemctl stop {TIMER}")
+    controllers.connect(world, [gamma], database_url="postgres://nobody@127.0.0.1:1/nothing")
+    assert gamma.try_run(f"systemctl start {SERVICE}").returncode != 0
+    bad = controllers.status(**{beta.name: {"ansible_become_user": "nobody-made-this"}})
+    assert not bad.succeeded
+    for sentence in (
+        f"{alpha.name}: {JOB}: it is overdue, because it has not been run since",
+        f"{gamma.name}: {JOB}: the last run failed. ",
+        f"{beta.name}: not known, because it did not answer.",
+        f"{JOB}: no host has done its work since",
+    ):
+        assert sentence in bad.output, bad.output
+    unreachable = controllers.status(on=[alpha, beta], **{alpha.name: {"ansible_port": 1}})
+    assert not unreachable.succeeded and f"{alpha.name}: not known, because it did not answer." in unreachable.output
+    assert f"{beta.name}: {JOB}: its timer does not run" in unreachable.output
+    gamma.run(f"rm -f {ALERTS}/*")
 
 
 def test_running_job_is_left_alone(provisioned: Provisioned, open_world: Open, tmp_path: Path) -> None:
@@ -450,15 +493,17 @@ def _other_version(folder: Path) -> str:
 
 def test_wrong_calendars_stop_before_anything_changes(provisioned: Provisioned) -> None:
     """Also on a host that has none."""
-    alpha, beta, _unused = provisioned.hosts
+    alpha, beta, gamma = provisioned.hosts
     before = files(provisioned.hosts)
     jobs = {JOB: {"on_calendar": "daily", "parameters": {"days_since_last_occurrence": 99}}}
     wrong = {alpha: ("every now and then", "Invalid argument"), beta: ("--help", "Failed to parse")}
     of_host = {
         host.name: {"timers_jobs": {JOB: {"on_calendar": calendar}}} for host, (calendar, _reason) in wrong.items()
     }
+    of_host[gamma.name] = {"timers_on_failure": "nobody-made-this@%n.service"}
     played = provisioned.controllers.provision(jobs, of_host=of_host)
     assert not played.succeeded and played.changes() == {0}
+    assert "systemd does not know the unit nobody-made-this@.service, so nobody would be told" in played.output
     for calendar, reason in wrong.values():
         assert re.search(
             rf"timers_jobs\.{JOB}\.on_calendar: .*({calendar}.*{reason}|{reason}.*{calendar})", played.output
@@ -542,7 +587,8 @@ def test_removal_leaves_nothing_behind(provisioned: Provisioned) -> None:
     assert check.of(provisioned.hosts[0]) == removal.of(provisioned.hosts[0])
     assert provisioned.hosts[0].run(f"stat -c %U:%G {logs} {logs}/audit.jsonl").split() == ["root:root"] * 2
     provisioned.hosts[0].run(f"rm -r {logs}")
-    test_files = {f"{host.name}:{path}" for host in provisioned.hosts for path in (f"{ALERTS}/{SERVICE}", CONFIG)}
+    paths = (f"{ALERTS}/{SERVICE}", f"{ALERTS}/{JOB}.told", CONFIG)
+    test_files = {f"{host.name}:{path}" for host in provisioned.hosts for path in paths}
     # A directory in which others have something stays, with the mode that the role gave it.
     shared = f"{provisioned.hosts[-1].name}:/etc/opentalk-maintenance"
     assert changed(provisioned.before, files(provisioned.hosts)) - test_files == {shared}

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.opentalk.maintenance.plugins.plugin_utils import run_metrics
+from ansible_collections.opentalk.maintenance.plugins.module_utils.timers import run_metrics
 
 from support import ansible
 from support.collection import ROOT
@@ -129,10 +129,11 @@ def metrics(
     result.write_text(outcome if isinstance(outcome, str) else json.dumps(outcome))
     output.parent.mkdir(exist_ok=True)
     command = [sys.executable, run_metrics.__file__, "event_cleanup", f"--result={result}", f"--output={output}"]
-    command += [f"--calendar={calendar}", "--slack=600"]
+    command += [f"--state={folder / 'state.json'}", f"--calendar={calendar}", "--slack=600"]
     subprocess.run(command, env={**os.environ, **environment}, check=True, timeout=HANGS, umask=0o077)
     assert [path.name for path in output.parent.iterdir()] == ["job.prom"]
     assert output.stat().st_mode & 0o777 == 0o644
+    assert state(folder)["metrics"] == str(output)
     lines = [line for line in output.read_text().splitlines() if not line.startswith("#")]
     shown = {}
     for line in lines:
@@ -142,22 +143,38 @@ def metrics(
     return shown
 
 
+def state(folder: Path) -> dict[str, Any]:
+    """What the program left for status_info."""
+    return json.loads((folder / "state.json").read_text())
+
+
 def test_metrics_of_every_kind_of_end(tmp_path: Path) -> None:
     done = {"started": 1.0, "skipped": False, "counts": {"events": 4, "rooms": 0}}
     failure = {"SERVICE_RESULT": "exit-code", "EXIT_CODE": "exited", "EXIT_STATUS": "2"}
 
     never = metrics(tmp_path, done, **failure)
     assert never["success_timestamp_seconds"] == 0 and never["run_success"] == 0 and never["run_exit_code"] == 2
+    assert (state(tmp_path)["result"], state(tmp_path)["last_success"], state(tmp_path)["last_good"]) == (
+        "failed",
+        None,
+        None,
+    )
     good = metrics(tmp_path, done, **SUCCESS)
     assert good["success_timestamp_seconds"] == good["run_timestamp_seconds"] > never["run_timestamp_seconds"]
     assert good["run_duration_seconds"] == pytest.approx(good["run_timestamp_seconds"] - 1)
     assert (good["run_success"], good["run_skipped"], good["run_exit_code"]) == (1, 0, 0)
     assert (good["run_count events"], good["run_count rooms"]) == (4, 0)
+    first = state(tmp_path)
+    assert first["result"] == "success" and first["ended"] == first["last_success"] == first["last_good"]
 
     last = good["success_timestamp_seconds"]
     skipped = metrics(tmp_path, {**done, "skipped": True, "counts": {"events": 0}}, **SUCCESS)
     assert (skipped["run_success"], skipped["run_skipped"], skipped["success_timestamp_seconds"]) == (1, 1, last)
+    after = state(tmp_path)
+    assert (after["result"], after["last_success"]) == ("skipped", first["last_success"])
+    assert after["ended"] == after["last_good"] > first["ended"]
     killed = metrics(tmp_path, '{"start', SERVICE_RESULT="signal", EXIT_CODE="killed", EXIT_STATUS="KILL")
+    assert (state(tmp_path)["result"], state(tmp_path)["last_good"]) == ("failed", after["last_good"])
     assert killed["run_exit_code"] == 128 + signal.SIGKILL and killed["success_timestamp_seconds"] == last
     assert not [name for name in killed if name.startswith("run_count") or name == "run_duration_seconds"]
     stopped = metrics(tmp_path, done, SERVICE_RESULT="timeout", EXIT_CODE="exited", EXIT_STATUS="0")
@@ -174,16 +191,26 @@ def test_shared_folders_left_behind_count_until_somebody_says_that_they_are_deal
     failure = {"SERVICE_RESULT": "exit-code", "EXIT_CODE": "exited", "EXIT_STATUS": "2"}
     assert [left(0, **SUCCESS), left(2, **SUCCESS), left(0, **SUCCESS), left(1, **failure)] == [0, 2, 2, 3]
     assert metrics(tmp_path, "", **failure)["shared_folders_left_behind"] == 3
+    # The number outlives the metrics, and metrics that are wanted later begin with it.
+    (tmp_path / "metrics" / "job.prom").unlink()
+    assert metrics(tmp_path, "", **failure)["shared_folders_left_behind"] == 3
 
-    (command,) = re.findall(
-        r"^\$ (sed -i .*) \S+\.prom$", (ROOT / "docs" / "operators-guide.md").read_text(), re.MULTILINE
-    )
+    guide = (ROOT / "docs" / "operators-guide.md").read_text()
+    (command,) = re.findall(r"^\$ (sed -i .*) \S+\.prom$", guide, re.MULTILINE)
     path = tmp_path / "metrics" / "job.prom"
     before = path.read_text()
     subprocess.run([*shlex.split(command), path], check=True)
     sample = 'opentalk_maintenance_shared_folders_left_behind{job_type="event_cleanup"}'
     assert path.read_text() == before.replace(f"{sample} 3\n", f"{sample} 0\n") != before
     assert left(1, **SUCCESS) == 1
+
+    # Without metrics the number is in the state.
+    path.unlink()
+    (command,) = re.findall(r"^\$ (sed -i .*) \S+/event_cleanup\.json$", guide, re.MULTILINE)
+    before = json.loads((tmp_path / "state.json").read_text())
+    subprocess.run([*shlex.split(command), tmp_path / "state.json"], check=True)
+    assert state(tmp_path) == {**before, "shared_folders_left_behind": 0} != before
+    assert left(2, **SUCCESS) == 2
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,8 @@ TEXTFILES = "/var/lib/node-exporter"
 ALERTS = "/var/lib/test-alerts"
 NEVER = "2099-01-01 00:00"
 _ALERT = f"[Unit]\nDescription=Alert\n[Service]\nType=oneshot\nExecStart=/bin/sh -c 'echo failed >> {ALERTS}/%i'\n"
+# For the job's own alert command, which runs as the user of the jobs.
+_TELL = ["/bin/sh", "-c", f"cat > {ALERTS}/$OPENTALK_MAINTENANCE_JOB.$1", "sh", "told"]
 # Paths that a host changes by itself, and paths that Ansible and the tools for accounts leave behind.
 _VOLATILE = re.compile(
     r"(dev|proc|sys|run|tmp|var/tmp|var/log|var/cache|root/\.ansible|var/lib/systemd/random-seed|etc/\.pwd\.lock"
@@ -71,6 +73,7 @@ class Controllers:
             host.run(
                 "umask 022 && groupadd --system opentalk && groupadd --system exporter"
                 f" && mkdir -p /etc/opentalk {TEXTFILES} {ALERTS} && chgrp exporter {TEXTFILES} && chmod 2775 {TEXTFILES}"
+                f" && chmod 1777 {ALERTS}"
                 f" && install -m 640 -g opentalk /dev/null {CONFIG}"
             )
             (host.root / "etc/systemd/system/alert@.service").write_text(_ALERT)
@@ -103,6 +106,11 @@ class Controllers:
         for host in hosts or self.hosts:
             _inside(host, CONFIG).write_text(f'[database]\nurl = "{url}"\n[minio]\n{storage}')
 
+    def status(self, on: list[Host] | None = None, **of_host: Any) -> Played:
+        """The playbook status, with inventory variables of single hosts."""
+        limit = ["--limit", ",".join(host.name for host in on)] if on else []
+        return Played(self.fleet.play("opentalk.maintenance.status", *limit, variables={}, of_host=of_host))
+
     def provision(
         self,
         jobs: dict[str, Any],
@@ -119,6 +127,7 @@ class Controllers:
             "timers_textfile_directory": TEXTFILES,
             "timers_textfile_group": "exporter",
             "timers_on_failure": "alert@%n.service",
+            "timers_alert_command": _TELL,
             "ansible_managed": "Made by Ansible.\nDo not edit.",
             **variables,
         }

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 from ansible_collections.opentalk.maintenance.plugins.filter.timer_decisions import timer_decisions
-from ansible_collections.opentalk.maintenance.plugins.plugin_utils.timer_units import JOB_TYPES, unit
+from ansible_collections.opentalk.maintenance.plugins.plugin_utils.timer_units import JOB_TYPES, STATE_DIRECTORY, unit
 from ansible_collections.opentalk.maintenance.plugins.plugin_utils.timer_variables import setting_problems
 
 from support.collection import ROOT
@@ -31,6 +31,10 @@ VARIABLES: dict[str, Any] = {
     "timers_group": "jobs",
     "timers_environment": {},
     "timers_randomized_delay": 900,
+    "timers_on_failure": "",
+    "timers_alert_command": [],
+    "timers_audit_log_months": 48,
+    "timers_nice": 10,
     "timers_textfile_directory": TEXTFILES,
     "timers_textfile_group": "exporter",
     "timers_wheelhouse": "",
@@ -44,6 +48,7 @@ NOTHING: dict[str, Any] = {
     "python": "3.11.2",
     "collection": {},
     "files": [],
+    "marked": [],
     "running": [],
     "limits": [],
     "active": [],
@@ -90,7 +95,7 @@ def test_no_file_of_the_role_decides_by_the_name_of_a_job() -> None:
 
 def test_all_jobs_are_asked_for_and_looked_for() -> None:
     known = decided()
-    assert known["directories"] == [UNITS, SETTINGS, TEXTFILES, STAMPS]
+    assert known["directories"] == [UNITS, SETTINGS, TEXTFILES, STATE_DIRECTORY, STAMPS]
     assert (
         STAMPS in decided(textfile_directory="")["directories"]
         and "" not in decided(textfile_directory="")["directories"]
@@ -98,7 +103,7 @@ def test_all_jobs_are_asked_for_and_looked_for() -> None:
     for job in JOB_TYPES:
         assert unit(job, "service") in known["all_services"]
         wanted = {unit(job, "service"), unit(job, "timer"), f"stamp-{unit(job, 'timer')}", f"{job}.yml"}
-        assert wanted | {f"opentalk_maintenance_{job}.prom"} <= set(known["names"])
+        assert wanted | {f"opentalk_maintenance_{job}.prom", f"{job}.json"} <= set(known["names"])
 
 
 def test_only_enabled_jobs_have_timers() -> None:
@@ -216,6 +221,36 @@ def test_a_directory_in_which_others_have_something_stays() -> None:
     assert decided(found, state="absent")["emptied"] == ["/versions"]
 
 
+def test_units_for_failures_are_those_that_systemd_must_know() -> None:
+    jobs: dict[str, Any] = {"event_cleanup": {}, "self_check": {}}
+    assert decided(jobs=jobs)["on_failure_units"] == [] and decided(jobs=jobs)["jobs"]["self_check"]["on_failure"] == ""
+    known = decided(jobs=jobs, on_failure="alert@%n.service mail-%N.service page.service", alert_command=["/bin/tell"])
+    instances = [f"mail-{unit(job, 'service')}" for job in jobs]
+    assert known["on_failure_units"] == ["alert@instance.service", *instances, "page.service"]
+    assert known["jobs"]["self_check"]["on_failure"] == (
+        "alert@%n.service mail-%N.service page.service opentalk-maintenance-alert@self_check.service"
+    )
+    quoted = decided(alert_command=["/bin/tell", 'a "b" ü $HOME 100%'])["alert_arguments"]
+    assert quoted == r'"/bin/tell" "a \"b\" ü $$HOME 100%%"'
+
+
+def test_unit_for_alerts_and_rotation_are_the_roles_where_its_mark_is() -> None:
+    alert, rotation = f"{UNITS}/opentalk-maintenance-alert@.service", "/etc/logrotate.d/opentalk-maintenance"
+    options = {"audit_log": f"{LOGS}/audit.jsonl"}
+    jobs = {"event_cleanup": {"options": options}, "room_cleanup": {"options": options}, "self_check": {}}
+    on: dict[str, Any] = {"jobs": jobs, "alert_command": ["/bin/tell"]}
+    own, others = {"marked": [f"{alert}:1", f"{rotation}:1"]}, {"marked": [f"{alert}:0", f"{rotation}:0"]}
+    assert decided()["marked_files"] == [alert, rotation]
+    assert decided(**on)["rotated"] == [options["audit_log"]] and decided(**on)["foreign"] == []
+    assert (decided(own, **on)["removed"], decided(own, **on)["foreign"]) == ([], [])
+    assert (decided(others, **on)["removed"], decided(others, **on)["foreign"]) == ([], [alert, rotation])
+    for off in ({}, {**on, "state": "absent"}):
+        assert (decided(others, **off)["removed"], decided(others, **off)["foreign"]) == ([], [])
+        known = decided(own, **off)
+        assert known["removed"] == [alert, rotation] and known["forgotten"] == ["opentalk-maintenance-alert@*.service"]
+    assert decided(own, **on, audit_log_months=0)["removed"] == [rotation]
+
+
 def test_before_the_account_is_made_files_are_tried_as_nobody() -> None:
     found = {"groups": [group("opentalk", "990"), group("jobs", None), group("exporter", None)]}
     known = decided(found)
@@ -248,10 +283,12 @@ def test_files_that_the_jobs_use_are_tried_by_the_variable_that_names_them() -> 
         "room_cleanup": {"options": {"audit_log": f"{LOGS}/audit.jsonl"}},
         "user_cleanup": {"enabled": False, "options": options},
     }
-    uses = {use["variable"]: (" ".join(use["test"]), use["problem"]) for use in decided(jobs=jobs)["uses"]}
+    known = decided(jobs=jobs, alert_command=["/bin/tell", "me"])
+    uses = {use["variable"]: (" ".join(use["test"]), use["problem"]) for use in known["uses"]}
     prefix = "timers_jobs.event_cleanup.options"
     assert {name: test for name, (test, _problem) in uses.items()} == {
         "timers_controller_config": "test -f /etc/opentalk/controller.toml -a -r /etc/opentalk/controller.toml",
+        "timers_alert_command": "test -f /bin/tell -a -x /bin/tell",
         "timers_textfile_directory": f"test -d {TEXTFILES} -a -w {TEXTFILES} -a -x {TEXTFILES}",
         f"{prefix}.ca_path": "test -f /etc/ca.pem -a -r /etc/ca.pem",
         f"{prefix}.audit_log": "test -d /srv/audit -a -w /srv/audit -a -x /srv/audit",
@@ -267,6 +304,12 @@ def test_files_that_the_jobs_use_are_tried_by_the_variable_that_names_them() -> 
     [
         ("timers_randomized_delay", -1),
         ("timers_randomized_delay", "-1"),
+        ("timers_audit_log_months", -1),
+        ("timers_nice", -1),
+        ("timers_nice", 20),
+        ("timers_alert_command", ["mail"]),
+        ("timers_alert_command", ["/bin/mail", "two\nlines"]),
+        ("timers_alert_command", ["/bin/curl", "https://user:planted@example.org"]),
         *[
             ("timers_controller_config", path)
             for path in ("", "controller.toml", "/run/user/c.toml", "/var/tmp/c.toml", "/proc/c")
@@ -288,7 +331,8 @@ def test_wrong_setting_is_named(name: str, value: Any) -> None:
 
 
 def test_good_settings_have_no_problems(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert list(setting_problems(VARIABLES)) == []
+    told = {"timers_alert_command": ["/usr/bin/mail", "-s", "A job failed", "ops@example.org"]}
+    assert list(setting_problems({**VARIABLES, **told})) == []
     monkeypatch.setenv("HOME", os.fspath(tmp_path))
     good = {"timers_textfile_directory": "", "timers_randomized_delay": "0", "timers_wheelhouse": "~"}
     good |= {"timers_directory": "/opt/..a/b@1.2+c-d_e", "timers_controller_config": "/etc/home/controller.toml"}

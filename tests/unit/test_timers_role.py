@@ -4,10 +4,12 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from pathlib import Path
 from typing import Any
 
+import jinja2
 import pytest
 import yaml
 from ansible_collections.opentalk.maintenance.plugins.module_utils.jobs.registry import JOB_TYPES, JOBS
@@ -25,6 +27,23 @@ def test_every_default_is_documented_as_it_is() -> None:
     assert {name: spec["default"] for name, spec in specified.items()} == defaults
     readme = (ROLE / "README.md").read_text()
     assert [name for name in defaults if f"| `{name}` |" not in readme] == []
+
+
+@pytest.mark.parametrize(
+    "facts, python, package",
+    [
+        ({}, "python3", "python3-venv"),  # on the control node
+        ({"os_family": "Debian", "distribution_major_version": "12"}, "python3", "python3-venv"),
+        ({"os_family": "RedHat", "distribution_major_version": "8"}, "python3.11", "python3.11"),
+        ({"os_family": "RedHat", "distribution_major_version": "9"}, "python3.11", "python3.11"),
+        ({"os_family": "RedHat", "distribution_major_version": "10"}, "python3", "python3-venv"),
+    ],
+)
+def test_python_is_new_enough_on_each_distribution(facts: dict[str, str], python: str, package: str) -> None:
+    given = yaml.safe_load((ROLE / "vars" / "main.yml").read_text())
+    template = jinja2.Environment().from_string(given["_timers_platform"])
+    shown = template.render(_timers_platforms=given["_timers_platforms"], ansible_facts=facts)
+    assert ast.literal_eval(shown) == {"python": python, "packages": [package]}
 
 
 def test_every_package_is_pinned() -> None:

@@ -1,11 +1,12 @@
 # SPDX-FileCopyrightText: The opentalk.maintenance authors
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Writes the metrics of a job's last run for Prometheus, in the text format.
+"""Writes what is known of a job's last run: a state file, and metrics for Prometheus in the text format.
 
 The systemd unit runs this file after every run, also after a failed one, with the variables of ExecStopPost=:
 https://www.freedesktop.org/software/systemd/man/systemd.exec.html#%24EXIT_CODE
+
+It runs with any Python of the host, and therefore imports nothing of the collection.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ _NEVER_STARTED = 255
 # So many runs by the calendar are looked at: more than a year of a daily job.
 _ELAPSES = 400
 _ELAPSE = re.compile(r"^ *(?:Next elapse|Iter[^:]*): \w+ (\d+-\d+-\d+ \d+:\d+:\d+)", re.MULTILINE)
+# Ids stay in the journal and the audit log: the reason of a failure is posted and mailed.
+_ID = re.compile(r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b", re.IGNORECASE)
 _SAMPLE = re.compile(rf'^{PREFIX}(\w+)\{{job_type="\w+"\}} ([\d.]+)$', re.MULTILINE)
 HELP = {
     "last_run_timestamp_seconds": "When the last run of the job ended on this host.",
@@ -49,7 +52,7 @@ def samples(
     *,
     now: float,
     before: Mapping[str, float],
-    overdue_after: float | None,
+    overdue_after: float | None = None,
 ) -> list[tuple[str, dict[str, str], float]]:
     """The name without prefix, the further labels and the value of each sample.
 
@@ -75,6 +78,43 @@ def samples(
         known.append(("last_run_duration_seconds", {}, now - outcome["started"]))
     known.extend(("last_run_count", {"kind": kind}, count) for kind, count in outcome.get("counts", {}).items())
     return known
+
+
+def state(
+    outcome: Mapping[str, Any], environment: Mapping[str, str], *, now: float, before: Mapping[str, float]
+) -> dict[str, Any]:
+    """What the state file says of a run: times are seconds since 1970, in UTC.
+
+    ``last_good`` is the last run that succeeded or was skipped, ``last_success`` the last one that did the work.
+
+    :param outcome: as for `samples`
+    :param before: as for `samples`
+    """
+    values = {
+        name: value for name, labels, value in samples(outcome, environment, now=now, before=before) if not labels
+    }
+    success = bool(values["last_run_success"])
+    return {
+        "ended": now,
+        "result": ("skipped" if values["last_run_skipped"] else "success") if success else "failed",
+        "reason": None if success else reason(outcome, environment),
+        "last_success": values["last_success_timestamp_seconds"] or None,
+        "last_good": now if success else before.get("last_good") or values["last_success_timestamp_seconds"] or None,
+        "shared_folders_left_behind": int(values["shared_folders_left_behind"]),
+        "invocation": environment.get("INVOCATION_ID"),
+    }
+
+
+def reason(outcome: Mapping[str, Any], environment: Mapping[str, str]) -> str:
+    """Why a run failed, in one sentence without ids."""
+    status = environment.get("EXIT_STATUS", "")
+    if environment.get("SERVICE_RESULT") == "timeout":
+        return "systemd ended it, because it took longer than its time limit."
+    if environment.get("EXIT_CODE") in ("killed", "dumped"):
+        return f"The signal {status} ended it."
+    if not status:
+        return "systemd could not start it."
+    return _ID.sub("...", str(outcome.get("reason") or f"It ended with the exit code {status}."))
 
 
 def text(job_type: str, values: list[tuple[str, dict[str, str], float]]) -> str:
@@ -109,7 +149,12 @@ def longest_interval(elapses: str) -> float | None:
     return max(((later - sooner).total_seconds() for sooner, later in itertools.pairwise(moments)), default=None)
 
 
-def _overdue_after(calendar: str, slack: float) -> float | None:
+def overdue_after(calendar: str, slack: float) -> float | None:
+    """The seconds after a run in which the next one should have ended, None if they are not known or there is none.
+
+    :param calendar: when the job runs, as systemd.time says
+    :param slack: the most seconds from that time to the end of a run
+    """
     command = ["systemd-analyze", "calendar", f"--iterations={_ELAPSES}", "--", calendar]
     environment = {**os.environ, "TZ": "UTC"}
     try:
@@ -120,11 +165,28 @@ def _overdue_after(calendar: str, slack: float) -> float | None:
     return None if interval is None else interval + slack
 
 
-def _before(path: Path) -> dict[str, float]:
+def left_behind(metrics: Path) -> float | None:
+    """The number of shared folders left behind in a file with metrics, where somebody may have set it to 0."""
+    return _metrics(metrics).get("shared_folders_left_behind")
+
+
+def _metrics(path: Path | None) -> dict[str, float]:
     try:
-        return {name: float(value) for name, value in _SAMPLE.findall(path.read_text())}
+        return {name: float(value) for name, value in _SAMPLE.findall(path.read_text())} if path else {}
     except OSError:
         return {}
+
+
+def _before(state_file: Path, metrics_file: Path | None) -> dict[str, float]:
+    """What earlier runs left, by the names of metrics. A number of folders in the metrics is newer: somebody may have set it."""
+    known, metrics = _outcome(state_file), _metrics(metrics_file)
+    successes = known.get("last_success") or 0, metrics.get("last_success_timestamp_seconds", 0)
+    number = metrics.get("shared_folders_left_behind", known.get("shared_folders_left_behind", 0))
+    return {
+        "last_success_timestamp_seconds": max(successes),
+        "shared_folders_left_behind": number,
+        "last_good": known.get("last_good") or 0,
+    }
 
 
 def _outcome(path: Path) -> dict[str, Any]:
@@ -148,23 +210,22 @@ def _replace(path: Path, content: str) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Write the metrics of a job's last run.")
+    parser = argparse.ArgumentParser(description="Write what is known of a job's last run.")
     parser.add_argument("job_type")
     parser.add_argument("--result", type=Path, required=True, help="what the callback plugin job_log wrote")
-    parser.add_argument("--output", type=Path, required=True, help="the text file")
-    parser.add_argument("--calendar", required=True, help="when the job runs, as systemd.time says")
-    parser.add_argument(
-        "--slack", type=float, required=True, help="the most seconds from that time to the end of a run"
-    )
+    parser.add_argument("--state", type=Path, required=True, help="the state file")
+    parser.add_argument("--output", type=Path, help="the text file for metrics; none without it")
+    parser.add_argument("--calendar", help="when the job runs, as systemd.time says; needed for metrics")
+    parser.add_argument("--slack", type=float, default=0, help="the most seconds from that time to the end of a run")
     arguments = parser.parse_args()
-    values = samples(
-        _outcome(arguments.result),
-        os.environ,
-        now=time.time(),
-        before=_before(arguments.output),
-        overdue_after=_overdue_after(arguments.calendar, arguments.slack),
-    )
-    _replace(arguments.output, text(arguments.job_type, values))
+    outcome, now, before = _outcome(arguments.result), time.time(), _before(arguments.state, arguments.output)
+    known = state(outcome, os.environ, now=now, before=before)
+    known["metrics"] = str(arguments.output) if arguments.output else None
+    _replace(arguments.state, json.dumps(known, indent=2) + "\n")
+    if arguments.output:
+        interval = overdue_after(arguments.calendar, arguments.slack)
+        values = samples(outcome, os.environ, now=now, before=before, overdue_after=interval)
+        _replace(arguments.output, text(arguments.job_type, values))
 
 
 if __name__ == "__main__":
