@@ -18,7 +18,7 @@ from ansible_collections.opentalk.maintenance.plugins.module_utils.jobs.registry
 
 COMMON = "opentalk_maintenance"
 # Variables of the playbooks that are no options.
-_OTHERS = {f"{COMMON}_{name}": name for name in ("hosts", "job")}
+_OTHERS = {f"{COMMON}_{name}": name for name in ("hosts", "job", "python")}
 
 
 def variables_of(job_type: str) -> dict[str, str]:

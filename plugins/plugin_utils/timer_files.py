@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from typing import Any
 
 from .timer_units import JOB_TYPES, unit
 
 _STAMPS = "/var/lib/systemd/timers"
+_VENV = re.compile("venv-[0-9a-f]{12}")
 
 
 def decisions(variables: dict[str, Any], found: dict[str, Any], units: dict[str, Any]) -> dict[str, Any]:
@@ -56,9 +58,14 @@ def _versions(variables: dict[str, Any], found: dict[str, Any], removed: list[st
     collections = f"{directory}/collections-{_digest(' '.join([*files, *files.values()]))}"
     current = (venv, collections) if variables["timers_state"] == "present" else ()
     old = [file["path"] for file in found["versions"] if file["path"] not in current]
-    gone = {*removed, *old, f"{variables['timers_config_directory']}/ansible.cfg"}
+    # Whoever runs a job by hand uses the environment through this link, whose name stays the same.
+    link, leads_to = f"{directory}/current", found["link"].get("lnk_target", "")
+    link_goes = not current and _VENV.fullmatch(leads_to) is not None
+    gone = {*removed, *old, *[link] * link_goes, f"{variables['timers_config_directory']}/ansible.cfg"}
     return {
         "venv": venv,
+        "link": link,
+        "link_goes": link_goes,
         "collections": collections,
         "collection_root": root,
         "collection_folders": [f"{root}/{folder}" for folder in ("plugins", "playbooks", "meta")],

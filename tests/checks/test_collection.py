@@ -133,8 +133,10 @@ def _argument_spec(module: str) -> dict[str, Any]:
 def test_every_job_is_in_the_action_group_and_has_a_playbook() -> None:
     runtime = yaml.safe_load((ROOT / "meta" / "runtime.yml").read_text())
     assert runtime["action_groups"] == {"jobs": JOBS}
+    own_start = {"action_plugin": "opentalk.maintenance.self_check"}
+    assert runtime["plugin_routing"] == {"modules": dict.fromkeys(JOBS, own_start)}
     assert sorted(path.stem for path in (ROOT / "playbooks").glob("*.yml")) == sorted(
-        [*JOBS, "provision_timers", "with_approval"]
+        [*JOBS, "prepare_hosts", "provision_timers", "with_approval"]
     )
 
 
