@@ -56,23 +56,25 @@ def test_prepared_python_is_used_unless_the_inventory_names_one(used: Used, tmp_
     hosts: dict[str, dict[str, Any]] = {
         "prepared": {},
         "discovering": {"ansible_python_interpreter": "auto"},
-        "naming": {"ansible_python_interpreter": named},
+        "naming": {"ansible_python_interpreter": "{{ of_the_inventory }}"},
         "choosing": {"ansible_python_interpreter": named, "opentalk_maintenance_python": "{{ of_my_own }}"},
+        "elsewhere": {},
     }
-    group = {**LOCAL, "timers_directory": directory, "of_my_own": own}
+    group = {**LOCAL, "timers_directory": directory, "of_my_own": own, "of_the_inventory": named}
     inventory = tmp_path / "hosts.json"
     inventory.write_text(json.dumps({"opentalk_controllers": {"hosts": hosts, "vars": group}, "all": {"vars": LOCAL}}))
     # Defaults for all jobs reach them as before.
     job = {"opentalk.maintenance.self_check": None, "register": "job"}
     check = {"ansible.builtin.assert": {"that": "'Duration' not in job.log | join"}}
     playbook = tmp_path / "own.yml"
-    play = {"hosts": "all", "gather_facts": False, "tasks": [job, check]}
+    delegated = {**job, "delegate_to": "elsewhere", "run_once": True}
+    play = {"hosts": "all:!elsewhere", "gather_facts": False, "tasks": [job, check, delegated]}
     play["module_defaults"] = {"group/opentalk.maintenance.jobs": {"hide_duration": True}}
     playbook.write_text(json.dumps([play]))
-    expected = {"prepared": prepared, "discovering": prepared, "naming": named, "choosing": own}
+    expected = {"prepared": prepared, "discovering": prepared, "naming": named, "choosing": own, "elsewhere": prepared}
     assert used(str(playbook), "-i", str(inventory)) == expected
     # A setting of Ansible counts as much as a variable of the inventory.
-    expected |= {"prepared": named}
+    expected |= {"prepared": named, "elsewhere": named}
     assert used(str(playbook), "-i", str(inventory), ANSIBLE_PYTHON_INTERPRETER=named) == expected
 
 
