@@ -10,12 +10,14 @@ short_description: Check the variables of the role opentalk.maintenance.timers
 version_added: 1.0.0
 description:
   - Checks jobs against their JSON Schema, as the role C(opentalk.maintenance.timers) does before it touches a host.
-  - Needs the Python package jsonschema, version 4 or newer, on the control node. It also needs python-dateutil if
-    C(expired_before) of C(invite_cleanup) is set.
+  - Needs the Python package jsonschema, version 4 or newer, on the control node, unless there are no jobs to check. It also
+    needs python-dateutil if C(expired_before) of C(invite_cleanup) is set.
 positional: _input
 options:
   _input:
-    description: The jobs, as in the role's variable C(timers_jobs).
+    description:
+      - The jobs, as in the role's variable C(timers_jobs).
+      - Nothing (C(null)) leaves out all checks of jobs, also whether there is one.
     type: dict
     required: true
   environment:
@@ -61,7 +63,7 @@ from ansible.errors import AnsibleFilterError
 
 
 def timer_problems(
-    jobs: dict[str, Any],
+    jobs: dict[str, Any] | None,
     environment: dict[str, Any] | None = None,
     variables: dict[str, Any] | None = None,
     names: list[str] | None = None,
@@ -76,14 +78,16 @@ def timer_problems(
 
     problems = [*checks.name_problems(names or [], known or [])]
     try:
-        problems += [*checks.job_problems(jobs), *checks.environment_problems(environment or {})]
+        problems += checks.job_problems(jobs) if jobs is not None else []
+        problems += checks.environment_problems(environment or {})
     except ImportError as error:
         raise AnsibleFilterError(
             "The Python package jsonschema is missing on the control node, or older than version 4;"
             " install version 4 or newer beside ansible-core."
         ) from error
     if variables is not None:
-        problems += [*checks.state_problems(jobs), *checks.setting_problems(variables)]
+        problems += checks.state_problems(jobs) if jobs is not None else []
+        problems += checks.setting_problems(variables)
     return problems
 
 

@@ -16,7 +16,7 @@ from ansible_collections.opentalk.maintenance.plugins.module_utils.base.errors i
 from ansible_collections.opentalk.maintenance.plugins.module_utils.jobs.registry import COMMON, JOB_TYPES, JOBS
 
 # Variables of the playbooks that are no options.
-_OTHERS = {f"{COMMON}_{name}": name for name in ("hosts", "job")}
+_OTHERS = {f"{COMMON}_{name}": name for name in ("hosts", "job", "python")}
 
 
 def variable(job_type: str, option: str) -> str:

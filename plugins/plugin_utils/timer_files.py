@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from typing import Any
 
 from .timer_units import JOB_TYPES, state_file, unit
@@ -16,6 +17,7 @@ _STAMPS = "/var/lib/systemd/timers"
 _ROTATION = "/etc/logrotate.d/opentalk-maintenance"
 # Files with names that others may use are the role's own if this is in them.
 _MARK = "# Made by the role opentalk.maintenance.timers."
+_VENV = re.compile("venv-[0-9a-f]{12}")
 
 
 def decisions(variables: dict[str, Any], found: dict[str, Any], units: dict[str, Any]) -> dict[str, Any]:
@@ -80,9 +82,14 @@ def _versions(variables: dict[str, Any], found: dict[str, Any], removed: list[st
     collections = f"{directory}/collections-{_digest(' '.join([*files, *files.values()]))}"
     current = (venv, collections) if variables["timers_state"] == "present" else ()
     old = [file["path"] for file in found["versions"] if file["path"] not in current]
-    gone = {*removed, *old, f"{variables['timers_config_directory']}/ansible.cfg"}
+    # Whoever runs a job by hand uses the environment through this link, whose name stays the same.
+    link, leads_to = f"{directory}/current", found["link"].get("lnk_target", "")
+    link_goes = not current and _VENV.fullmatch(leads_to) is not None
+    gone = {*removed, *old, *[link] * link_goes, f"{variables['timers_config_directory']}/ansible.cfg"}
     return {
         "venv": venv,
+        "link": link,
+        "link_goes": link_goes,
         "collections": collections,
         "programs": f"{collections}/ansible_collections/opentalk/maintenance/plugins/module_utils/timers",
         "collection_root": root,

@@ -52,12 +52,11 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the collection as the README's commands install it, from a checkout."""
     folder = tmp_path_factory.mktemp("installed")
     tree = checkout.copy(tmp_path_factory.mktemp("checkout"))
-    get_ansible, build, install, get_packages = readme.commands("Installation")
-    assert get_ansible == ["pip", "install", "ansible-core", "distlib"]
+    get_ansible, build, install, prepare = readme.commands("Installation")
+    assert get_ansible == ["pip", "install", "ansible-core", "distlib", "jsonschema"]
     run(*build, collections=folder, cwd=tree)
     run(*install, "-p", str(folder), "--offline", collections=folder, cwd=tree)
-    assert get_packages[:3] == ["pip", "install", "-r"]
-    assert (folder / Path(get_packages[3]).relative_to("~/.ansible/collections")).is_file()
+    run(*prepare, "--syntax-check", collections=folder, cwd=tree)
     return folder
 
 
@@ -138,8 +137,10 @@ def _argument_spec(module: str) -> dict[str, Any]:
 def test_every_job_is_in_the_action_group_and_has_a_playbook() -> None:
     runtime = yaml.safe_load((ROOT / "meta" / "runtime.yml").read_text())
     assert runtime["action_groups"] == {"jobs": JOBS}
+    own_start = {"action_plugin": "opentalk.maintenance.self_check"}
+    assert runtime["plugin_routing"] == {"modules": dict.fromkeys(JOBS, own_start)}
     assert sorted(path.stem for path in (ROOT / "playbooks").glob("*.yml")) == sorted(
-        [*JOBS, "all_jobs", "provision_timers", "status", "with_approval"]
+        [*JOBS, "all_jobs", "prepare_hosts", "provision_timers", "status", "with_approval"]
     )
 
 

@@ -28,7 +28,6 @@ from support.controllers import (
     NEVER,
     TEXTFILES,
     Controllers,
-    Files,
     Played,
     changed,
     files,
@@ -65,7 +64,6 @@ class Provisioned:
 
     controllers: Controllers
     index: PackageIndex
-    before: Files
     check: Played
     changed_by_check: set[str]
     first: Played
@@ -78,8 +76,12 @@ class Provisioned:
 
 
 @pytest.fixture(scope="module")
-def first_provisioning(fleet: Fleet) -> Provisioned:
-    controllers = Controllers(fleet)
+def controllers(fleet: Fleet) -> Controllers:
+    return Controllers(fleet)
+
+
+@pytest.fixture(scope="module")
+def first_provisioning(fleet: Fleet, controllers: Controllers) -> Provisioned:
     before = files(fleet.hosts)
     check = controllers.provision(JOBS, "--check", "--diff", **FIRST)
     changed_by_check = changed(before, files(fleet.hosts))
@@ -88,7 +90,7 @@ def first_provisioning(fleet: Fleet) -> Provisioned:
         first = controllers.provision(JOBS, "-vvv", "--diff", of_host=of_index, **FIRST)
     second = controllers.provision(JOBS, **FIRST)
     check_again = controllers.provision(JOBS, "--check", on=fleet.hosts[:1], **FIRST)
-    return Provisioned(controllers, index, before, check, changed_by_check, first, second, check_again)
+    return Provisioned(controllers, index, check, changed_by_check, first, second, check_again)
 
 
 @pytest.fixture
@@ -111,6 +113,38 @@ def deletions(host: Host) -> list[int]:
     return [
         int(number) for number in re.findall(r"^\[INFO \] Events deleted: (\d+)$", lines, re.MULTILINE) if number != "0"
     ]
+
+
+def test_from_a_bare_host_to_the_first_preview(controllers: Controllers, open_world: Open) -> None:
+    """And back. It comes before the timers. No inventory names a Python, and the host is in a group or in none."""
+    world, (host, *_unused), fleet = open_world(), controllers.hosts, controllers.fleet
+    world.fill(events=44)
+    rows, before = world.rows(), files([host])
+    controllers.connect(world, [host])
+    _rest, number = expected(rows, 30)
+
+    def play(playbook: str, *options: str, group: str = "opentalk_controllers", **variables: Any) -> Played:
+        arguments = ["--limit", host.name, "--extra-vars", f"opentalk_maintenance_hosts={group}", *options]
+        wheels = {"timers_wheelhouse": str(fleet.wheelhouse)}
+        ended = fleet.play(
+            f"opentalk.maintenance.{playbook}", *arguments, variables={**wheels, **variables}, group=group
+        )
+        return Played(ended)
+
+    check = play("prepare_hosts", "--check")
+    assert check.succeeded and check.of(host) > 0, check.output
+    assert changed(before, files([host])) == {f"{host.name}:{CONFIG}"}
+    first, second = play("prepare_hosts"), play("prepare_hosts")
+    assert first.succeeded and second.succeeded and second.of(host) == 0, first.output + second.output
+    (version,) = set(_versions(host)) - {"current"}
+    assert host.run("readlink /opt/opentalk-maintenance/current").strip() == version
+    for group in ("opentalk_controllers", "ungrouped"):
+        preview = play("event_cleanup", "--check", "--diff", group=group)
+        assert preview.succeeded and f"-events: {number}\n" in preview.output, preview.output
+        assert "[WARNING]: Host" not in preview.output and "Platform linux" not in preview.output, preview.output
+    assert world.rows() == rows and world.proxy.writes == []
+    gone = play("provision_timers", timers_state="absent")
+    assert gone.succeeded and changed(before, files([host])) == {f"{host.name}:{CONFIG}"}, gone.output
 
 
 def test_from_nothing_to_timers(provisioned: Provisioned) -> None:
@@ -564,9 +598,14 @@ def test_wheels_in_a_relative_directory_and_packages_that_cannot_be_had(
     assert not failed.succeeded and "planted-password" not in failed.output
     assert "pip cannot install the Python packages (" in failed.output
     assert "timers_wheelhouse" in failed.output and "timers_package_index" in failed.output
+    leads_to = "readlink /opt/opentalk-maintenance/current"
+    first = host.run(leads_to)
     played = provisioned.controllers.provision(JOBS, on=[host], **further, timers_wheelhouse=relative)
     assert played.succeeded, played.output
+    other = host.run(leads_to)
+    assert other != first and f"/{other.strip()}/bin/ansible-playbook" in host.run(f"systemctl cat {SERVICE}")
     assert provisioned.controllers.provision(JOBS, on=[host]).succeeded
+    assert host.run(leads_to) == first
 
 
 def test_removal_leaves_nothing_behind(provisioned: Provisioned) -> None:
@@ -591,7 +630,7 @@ def test_removal_leaves_nothing_behind(provisioned: Provisioned) -> None:
     test_files = {f"{host.name}:{path}" for host in provisioned.hosts for path in paths}
     # A directory in which others have something stays, with the mode that the role gave it.
     shared = f"{provisioned.hosts[-1].name}:/etc/opentalk-maintenance"
-    assert changed(provisioned.before, files(provisioned.hosts)) - test_files == {shared}
+    assert changed(controllers.bare, files(provisioned.hosts)) - test_files == {shared}
     for host in provisioned.hosts:
         units = host.run("systemctl list-units --all --plain --no-legend 'opentalk-maintenance*'")
         assert [line.split()[0] for line in units.splitlines()] == [FOREIGN_UNIT] * (host is provisioned.hosts[-1])

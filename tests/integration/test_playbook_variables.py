@@ -52,15 +52,17 @@ def settings(world: World) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    "wrong, meant",
+    "wrong, meant, start",
     [
-        ("event_cleanup_days_since_last_occurence=9000", "event_cleanup_days_since_last_occurrence"),
-        ("opentalk_maintenance_max_afected=1", "opentalk_maintenance_max_affected"),
+        ("event_cleanup_days_since_last_occurence=9000", "event_cleanup_days_since_last_occurrence", "*"),
+        ("opentalk_maintenance_max_afected=1", "opentalk_maintenance_max_affected", "Delete events that*"),
     ],
 )
-def test_mistyped_variable_is_refused_and_nothing_is_deleted(world: World, play: Play, wrong: str, meant: str) -> None:
+def test_mistyped_variable_is_refused_and_nothing_is_deleted(
+    world: World, play: Play, wrong: str, meant: str, start: str
+) -> None:
     before, objects = world.rows(), world.objects()
-    played = play(settings(world), "-e", wrong)
+    played = play(settings(world), "-e", wrong, "--start-at-task", start)
     assert played.returncode == 2, played.stdout
     assert f"The variable {wrong.partition('=')[0]} sets nothing; did you mean {meant}?" in played.stdout
     assert (world.rows(), world.objects()) == (before, objects)

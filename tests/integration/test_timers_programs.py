@@ -81,6 +81,30 @@ def test_no_host_is_touched_while_one_has_wrong_variables(
         assert played.returncode == 2 and re.search(problem, said[name], re.DOTALL)
 
 
+def test_no_check_is_left_out_by_starting_in_the_middle(collections_path: str, tmp_path: Path) -> None:
+    """From every task at which Ansible can start. Nothing listens where the host is said to be."""
+    inventory = tmp_path / "hosts.json"
+    inventory.write_text(
+        json.dumps({"opentalk_controllers": {"hosts": {"host": {"ansible_host": "127.0.0.1", "ansible_port": 1}}}})
+    )
+
+    def start(playbook: str, task: str, *arguments: str) -> str:
+        command = ["-i", str(inventory), *arguments, "--start-at-task", task]
+        return play(playbook, *command, collections=collections_path).stdout
+
+    listed = play("provision_timers", "-i", str(inventory), "--list-tasks", collections=collections_path).stdout
+    *_unused, last = re.findall(r"^      (?:opentalk\S+ : )?(.*?)\tTAGS", listed, re.MULTILINE)
+    # Whoever mistypes timers_jobs enables no job, and all timers would go.
+    said = start("provision_timers", last, "-e", "timer_jobs={}")
+    assert "did you mean timers_jobs?" in said and "UNREACHABLE" not in said and "failed=1" in said, said
+    # The playbook that prepares hosts has one task, at whose beginning are the checks.
+    said = play("prepare_hosts", "-i", str(inventory), "-e", "timers_wheelhose=x", collections=collections_path).stdout
+    assert "did you mean timers_wheelhouse?" in said and "UNREACHABLE" not in said and "failed=1" in said, said
+    # What is behind a decision of the role is no place to start at: nothing is done.
+    said = start("provision_timers", "Remove the user", "-e", "timers_state=absent")
+    assert not re.search("^host +:", said, re.MULTILINE), said
+
+
 PRINTED = SELF_CHECK + "self_check: finished, nothing was to be done\n"
 LOCAL = ("-i", "localhost,", "-c", "local", "-e", "opentalk_maintenance_hide_duration=true")
 LOG = {"ANSIBLE_STDOUT_CALLBACK": "opentalk.maintenance.job_log"}

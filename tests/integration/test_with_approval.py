@@ -74,6 +74,9 @@ def test_nothing_is_done_without_a_terminal(open_world: Open, playbook: Callable
     before, objects = world.rows(), world.objects()
     code, printed = playbook(world, job).play()
     assert code != 0 and "the answer was not yes" in printed, printed
+    # Nor where the question is left out.
+    code, printed = playbook(world, job, "--start-at-task", "Do what was shown").play()
+    assert code != 0 and "Job finished successfully" not in printed, printed
     assert (world.rows(), world.objects()) == (before, objects)
 
 

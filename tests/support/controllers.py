@@ -64,7 +64,8 @@ class Played:
 class Controllers:
     """The fleet as hosts of an OpenTalk controller, with metrics and with a unit for alerts.
 
-    On the last host, others have files in the directories of the role, and a unit that is active after each boot.
+    On the last host, others have files in the directories of the role, and a unit that is active after each boot. `bare` is
+    what is there before the role and the playbooks have touched anything.
     """
 
     def __init__(self, fleet: Fleet) -> None:
@@ -83,6 +84,7 @@ class Controllers:
             file.parent.mkdir(exist_ok=True, parents=True)
             file.write_text(content)
         self.hosts[-1].run(f"systemctl daemon-reload && systemctl enable --now {FOREIGN_UNIT}")
+        self.bare = files(self.hosts)
 
     def restore(self) -> None:
         """Give the next test what it needs, however the last one ended: all hosts are up, and no job is at work."""

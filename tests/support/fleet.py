@@ -183,20 +183,22 @@ class Fleet:
         variables: dict[str, Any],
         of_host: dict[str, dict[str, Any]] | None = None,
         collections_path: str | None = None,
+        group: str = "opentalk_controllers",
     ) -> subprocess.CompletedProcess[str]:
-        """Run a playbook on the fleet.
+        """Run a playbook on the fleet. The inventory names no Python.
 
         :param variables: inventory variables of all hosts
         :param of_host: inventory variables of single hosts
         :param collections_path: where another version of the collection is
+        :param group: the group that the hosts are in
         """
         hosts = {
             host.name: {"ansible_host": "127.0.0.1", "ansible_port": host.port, **(of_host or {}).get(host.name, {})}
             for host in self.hosts
         }
-        common = {"ansible_user": "root", "ansible_python_interpreter": "/usr/bin/python3", **variables}
+        common = {"ansible_user": "root", **variables}
         inventory = self.folder / "inventory.json"
-        inventory.write_text(json.dumps({"opentalk_controllers": {"hosts": hosts, "vars": common}}))
+        inventory.write_text(json.dumps({group: {"hosts": hosts, "vars": common}}))
         environment = ansible.environment(
             collections_path or self._collections_path,
             ANSIBLE_CONFIG=str(self.folder / "ansible.cfg"),

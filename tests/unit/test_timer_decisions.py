@@ -53,6 +53,7 @@ NOTHING: dict[str, Any] = {
     "limits": [],
     "active": [],
     "versions": [],
+    "link": {},
     "rest": [],
 }
 
@@ -207,6 +208,15 @@ def test_versions_are_named_after_what_is_in_them() -> None:
     versions = at(first["venv"], first["collections"], "/versions/venv-0123456789ab")
     assert decided({"collection": files, "versions": versions})["old_versions"] == ["/versions/venv-0123456789ab"]
     assert len(decided({"collection": files, "versions": versions}, state="absent")["old_versions"]) == 3
+
+
+@pytest.mark.parametrize("target, goes", [("venv-0123456789ab", True), ("venv-of-somebody", False), (None, False)])
+def test_only_a_link_of_the_role_goes_and_only_with_everything(target: str | None, goes: bool) -> None:
+    found: dict[str, Any] = {"link": {"lnk_target": target} if target else {"exists": False}}
+    found["rest"] = [{"item": "/versions", "files": at("/versions/current")}]
+    assert decided(found)["link"] == "/versions/current" and not decided(found)["link_goes"]
+    known = decided(found, state="absent")
+    assert (known["link_goes"], known["emptied"]) == (goes, ["/versions"] * goes)
 
 
 def test_a_directory_in_which_others_have_something_stays() -> None:
