@@ -63,6 +63,8 @@ def test_environment_alone_is_enough(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     monkeypatch.setattr(file, "find", lambda environment: None)
     environment = {"OPENTALK_CTRL_DATABASE__URL": "postgres://environment", "HOME": str(tmp_path)}
     assert Settings(None, {}, environment).database_url() == "postgres://environment"
+    for name in ("opentalk_ctrl_database__url", "OPENTALK_CTRL_DATABASE.URL", "Opentalk_Ctrl_Database__Url"):
+        assert Settings(None, {}, {name: "postgres://environment"}).database_url() == "postgres://environment"
     with pytest.raises(ConfigurationError, match="No settings file of the controller was found.*controller_config"):
         Settings(None, {}, {}).database_url()
 

@@ -14,8 +14,8 @@ from typing import Any
 
 from ...base.errors import ConfigurationError, MissingLibraryError
 
-ENVIRONMENT_PREFIX = "OPENTALK_CTRL_"
-ENVIRONMENT_SEPARATOR = "__"
+_ENVIRONMENT_PREFIX = "opentalk_ctrl_"
+_ENVIRONMENT_SEPARATOR = re.compile(r"__|\.")
 
 
 def find(environment: Mapping[str, str]) -> Path | None:
@@ -81,11 +81,15 @@ def _toml_parser() -> Any:
 
 
 def override(values: dict[str, Any], environment: Mapping[str, str]) -> None:
-    """Replace values of the file by those of environment variables, such as ``OPENTALK_CTRL_DATABASE__URL``."""
-    for name, value in sorted(environment.items()):
-        if not name.startswith(ENVIRONMENT_PREFIX):
+    """Replace values of the file by those of environment variables, such as ``OPENTALK_CTRL_DATABASE__URL``.
+
+    Like the controller, it takes upper and lower case, and a dot between the names as well.
+    """
+    for variable, value in sorted(environment.items()):
+        name = variable.lower()
+        if not name.startswith(_ENVIRONMENT_PREFIX):
             continue
-        *sections, key = name[len(ENVIRONMENT_PREFIX) :].lower().split(ENVIRONMENT_SEPARATOR)
+        *sections, key = _ENVIRONMENT_SEPARATOR.split(name[len(_ENVIRONMENT_PREFIX) :])
         target = values
         for section in sections:
             inner = target.get(section)
