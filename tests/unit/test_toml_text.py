@@ -9,7 +9,7 @@ import random
 from typing import Any
 
 import pytest
-from ansible_collections.opentalk.maintenance.plugins.module_utils.systems.settings.file import _toml_parser
+from ansible_collections.opentalk.maintenance.plugins.module_utils.systems.settings.file import toml_parser
 from ansible_collections.opentalk.maintenance.plugins.plugin_utils import toml_text
 
 # Every character below 256, and some that are easy to get wrong: line separators, a byte order mark, astral ones.
@@ -37,7 +37,7 @@ PLAIN = {
 
 
 def read(values: dict[str, Any]) -> Any:
-    return _toml_parser().loads(toml_text.document(values))
+    return toml_parser().loads(toml_text.document(values))
 
 
 def test_everything_that_toml_has_comes_back() -> None:

@@ -41,7 +41,7 @@ def load(path: Path) -> dict[str, Any]:
 
     :raises ConfigurationError: the file cannot be read, or is not valid
     """
-    toml = _toml_parser()
+    toml = toml_parser()
     try:
         if path.exists() and not path.is_file():
             # Reading a pipe or a device may never end.
@@ -65,7 +65,11 @@ def load(path: Path) -> dict[str, Any]:
         ) from None
 
 
-def _toml_parser() -> Any:
+def toml_parser() -> Any:
+    """The module that reads TOML.
+
+    :raises MissingLibraryError: this Python has none, and tomli is not installed
+    """
     try:
         import tomllib
 
