@@ -37,6 +37,10 @@ options:
     type: list
     elements: str
     default: []
+  settings:
+    description: Settings of the controller, as in the role's variable C(timers_settings). Problems never show values.
+    type: dict
+    default: {}
 author:
   - The opentalk.maintenance authors (@opentalk)
 seealso:
@@ -68,12 +72,14 @@ def timer_problems(
     variables: dict[str, Any] | None = None,
     names: list[str] | None = None,
     known: list[str] | None = None,
+    settings: Any = None,
 ) -> list[str]:
     """
     :returns: what is wrong with the variables of the role
     :raises AnsibleFilterError: jsonschema is not installed, or too old
     """
     # Not above: for every task that uses a filter of a collection, ansible-core loads all of its filters anew.
+    from ansible_collections.opentalk.maintenance.plugins.plugin_utils import timer_settings
     from ansible_collections.opentalk.maintenance.plugins.plugin_utils import timer_variables as checks
 
     problems = [*checks.name_problems(names or [], known or [])]
@@ -87,8 +93,8 @@ def timer_problems(
         ) from error
     if variables is not None:
         problems += checks.state_problems(jobs) if jobs is not None else []
-        problems += checks.setting_problems(variables)
-    return problems
+        problems += checks.setting_problems(variables, has_settings=bool(settings))
+    return problems + ([*timer_settings.problems(settings)] if settings else [])
 
 
 class FilterModule:

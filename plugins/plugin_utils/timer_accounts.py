@@ -17,7 +17,8 @@ def decisions(variables: dict[str, Any], found: dict[str, Any], jobs: dict[str, 
     :param jobs: what timer_units has decided
     """
     user, group, exists = variables["timers_user"], variables["timers_group"], found["user"].get("rc") == 0
-    wanted = [variables["timers_settings_group"], group]
+    # A file that the role writes has the group of the jobs.
+    wanted = [*([variables["timers_settings_group"]] if variables["timers_controller_config"] else []), group]
     if variables["timers_textfile_directory"]:
         wanted.append(variables["timers_textfile_group"])
     entries = [pair for result in found["groups"] for pair in result["ansible_facts"]["getent_group"].items()]

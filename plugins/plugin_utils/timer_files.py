@@ -11,7 +11,7 @@ import os
 import re
 from typing import Any
 
-from .timer_units import JOB_TYPES, state_file, unit
+from .timer_units import JOB_TYPES, own_settings_file, state_file, unit
 
 _STAMPS = "/var/lib/systemd/timers"
 _ROTATION = "/etc/logrotate.d/opentalk-maintenance"
@@ -26,7 +26,8 @@ def decisions(variables: dict[str, Any], found: dict[str, Any], units: dict[str,
     :param units: what timer_units has decided
     """
     owners = {name: job_type for job_type in JOB_TYPES for name in _names(job_type)}
-    own = {file["path"]: owners[os.path.basename(file["path"])] for file in found["files"]}
+    names = {file["path"]: os.path.basename(file["path"]) for file in found["files"]}
+    own = {path: owners[name] for path, name in names.items() if name in owners}
     # What a run needs to its end: without its unit it has the time limit of systemd's own, and nothing tells of its end.
     used = [path for path, job_type in own.items() if unit(job_type, "service") in units["running"]]
     surplus = [path for path, job_type in own.items() if job_type not in units["jobs"]]
@@ -34,11 +35,14 @@ def decisions(variables: dict[str, Any], found: dict[str, Any], units: dict[str,
     removed = [path for path in surplus if path not in used or path.endswith(".timer")] + marked.pop("surplus")
     directories = [variables[f"timers_{kind}_directory"] for kind in ("unit", "config", "textfile")]
     surplus_units = [os.path.basename(path) for path in surplus if path.startswith(directories[0])]
+    settings = own_settings_file(variables)
+    is_used = variables["timers_state"] == "present" and not variables["timers_controller_config"]
+    surplus_settings = [settings] if settings in names and not is_used else []
     stamps = [f"{_STAMPS}/stamp-{timer}" for timer in units["inactive"]]
     forgotten = [os.path.basename(path) for path in removed if path.endswith(".service")]
     return {
         "directories": [*filter(None, directories), units["state_directory"], _STAMPS],
-        "names": list(owners),
+        "names": [*owners, os.path.basename(settings)],
         "own": list(own),
         "stamps": [path for path in stamps if path in own],
         "stopped": [name for name in surplus_units if name.endswith(".timer")],
@@ -46,7 +50,11 @@ def decisions(variables: dict[str, Any], found: dict[str, Any], units: dict[str,
         "removed_later": [name for name in surplus_units if name in units["running"]],
         "forgotten": [units["alert_instances"] if "@" in name else name for name in forgotten],
         **marked,
-        **_versions(variables, found, removed),
+        "settings_file": settings if is_used else "",
+        # A job that has begun may not have read it yet.
+        "removed_settings": [] if units["running"] else surplus_settings,
+        "kept_settings": surplus_settings if units["running"] else [],
+        **_versions(variables, found, [*removed, *surplus_settings]),
     }
 
 

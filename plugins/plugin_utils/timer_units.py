@@ -20,6 +20,16 @@ _LOG_DIRECTORY = "/var/log/opentalk-maintenance"
 _ALERT = "opentalk-maintenance-alert@{}.service"
 
 
+def settings_file(variables: dict[str, Any]) -> str:
+    """The settings file that the jobs read: the controller's own, or the one that the role writes where none is named."""
+    return variables["timers_controller_config"] or own_settings_file(variables)
+
+
+def own_settings_file(variables: dict[str, Any]) -> str:
+    """Where the role writes ``timers_settings``."""
+    return f"{variables['timers_config_directory']}/settings.toml"
+
+
 def decisions(variables: dict[str, Any], found: dict[str, Any]) -> dict[str, Any]:
     """What is in the units, and what happens to them.
 
@@ -74,7 +84,7 @@ def _job(job_type: str, entry: dict[str, Any], variables: dict[str, Any], limits
     limit = int(timeout) + int(variables["startup_allowance"])  # seconds until systemd ends the job
     in_use = [line.rpartition("=")[2] for line in limits if f"/{service}:" in line]
     options = dict(sorted(entry.get("options", {}).items()))
-    shared = {"controller_config": variables["timers_controller_config"], "timeout": timeout, **options}
+    shared = {"controller_config": settings_file(variables), "timeout": timeout, **options}
     audit_directory = os.path.dirname(options.get("audit_log", ""))
     told = [variables["timers_on_failure"], _ALERT.format(job_type) if variables["timers_alert_command"] else ""]
     return {

@@ -149,8 +149,11 @@ def environment_problems(environment: dict[str, Any]) -> Iterator[str]:
             )
 
 
-def setting_problems(variables: Mapping[str, Any]) -> Iterator[str]:
-    """A sentence for every other variable that is wrong whatever the hosts are like."""
+def setting_problems(variables: Mapping[str, Any], *, has_settings: bool = False) -> Iterator[str]:
+    """A sentence for every other variable that is wrong whatever the hosts are like.
+
+    :param has_settings: whether ``timers_settings`` is set, which is not among these variables because it has secrets
+    """
     names = [f"timers_{kind}directory" for kind in ("", "config_", "unit_", "textfile_")]
     settings_file, wheelhouse = variables["timers_controller_config"], variables["timers_wheelhouse"]
     for name in ("timers_randomized_delay", "timers_audit_log_months"):
@@ -161,12 +164,13 @@ def setting_problems(variables: Mapping[str, Any]) -> Iterator[str]:
     yield from _command_problems(variables["timers_alert_command"])
     if not all(_DIRECTORY.fullmatch(variables[name]) for name in names if variables[name]):
         yield f"{', '.join(names[:-1])} and {names[-1]} must be absolute paths without spaces, and without a slash at the end."
-    if not settings_file.startswith("/") or _HIDDEN.match(settings_file):
+    yield from _source_problems(settings_file, variables["timers_environment_file"], has_settings)
+    if settings_file and (not settings_file.startswith("/") or _HIDDEN.match(settings_file)):
         yield (
             "timers_controller_config must be an absolute path that a service sees, thus not below /home, /root,"
             " /run/user, /tmp, /var/tmp, /dev, /proc or /sys."
         )
-    if not os.path.relpath(settings_file or "/", variables["timers_config_directory"]).startswith("../"):
+    if settings_file and not os.path.relpath(settings_file, variables["timers_config_directory"]).startswith("../"):
         yield (
             "timers_config_directory must be a directory of the role's own, whose owner and mode it sets, but the"
             " controller's settings file is in it."
@@ -187,6 +191,21 @@ def _command_problems(command: list[str]) -> Iterator[str]:
             "timers_alert_command: this looks like a secret, which anyone on the host could read in the unit;"
             " put it into a file that the program reads."
         )
+
+
+def _source_problems(settings_file: str, environment_file: str, has_settings: bool) -> Iterator[str]:
+    if has_settings and settings_file:
+        yield (
+            "timers_settings and timers_controller_config are both set, and the jobs read one settings file; remove one of"
+            " the two variables."
+        )
+    if not (settings_file or has_settings or environment_file):
+        yield (
+            "timers_controller_config is empty, and there are neither timers_settings nor a timers_environment_file, so the"
+            " jobs would have no settings; set one of them."
+        )
+    if environment_file and not _DIRECTORY.fullmatch(environment_file):
+        yield "timers_environment_file must be an absolute path without spaces."
 
 
 def _moment_problems(job_type: str, entry: Any) -> Iterator[str]:

@@ -18,7 +18,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.opentalk.maintenance.plugins.module_utils.systems.settings.file import toml_parser
 
+from support import ansible
 from support.builders import Builder
 from support.collection import ROOT
 from support.controllers import (
@@ -36,6 +38,7 @@ from support.controllers import (
     unit,
     until,
 )
+from support.environment_lines import DIFFERENT, GOOD, SAME
 from support.fleet import Fleet, Host
 from support.gate import Gate, closed_gate
 from support.oracle import survivors
@@ -53,6 +56,7 @@ JOBS: dict[str, Any] = {
 }
 # The settings of the first runs; the others want timers that fire on time.
 FIRST: dict[str, Any] = {"timers_randomized_delay": 86400}
+OWN_SETTINGS = "/etc/opentalk-maintenance/settings.toml"
 SKIPPED = f"{JOB}: skipped, because another run of this job is in progress"
 STARTED = "[INFO ] Starting job execution"
 Open = Callable[..., World]
@@ -606,6 +610,130 @@ def test_wheels_in_a_relative_directory_and_packages_that_cannot_be_had(
     assert other != first and f"/{other.strip()}/bin/ansible-playbook" in host.run(f"systemctl cat {SERVICE}")
     assert provisioned.controllers.provision(JOBS, on=[host]).succeeded
     assert host.run(leads_to) == first
+
+
+def test_settings_of_the_inventory_are_enough_on_a_host_without_the_controllers_file(
+    provisioned: Provisioned, open_world: Open, tmp_path: Path
+) -> None:
+    """Secrets are in a vault and shown nowhere. A preview writes nothing."""
+    world, (host, *_unused), controllers = open_world(), provisioned.hosts, provisioned.controllers
+    world.fill(events=44)
+    rows, _unused = expected(world.rows(), 30)
+    url, storage = world.options["database_url"], world.options["object_storage"]
+    password, variables = tmp_path / "password", tmp_path / "variables.yml"
+    password.write_text("a password")
+    odd = {"text": "\"'\\\x7f\n# ü", "numbers": [1, 2.5, True], "inner table": {"a": ""}}
+    plain = {name: value for name, value in storage.items() if name != "secret_key"}
+    variables.write_text(
+        f"the_url: {ansible.vaulted(url, password)}\n"
+        f"timers_settings:\n  http: {json.dumps(odd)}\n  database: {{url: '{{{{ the_url }}}}'}}\n  minio:\n"
+        + "".join(f"    {name}: {json.dumps(value)}\n" for name, value in plain.items())
+        + f"    secret_key: {ansible.vaulted(storage['secret_key'], password)}\n"
+    )
+
+    def provision(*options: str) -> Played:
+        arguments = ("-e", f"@{variables}", "--vault-password-file", str(password), "--diff", "-vvv", *options)
+        # The controller's group is not needed then.
+        return controllers.provision(
+            {JOB: {"on_calendar": NEVER}}, *arguments, on=[host], timers_settings_group="nobody"
+        )
+
+    with _without_settings_file(host):
+        before = files([host])
+        preview = provision("--check")
+        assert preview.succeeded and changed(before, files([host])) == set(), preview.output
+        first = provision()
+        assert first.succeeded, first.output
+        again = provision("--check")
+        assert again.succeeded and again.changes() == {0}, again.output
+        host.run(f"systemctl start {SERVICE}")
+    assert world.rows() == rows
+    written = host.root / OWN_SETTINGS.lstrip("/")
+    assert toml_parser().loads(written.read_text()) == {"http": odd, "database": {"url": url}, "minio": storage}
+    assert host.run(f"stat -c '%a %U %G' {OWN_SETTINGS}").split() == ["640", "root", "opentalk-maintenance"]
+    journal = host.run("journalctl --no-pager --all -o export")
+    for secret in (url, world.server.password, storage["secret_key"]):
+        assert not [text for text in (preview.output, first.output, again.output, journal) if secret in text]
+    assert controllers.provision({JOB: {"on_calendar": NEVER}}, on=[host]).succeeded
+    assert not written.exists()
+
+
+def test_environment_file_of_the_container_overrides_and_odd_lines_are_refused(
+    provisioned: Provisioned, open_world: Open
+) -> None:
+    world, (host, *_unused), controllers = open_world(), provisioned.hosts, provisioned.controllers
+    world.fill(events=44)
+    rows, _unused = expected(world.rows(), 30)
+    # Where a service sees nothing, with a mode that leaves only root in.
+    path = "/root/opentalk/controller.env"
+    file = host.root / path.lstrip("/")
+    storage = world.options["object_storage"]
+    lines = [
+        f"OPENTALK_CTRL_DATABASE__URL={world.options['database_url']}",
+        *(f"OPENTALK_CTRL_MINIO__{name.upper()}='{value}'" for name, value in storage.items()),
+    ]
+
+    def provision(*lines: str, **variables: Any) -> Played:
+        file.write_text("".join(f"{line}\n" for line in lines))
+        return controllers.provision(
+            {JOB: {"on_calendar": NEVER}}, on=[host], timers_environment_file=path, **variables,
+            timers_environment={"OPENTALK_CTRL_MINIO__BUCKET": "overridden", "EXTRA": "1"},
+        )  # fmt: skip
+
+    host.run(f"install -d -m 700 {os.path.dirname(path)}")
+    with _without_settings_file(host):
+        before = files([host])
+        refused = provision(
+            "# A comment", *lines, "OPENTALK_CTRL_MINIO__SECRET_KEY=plan$ted", timers_controller_config=""
+        )
+        assert not refused.succeeded and refused.changes() == {0}
+        number = len(lines) + 2
+        assert f"{path}, line {number} (OPENTALK_CTRL_MINIO__SECRET_KEY): Compose replaces" in refused.output
+        assert "plan$ted" not in refused.output and world.server.password not in refused.output
+        assert changed(before, files([host])) == {f"{host.name}:{path}"}
+
+        played = provision("# A comment", *lines, timers_controller_config="")
+        assert played.succeeded, played.output
+        host.run(f"chmod 600 {path}")
+        host.run(f"systemctl start {SERVICE}")
+    assert world.rows() == rows
+    assert host.run(f"grep -v '^#' {OWN_SETTINGS} || true").strip() == ""
+    for secret in (world.server.password, storage["secret_key"]):
+        assert secret not in host.run("journalctl --no-pager --all -o export") + played.output
+    assert controllers.provision({JOB: {"on_calendar": NEVER}}, on=[host]).succeeded
+    assert host.try_run(f"cat {OWN_SETTINGS}").returncode != 0
+    assert "EnvironmentFile" not in host.run(f"systemctl cat {SERVICE}")
+    host.run(f"rm -r {os.path.dirname(path)}")
+
+
+def test_systemd_reads_environment_files_as_it_is_said(provisioned: Provisioned) -> None:
+    """The lines that are taken as Compose reads them, and each line that is refused in another way."""
+    (host, *_unused) = provisioned.hosts
+    path = host.root / "run/controller.env"
+
+    def read(content: str) -> dict[str, str]:
+        path.write_text(content, newline="")
+        shown = host.run("systemd-run --quiet --wait --pipe -p EnvironmentFile=/run/controller.env /usr/bin/env -0")
+        return dict(pair.split("=", 1) for pair in shown.split("\0") if pair)
+
+    found = read(GOOD)
+    assert {name: found[name] for name in SAME} == {name: value for name, (_rest, value) in SAME.items()}
+    assert found["OPENTALK_CTRL_LAST"] == "x" and not {"COMPOSE_PROJECT_NAME", "NAME_ALONE", "PYTHON"} & found.keys()
+    different = "".join(f"A{number}{rest}\nNEXT{number}=x\n" for number, (rest, *_unused) in enumerate(DIFFERENT))
+    found = read(f"export OPENTALK_CTRL_A=1\nOPENTALK_CTRL_B.C=1\n{different}")
+    assert not [name for name in found if name.startswith("OPENTALK_CTRL_")]
+    for number, (rest, by_compose, _reason) in enumerate(DIFFERENT):
+        assert found.get(f"A{number}") != by_compose, rest
+    path.unlink()
+
+
+@contextlib.contextmanager
+def _without_settings_file(host: Host) -> Iterator[None]:
+    host.run(f"mv {CONFIG} {CONFIG}.away")
+    try:
+        yield
+    finally:
+        host.run(f"mv {CONFIG}.away {CONFIG}")
 
 
 def test_removal_leaves_nothing_behind(provisioned: Provisioned) -> None:

@@ -80,20 +80,6 @@ def test_limit_of_all_jobs_and_of_one(world: World, play: Play) -> None:
     assert len(before["events"]) - len(world.rows()["events"]) == number > 1
 
 
-def vaulted(text: str, password: Path) -> str:
-    """The text as a value in YAML that ansible-vault has encrypted."""
-    command = [
-        ansible.program("ansible-vault"),
-        "encrypt_string",
-        "--vault-password-file",
-        password,
-        "--stdin-name",
-        "x",
-    ]
-    encrypted = subprocess.run(command, input=text, capture_output=True, text=True, timeout=HANGS, check=True).stdout
-    return encrypted.partition(":")[2].strip()
-
-
 def test_vaulted_and_nested_values_reach_the_job_and_stay_secret(world: World, play: Play, tmp_path: Path) -> None:
     """Also where the value that is not needed cannot be evaluated. Nothing is said about any of it."""
     password = tmp_path / "password"
@@ -109,8 +95,8 @@ def test_vaulted_and_nested_values_reach_the_job_and_stay_secret(world: World, p
             "opentalk_maintenance_keycloak": {"client_secret": "{{ nowhere }}"},
         }
     )  # fmt: skip
-    variables += f"opentalk_maintenance_database_url: {vaulted(world.options['database_url'], password)}\n"
-    variables += f"in_the_vault: {vaulted(storage['secret_key'], password)}\n"
+    variables += f"opentalk_maintenance_database_url: {ansible.vaulted(world.options['database_url'], password)}\n"
+    variables += f"in_the_vault: {ansible.vaulted(storage['secret_key'], password)}\n"
     world.query("DELETE FROM event_shared_folders")  # the job would warn about them
     before = world.rows()
     secrets = (storage["secret_key"], world.options["database_url"])

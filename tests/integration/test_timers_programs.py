@@ -37,7 +37,9 @@ def play(playbook: str, *arguments: str, collections: str, **variables: str) -> 
 
 
 # Wrong variables of a host each, with what is said about them.
-WRONG_TYPES = {"types": ({"timers_persistent": "perhaps"}, "timers_persistent")}
+WRONG_TYPES: dict[str, tuple[dict[str, Any], str]] = {
+    "types": ({"timers_persistent": "perhaps", "timers_settings": "planted"}, "timers_persistent")
+}
 WRONG_VALUES: dict[str, tuple[dict[str, Any], str]] = {
     "parameter": (
         {"timers_jobs": {"event_cleanup": {**DAILY, "parameters": {"days_since_last_occurrence": 0}}}},
@@ -60,6 +62,16 @@ WRONG_VALUES: dict[str, tuple[dict[str, Any], str]] = {
         {"timers_controller_config": "/home/opentalk/controller.toml"},
         "timers_controller_config must be an absolute path",
     ),
+    "containers": (
+        {
+            "timers_settings": {"database": {"ur": "planted"}, "minio": {"secret_key": ["planted"]}},
+            "timers_controller_config": "/etc/opentalk/controller.toml", "timers_enviroment_file": "/srv/planted",
+        },
+        "The variable timers_enviroment_file sets nothing; did you mean timers_environment_file"
+        ".*timers_settings and timers_controller_config are both set"
+        ".*timers_settings.database.ur: there is no such key; did you mean url"
+        ".*timers_settings.minio.secret_key: it must be text",
+    ),
 }  # fmt: skip
 
 
@@ -72,7 +84,7 @@ def test_no_host_is_touched_while_one_has_wrong_variables(
     inventory = tmp_path / "hosts.json"
     shared = {"ansible_host": "127.0.0.1", "ansible_port": 1, "timers_jobs": {"self_check": DAILY}}
     inventory.write_text(json.dumps({"opentalk_controllers": {"hosts": hosts, "vars": shared}}))
-    played = play("provision_timers", "-i", str(inventory), collections=collections_path)
+    played = play("provision_timers", "-vvv", "-i", str(inventory), collections=collections_path)
     assert ("UNREACHABLE" in played.stdout) == (not wrong)
     assert "planted" not in played.stdout + played.stderr
     said = dict(part.split("]", 1) for part in played.stdout.partition("PLAY RECAP")[0].split("fatal: [")[1:])

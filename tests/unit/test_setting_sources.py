@@ -64,6 +64,8 @@ def test_environment_alone_is_enough(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     monkeypatch.setattr(file, "find", lambda environment: None)
     environment = {"OPENTALK_CTRL_DATABASE__URL": "postgres://environment", "HOME": str(tmp_path)}
     assert Settings(None, {}, environment).database_url() == "postgres://environment"
+    for name in ("opentalk_ctrl_database__url", "OPENTALK_CTRL_DATABASE.URL", "Opentalk_Ctrl_Database__Url"):
+        assert Settings(None, {}, {name: "postgres://environment"}).database_url() == "postgres://environment"
     with pytest.raises(ConfigurationError, match="No settings file of the controller was found.*controller_config"):
         Settings(None, {}, {}).database_url()
 
@@ -159,7 +161,7 @@ def test_more_forms_that_the_controller_takes(read: Read) -> None:
 def test_file_with_syntax_of_another_version_of_toml(read: Read, monkeypatch: pytest.MonkeyPatch) -> None:
     """tomli reads TOML 1.1 since version 2.4, and tomllib since Python 3.15."""
     newest = STORAGE + "[logging]\notlp = {\n  enabled = true,\n}\n"
-    if file._reads_newest(file._toml_parser()):
+    if file._reads_newest(file.toml_parser()):
         assert read(newest).object_storage().bucket == "file"
     else:
         with pytest.raises(ConfigurationError, match=r"at line \d+, column \d+: .*tomli 2.4 or newer"):
@@ -169,7 +171,7 @@ def test_file_with_syntax_of_another_version_of_toml(read: Read, monkeypatch: py
         import tomllib  # noqa: F401
     except ImportError:
         return
-    if not file._reads_newest(file._toml_parser()):
+    if not file._reads_newest(file.toml_parser()):
         with pytest.raises(ConfigurationError, match=r"at line 7, column \d+: .*tomli 2.4 or newer"):
             read(newest).object_storage()
 

@@ -30,6 +30,7 @@ VARIABLES: dict[str, Any] = {
     "timers_user": "jobs",
     "timers_group": "jobs",
     "timers_environment": {},
+    "timers_environment_file": "",
     "timers_randomized_delay": 900,
     "timers_on_failure": "",
     "timers_alert_command": [],
@@ -261,6 +262,36 @@ def test_unit_for_alerts_and_rotation_are_the_roles_where_its_mark_is() -> None:
     assert decided(own, **on, audit_log_months=0)["removed"] == [rotation]
 
 
+def test_settings_of_the_inventory_are_written_and_removed() -> None:
+    """At the end of the runs that may read them."""
+    own, elsewhere = f"{SETTINGS}/settings.toml", f"{UNITS}/settings.toml"
+    found: dict[str, Any] = {"files": at(own, elsewhere)}
+
+    def of_settings(found: dict[str, Any], **variables: Any) -> list[Any]:
+        known = decided(found, **variables)
+        assert known["own"] == known["removed"] == [] and "settings.toml" in known["names"]
+        return [known["settings_file"], known["removed_settings"], known["kept_settings"]]
+
+    assert of_settings(found, controller_config="") == [own, [], []]
+    assert of_settings(found) == ["", [own], []]
+    assert of_settings({}) == ["", [], []]
+    assert of_settings(found, controller_config="", state="absent") == ["", [own], []]
+    found["running"] = listed(unit("room_cleanup", "service"))
+    assert of_settings(found) == ["", [], [own]]
+    found = {"files": at(own), "rest": [{"item": SETTINGS, "files": at(own)}]}
+    assert decided(found, state="absent")["emptied"] == [SETTINGS]
+
+
+def test_jobs_read_the_settings_that_the_role_writes_through_their_own_group() -> None:
+    jobs: dict[str, Any] = {"room_cleanup": {}}
+    known = decided(jobs=jobs, controller_config="")
+    variables = known["jobs"]["room_cleanup"]["variables"]
+    assert variables["opentalk_maintenance_controller_config"] == f"{SETTINGS}/settings.toml"
+    assert known["groups"] == ["jobs", "exporter"] and known["supplementary_groups"] == ["exporter"]
+    # It is not there before the role has written it.
+    assert [use["variable"] for use in known["uses"]] == ["timers_textfile_directory"]
+
+
 def test_before_the_account_is_made_files_are_tried_as_nobody() -> None:
     found = {"groups": [group("opentalk", "990"), group("jobs", None), group("exporter", None)]}
     known = decided(found)
@@ -329,6 +360,7 @@ def test_files_that_the_jobs_use_are_tried_by_the_variable_that_names_them() -> 
             for kind in ("", "config_", "unit_", "textfile_")
             for path in ("units", "/my units", "/units/", "/a/../b", "/a/.", "/a//b", "/units%n")
         ],
+        *[("timers_environment_file", path) for path in ("x.env", "/my x.env", "/a/*.env", "/a/%n.env", "-/a.env")],
         ("timers_config_directory", "/etc/opentalk"),
         ("timers_config_directory", "/etc"),
         ("timers_wheelhouse", "/nowhere"),
@@ -347,3 +379,11 @@ def test_good_settings_have_no_problems(tmp_path: Path, monkeypatch: pytest.Monk
     good = {"timers_textfile_directory": "", "timers_randomized_delay": "0", "timers_wheelhouse": "~"}
     good |= {"timers_directory": "/opt/..a/b@1.2+c-d_e", "timers_controller_config": "/etc/home/controller.toml"}
     assert list(setting_problems({**VARIABLES, **good})) == []
+
+
+def test_jobs_have_one_source_of_settings() -> None:
+    none, environment = {"timers_controller_config": ""}, {"timers_environment_file": "/root/opentalk/.env"}
+    (both,) = setting_problems(VARIABLES, has_settings=True)
+    assert both.startswith("timers_settings and timers_controller_config are both set")
+    for variables, has_settings in ((environment, False), (none, True), ({**none, **environment}, False)):
+        assert list(setting_problems({**VARIABLES, **variables}, has_settings=has_settings)) == []

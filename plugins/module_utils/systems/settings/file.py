@@ -46,7 +46,7 @@ def load(path: Path) -> dict[str, Any]:
 
     :raises ConfigurationError: the file cannot be read, or is not valid
     """
-    toml = _toml_parser()
+    toml = toml_parser()
     try:
         if path.exists() and not path.is_file():
             # Reading a pipe or a device may never end.
@@ -89,7 +89,11 @@ def _reads_newest(toml: Any) -> bool:
     return True
 
 
-def _toml_parser() -> Any:
+def toml_parser() -> Any:
+    """The module that reads TOML.
+
+    :raises MissingLibraryError: this Python has none, and tomli is not installed
+    """
     try:
         import tomli
 
@@ -107,12 +111,13 @@ def _toml_parser() -> Any:
 def override(values: dict[str, Any], environment: Mapping[str, str]) -> None:
     """Replace values of the file by those of environment variables, such as ``OPENTALK_CTRL_DATABASE__URL``.
 
-    Their names may be in any case, and have a dot in place of the two underscores.
+    Like the controller, it takes upper and lower case, and a dot between the names as well.
     """
-    for name, value in sorted(environment.items()):
-        if not name.lower().startswith(ENVIRONMENT_PREFIX):
+    for variable, value in sorted(environment.items()):
+        name = variable.lower()
+        if not name.startswith(ENVIRONMENT_PREFIX):
             continue
-        *sections, key = _SEPARATORS.split(name[len(ENVIRONMENT_PREFIX) :].lower())
+        *sections, key = _SEPARATORS.split(name[len(ENVIRONMENT_PREFIX) :])
         target = values
         for section in sections:
             inner = target.get(section)
