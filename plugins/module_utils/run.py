@@ -41,6 +41,7 @@ class Run:
     :ivar visibility: tells what came or was changed after that preview
     :ivar preview: the approval that a preview gives
     :ivar roots: the ids of everything that the plan decided on, by kind; only in a preview, for its approval
+    :ivar more: return values that only this job has
     :ivar affected: the number of things that the plan touches, for the safety limits
     """
 
@@ -67,6 +68,7 @@ class Run:
     approval: Approval | None = None
     visibility: Visibility | None = None
     preview: Approval | None = None
+    more: dict[str, Any] = field(default_factory=dict)
     now: datetime = field(init=False)
     database: Database = field(init=False)
 

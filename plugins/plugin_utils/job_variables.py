@@ -24,7 +24,7 @@ _OTHERS = {f"{COMMON}_{name}": name for name in ("hosts", "job")}
 def variables_of(job_type: str) -> dict[str, str]:
     """The variables that set options of a job, with the option of each. If two set the same option, the later one wins."""
     registration = JOBS[job_type]
-    own = {*registration.parameters.properties, *options.APPROVAL}
+    own = {*registration.parameters.properties, *options.APPROVAL, *options.PERSONS}
     found = {}
     for option in registration.argument_spec():
         if option not in own:

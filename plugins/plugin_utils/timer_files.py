@@ -10,7 +10,7 @@ import hashlib
 import os
 from typing import Any
 
-from .timer_units import JOB_TYPES, unit
+from .timer_units import SCHEDULED, unit
 
 _STAMPS = "/var/lib/systemd/timers"
 
@@ -20,7 +20,7 @@ def decisions(variables: dict[str, Any], found: dict[str, Any], units: dict[str,
 
     :param units: what timer_units has decided
     """
-    owners = {name: job_type for job_type in JOB_TYPES for name in _names(job_type)}
+    owners = {name: job_type for job_type in SCHEDULED for name in _names(job_type)}
     own = {file["path"]: owners[os.path.basename(file["path"])] for file in found["files"]}
     # What a run needs to its end: without its unit it has the time limit of systemd's own, and nothing tells of its end.
     used = [path for path, job_type in own.items() if unit(job_type, "service") in units["running"]]

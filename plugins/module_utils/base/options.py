@@ -90,6 +90,14 @@ APPROVAL: dict[str, Any] = {
     }
 }
 
+# Who shall be erased. Ansible takes the values of no_log out of all output, so user_ids lacks it: results and approvals have
+# these ids. The lists themselves are never shown, in case somebody puts an address among the ids.
+PERSONS: dict[str, Any] = {
+    "user_ids": {"type": "list", "elements": "str", "no_log": False},
+    "oidc_subs": {"type": "list", "elements": "str", "no_log": True},
+    "emails": {"type": "list", "elements": "str", "no_log": True},
+}
+
 BATCHES: dict[str, Any] = {"batch_size": {"type": "int", "default": 1000}}
 
 INDEXES: dict[str, Any] = {"temporary_indexes": {"type": "bool", "default": True}}
@@ -122,8 +130,8 @@ def merge(*groups: dict[str, Any]) -> dict[str, Any]:
 
 
 def without_names(options: dict[str, Any]) -> dict[str, Any]:
-    """The options of a module without login names, so that they may be shown."""
-    shown = dict(options)
+    """The options of a module without login names and without the persons to erase, so that they may be shown."""
+    shown = {name: NOT_SHOWN if name in PERSONS and value else value for name, value in options.items()}
     for group, names in NAMES.items():
         if isinstance(shown.get(group), dict):
             shown[group] = {

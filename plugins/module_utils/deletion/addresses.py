@@ -23,12 +23,14 @@ def invitations(catalogue: Catalogue, table: Table) -> Table | None:
     return found if is_users and catalogue.has(found.name, "email") else None
 
 
-def of_users(database: Database, catalogue: Catalogue, users: KeySet) -> KeySet:
+def of_users(database: Database, catalogue: Catalogue, users: KeySet, *, lock: bool) -> KeySet:
     """The addresses that nobody has any more when these users are gone.
 
+    :param lock: whether to keep all others who have these addresses from being deleted until the end of the transaction; those
+        who are just being deleted by somebody else are waited for
     :returns: the columns ``address``, in lower case, ``tenant``, and ``id`` of the last user who has the address
     """
-    query = _shared(catalogue, users, "SELECT address, tenant, max(id) AS id", "bool_and(goes)")
+    query = _shared(catalogue, users, "SELECT address, tenant, max(id) AS id", "bool_and(goes)", lock=lock)
     arrays = sql.SQL(", ").join(sql.SQL("array_agg({})::text").format(sql.Identifier(name)) for name in _COLUMNS)
     return key_set(_COLUMNS, database.row(sql.SQL("SELECT count(*), {} FROM ({}) found").format(arrays, query)))
 
@@ -61,21 +63,22 @@ def users_of(catalogue: Catalogue, addresses: KeySet, invitations: Composable) -
     )
 
 
-def _shared(catalogue: Catalogue, users: KeySet, select: str, having: str) -> Composable:
+def _shared(catalogue: Catalogue, users: KeySet, select: str, having: str, *, lock: bool = False) -> Composable:
     """A query with a row for each address and tenant of the users.
 
     :param select: speaks of ``address``, ``tenant``, ``id`` and ``goes`` of all users who have the address
     """
     tenant = "tenant_id::text" if _has_tenants(catalogue) else "''"
     return sql.SQL(
-        "{} FROM (SELECT lower(email) AS address, {} AS tenant, id::text AS id, going.id IS NOT NULL AS goes"
-        " FROM {} LEFT JOIN unnest({}::uuid[]) going (id) USING (id)) having_addresses"
-        " WHERE address IN (SELECT lower(email) FROM {} WHERE id = ANY ({}::uuid[]))"
-        " GROUP BY address, tenant HAVING bool_or(goes) AND {}"
+        "{} FROM (SELECT lower(email) AS address, {} AS tenant, owner.id::text AS id, going.id IS NOT NULL AS goes"
+        " FROM {} owner LEFT JOIN unnest({}::uuid[]) going (id) ON going.id = owner.id"
+        " WHERE lower(email) IN (SELECT lower(email) FROM {} WHERE id = ANY ({}::uuid[]))"
+        " ORDER BY owner.id{}) found GROUP BY address, tenant HAVING bool_or(goes) AND {}"
     ).format(
         sql.SQL(select),
         sql.SQL(tenant),
         *2 * (Sql.name(catalogue.table("users")), sql.Literal(users.literals[users.columns.index("id")])),
+        sql.SQL(" FOR KEY SHARE OF owner" if lock else ""),
         sql.SQL(having),
     )
 

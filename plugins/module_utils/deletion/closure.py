@@ -89,7 +89,7 @@ class Closure:
         users = self.keys("users")
         if not (users and any(edge.by_address for edge in self.graph.edges)):
             return KeySet(("address", "tenant", "id"))
-        return addresses.of_users(self.database, self.graph.catalogue, users)
+        return addresses.of_users(self.database, self.graph.catalogue, users, lock=self._lock)
 
     def events_of_invitations(self) -> list[str]:
         """The ids of the events of invitations that go because of their mail address, whatever else they go with."""

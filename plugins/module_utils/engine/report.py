@@ -31,6 +31,7 @@ def result(run: Run, *, check_mode: bool, duration: float | None) -> dict[str, A
         "shared_folders_left_behind": run.shared_folders_left_behind,
         "plan": run.plan.as_result(),
         "done": run.done.as_result(),
+        **run.more,
     }
     if duration is not None:
         values["duration"] = round(duration, 3)

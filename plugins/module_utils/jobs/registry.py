@@ -9,7 +9,7 @@ The class of a job is in the file with the job's name.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..base import options
@@ -21,10 +21,12 @@ class Registration:
     """One job.
 
     :ivar options: the groups of options that only some jobs take
+    :ivar scheduled: whether a timer may start it; otherwise somebody must ask for each run
     """
 
     parameters: Parameters
     options: tuple[dict[str, Any], ...]
+    scheduled: bool = True
 
     def argument_spec(self) -> dict[str, Any]:
         """The options of the job's module."""
@@ -76,6 +78,26 @@ _REGISTRATIONS = (
             "description": "The number of days that must have passed since the user was disabled.",
         },
         fail_on_shared_folder_deletion_error=_FAIL_ON_SHARED_FOLDER_DELETION_ERROR,
+    ),
+    replace(
+        _job(
+            "user_erasure",
+            "Deletes the users that are named, now, with everything that belongs to them.",
+            *_DELETED_EVERYWHERE,
+            options.PERSONS,
+            require_disabled={
+                "type": "boolean",
+                "default": True,
+                "description": "Whether a user who is not disabled is refused.",
+            },
+            fail_on_unmatched={
+                "type": "boolean",
+                "default": True,
+                "description": "Whether an entry that matches no user makes the job fail before it deletes anybody.",
+            },
+            fail_on_shared_folder_deletion_error=_FAIL_ON_SHARED_FOLDER_DELETION_ERROR,
+        ),
+        scheduled=False,
     ),
     _job(
         "adhoc_event_cleanup",
@@ -162,3 +184,5 @@ _REGISTRATIONS = (
 
 JOBS = {job.parameters.job_type: job for job in _REGISTRATIONS}
 JOB_TYPES = tuple(JOBS)
+# The jobs that timers may start.
+SCHEDULED = tuple(job_type for job_type, job in JOBS.items() if job.scheduled)
