@@ -24,6 +24,7 @@ options:
       - self_check
       - event_cleanup
       - user_cleanup
+      - user_erasure
       - adhoc_event_cleanup
       - invite_cleanup
       - sync_storage_files

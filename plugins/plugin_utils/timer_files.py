@@ -11,7 +11,7 @@ import os
 import re
 from typing import Any
 
-from .timer_units import JOB_TYPES, own_settings_file, state_file, unit
+from .timer_units import SCHEDULED, own_settings_file, state_file, unit
 
 _STAMPS = "/var/lib/systemd/timers"
 _ROTATION = "/etc/logrotate.d/opentalk-maintenance"
@@ -25,7 +25,7 @@ def decisions(variables: dict[str, Any], found: dict[str, Any], units: dict[str,
 
     :param units: what timer_units has decided
     """
-    owners = {name: job_type for job_type in JOB_TYPES for name in _names(job_type)}
+    owners = {name: job_type for job_type in SCHEDULED for name in _names(job_type)}
     names = {file["path"]: os.path.basename(file["path"]) for file in found["files"]}
     own = {path: owners[name] for path, name in names.items() if name in owners}
     # What a run needs to its end: without its unit it has the time limit of systemd's own, and nothing tells of its end.

@@ -12,7 +12,7 @@ import re
 from typing import Any
 
 # The registry imports no job: almost every task of the role loads this file anew.
-from ansible_collections.opentalk.maintenance.plugins.module_utils.jobs.registry import JOB_TYPES
+from ansible_collections.opentalk.maintenance.plugins.module_utils.jobs.registry import SCHEDULED
 from ansible_collections.opentalk.maintenance.plugins.module_utils.timers.units import STATE_DIRECTORY, state_file, unit
 from ansible_collections.opentalk.maintenance.plugins.plugin_utils.job_variables import variable
 
@@ -47,7 +47,7 @@ def decisions(variables: dict[str, Any], found: dict[str, Any]) -> dict[str, Any
         "jobs": jobs,
         "timers": timers,
         "units": timers + services,
-        "all_services": [unit(job_type, "service") for job_type in JOB_TYPES],
+        "all_services": [unit(job_type, "service") for job_type in SCHEDULED],
         "running": running,
         "running_units": [f"{variables['timers_unit_directory']}/{name}" for name in services if name in running],
         "lowered_later": [job for job in jobs.values() if job["limit"] < job["limit_in_unit"]],

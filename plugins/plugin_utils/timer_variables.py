@@ -19,7 +19,7 @@ from ansible_collections.opentalk.maintenance.plugins.module_utils.base.errors i
     ParameterError,
 )
 from ansible_collections.opentalk.maintenance.plugins.module_utils.base.parameters import DIALECT
-from ansible_collections.opentalk.maintenance.plugins.module_utils.jobs.registry import JOB_TYPES, JOBS
+from ansible_collections.opentalk.maintenance.plugins.module_utils.jobs.registry import JOBS, SCHEDULED
 
 _SCHEMA_TYPES = {"int": "integer", "float": "number", "bool": "boolean", "str": "string", "path": "string"}
 _UNIT_PATH = r"^(?!/(home|root|run/user|tmp|var/tmp|dev|proc|sys)/)(/(?!\.{1,2}(/|$))[\w.@+-]+){2,}$(?!\n)"
@@ -101,8 +101,11 @@ def job_problems(jobs: dict[str, Any]) -> Iterator[str]:
     from jsonschema import Draft202012Validator  # where it is missing, the filter says so
 
     for job_type, entry in jobs.items():
-        if job_type not in JOB_TYPES:
-            yield f"timers_jobs.{job_type}: there is no such job; the jobs are {', '.join(JOB_TYPES)}."
+        if job_type in JOBS and not JOBS[job_type].scheduled:
+            yield f"timers_jobs.{job_type}: no timer may start this job, because somebody must ask for each run; remove it."
+            continue
+        if job_type not in SCHEDULED:
+            yield f"timers_jobs.{job_type}: there is no such job; the jobs are {', '.join(SCHEDULED)}."
             continue
         validator = Draft202012Validator(job_schema(job_type))
         for error in sorted(validator.iter_errors(entry), key=lambda error: [str(part) for part in error.path]):

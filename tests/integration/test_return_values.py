@@ -24,6 +24,11 @@ TYPES = {"str": str, "int": int, "float": (int, float), "bool": bool, "list": li
 JOBS: dict[str, dict[str, Any]] = {
     "event_cleanup": {},
     "user_cleanup": {"days_since_user_has_been_disabled": 0},
+    "user_erasure": {
+        "emails": [f"user{number}@example.org" for number in range(30)],
+        "require_disabled": False,
+        "fail_on_unmatched": False,
+    },
     "adhoc_event_cleanup": {},
     "room_cleanup": {},
     "invite_cleanup": {"delete_invites": True},

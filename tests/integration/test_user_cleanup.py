@@ -4,8 +4,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 
 import pytest
 
@@ -63,3 +65,63 @@ def test_who_is_disabled_for_long_enough(open_world: Callable[..., World], versi
     assert world.ids("users") == stays
     at_once = world.run("user_cleanup", days_since_user_has_been_disabled=0)
     assert at_once["done"]["users"]["count"] == 2
+
+
+@pytest.mark.parametrize("version", SCHEMAS)
+def test_invitations_by_mail_go_with_the_last_user_who_has_the_address(
+    open_world: Callable[..., World], tmp_path: Path, version: int
+) -> None:
+    world = open_world(version)
+    build = Builder(world.connection)
+    # The check of the table is not ours: whoever drops it may store addresses as they were typed.
+    world.query("ALTER TABLE event_email_invites DROP CONSTRAINT IF EXISTS event_email_invites_email_check")
+    disabled = datetime.now(timezone.utc) - timedelta(days=31)
+    other_tenant = build.tenant()
+    alone = build.user(email="alone@example.org", disabled_since=disabled)
+    twins = {build.user(email="twin@example.org", disabled_since=disabled) for _unused in range(2)}
+    again = build.user(email="again@example.org", disabled_since=disabled)
+    stays = build.user(email="again@example.org")
+    abroad = build.user(email="abroad@example.org", disabled_since=disabled, tenant_id=other_tenant)
+    build.user(email="alone@example.org", tenant_id=other_tenant)
+    event = build.event(stays)
+    goes = {"Alone@Example.org", "twin@example.org"}
+    kept = {"again@example.org", "abroad@example.org", "nobody@example.org"}
+    for address in goes | kept:
+        build.mail_invitation(event, address, stays)
+    before, audit_log = world.rows(), tmp_path / "audit.jsonl"
+    users = {alone, *twins, again, abroad}
+
+    preview = world.run("user_cleanup", check_mode=True)
+    assert preview["plan"]["rows_deleted"] == {"event_email_invites": 2, "users": 5}
+    assert world.rows() == before
+    run = world.run("user_cleanup", batch_size=1, audit_log=str(audit_log), approved_plan=preview["approval"])
+    assert run["done"]["rows_deleted"] == preview["plan"]["rows_deleted"]
+    assert world.rows() == survivors(before, "users", users)
+    assert {row[0] for row in world.query("SELECT email FROM event_email_invites")} == kept
+    text = audit_log.read_text()
+    lines = [json.loads(line) for line in text.splitlines()]
+    found = [line["id"] for line in lines if (line["event"], line.get("kind")) == ("deleting", "event_email_invites")]
+    assert found == [event, event]
+    for shown in (text, json.dumps(preview), json.dumps(run)):
+        assert "example.org" not in shown
+
+
+@pytest.mark.parametrize("batch_size", [1, 1000])
+def test_approval_knows_whose_address_somebody_else_had(open_world: Callable[..., World], batch_size: int) -> None:
+    world = open_world()
+    build = Builder(world.connection)
+    disabled = datetime.now(timezone.utc) - timedelta(days=31)
+    first, last = sorted(build.user(email="twin@example.org", disabled_since=disabled) for _unused in range(2))
+    host, other = build.user(), build.user(email="twin@example.org")
+    build.mail_invitation(build.event(host), "twin@example.org", host)
+    preview = world.run("user_cleanup", check_mode=True)
+    assert preview["plan"]["rows_deleted"] == {"users": 2}
+    world.query("DELETE FROM users WHERE id = %s", (other,))
+
+    options = {"approved_plan": preview["approval"], "batch_size": batch_size}
+    run = world.run("user_cleanup", **options)
+    assert run["failed"] and [failure["id"] for failure in run["failures"]] == [last]
+    assert "did not show" in run["failures"][0]["reason"]
+    assert world.ids("users") == {host, last} and first in run["done"]["users"]["ids"]
+    assert len(world.query("SELECT 1 FROM event_email_invites")) == 1
+    assert world.run("user_cleanup", check_mode=True)["plan"]["rows_deleted"] == {"event_email_invites": 1, "users": 1}

@@ -87,7 +87,7 @@ def test_job_must_be_one_that_takes_an_approval(
     arguments = ["-e", f"opentalk_maintenance_job={name}"] if name else []
     code, printed = Playbook(open_world(), collections_path, tmp_path, *arguments).play()
     syncs = "sync_shared_folders, sync_storage_files"
-    jobs = f"adhoc_event_cleanup, event_cleanup, invite_cleanup, room_cleanup, {syncs}, user_cleanup"
+    jobs = f"adhoc_event_cleanup, event_cleanup, invite_cleanup, room_cleanup, {syncs}, user_cleanup, user_erasure"
     assert code != 0 and f"Set the variable opentalk_maintenance_job to one of these jobs: {jobs}." in printed, printed
 
 

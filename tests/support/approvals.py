@@ -19,7 +19,8 @@ from ansible_collections.opentalk.maintenance.plugins.module_utils.deletion.dele
 
 from support.cases import CASES, Case
 from support.messages import is_sentence
-from support.snapshot import Snapshot, deleted, removed
+from support.oracle import addresses_of_others
+from support.snapshot import Snapshot, deleted, parsed, removed
 from support.tangle import Tangle
 from support.world import World
 
@@ -175,10 +176,26 @@ class HeldRun:
     def _stay(self, rows: Snapshot) -> set[str]:
         """The approved roots with which a later row would go or be changed."""
         case = self._chosen(rows)
+        if case.table == "users":
+            return self._users_who_stay(case, rows)
         if rows == self.before:
             return {root for root, rows in self.rows.items() if not rows.isdisjoint(self.later)}
         approved = case.roots & self.case.roots
         return {root for root in approved if not touched(case, rows, {root}).isdisjoint(self.later)}
+
+    def _users_who_stay(self, case: Case, rows: Snapshot) -> set[str]:
+        """The same for users, one after the other: an invitation by mail goes with the last user who has the address."""
+        shared = addresses_of_others(parsed(self.before)["users"], self.case.roots)
+        stay = set()
+        for root in sorted(case.roots & self.case.roots):
+            was_shared = root in shared and not addresses_of_others(parsed(rows)["users"], {root})
+            after = case.effect(rows, {root})
+            gone = {(table, row) for table, texts in removed(rows, after).items() for row in texts}
+            if was_shared or not gone.isdisjoint(self.later):
+                stay.add(root)
+            else:
+                rows = after
+        return stay
 
     def _batch_size(self) -> int:
         return random.Random(self._seed).choice((1, 3, 1000))

@@ -103,6 +103,9 @@ class Builder:
             self.permission(f"invite::{invite}", path)
         return invite
 
+    def mail_invitation(self, event: str, email: str, created_by: str) -> None:
+        self._insert("event_email_invites", event_id=event, email=email, created_by=created_by)
+
     def permission(self, subject: str, path: str) -> None:
         """A permission row, if the schema has such rows."""
         if ("casbin_rule", "v0") in self.columns:

@@ -73,6 +73,17 @@ def user_cleanup(choose: random.Random, before: Snapshot, now: datetime) -> Case
     return made
 
 
+def user_erasure(choose: random.Random, before: Snapshot, now: datetime) -> Case:
+    """Not in `CASES`, because it does what user_cleanup does."""
+    ids = sorted(row["id"] for row in parsed(before)["users"])
+    users = choose.sample(ids, choose.randint(1, len(ids)))
+    made = _case(
+        "user_erasure", before, "users", set(users), user_ids=users, require_disabled=False, fail_on_unmatched=False
+    )
+    made.facts["users"] = frozenset(users)
+    return made
+
+
 def invite_cleanup(choose: random.Random, before: Snapshot, now: datetime) -> Case:
     options, expired_before = _expired_before(choose, now)
     chosen = selection.ended_invites(before, expired_before)

@@ -36,7 +36,7 @@ JOBS = [
     for job in (*cases.CASES, storage_sync.JOB, FOLDERS)
     for version in (52, 67)
     if (job, version) != ("invite_cleanup", 67)
-]
+] + [("user_erasure", 67)]
 BATCHES = 3
 INDEXES = 2
 WITHOUT_FOLDERS = ("room_cleanup", "invite_cleanup", "invite_cleanup delete_invites", storage_sync.JOB, FOLDERS)
@@ -219,8 +219,13 @@ def _share_folders(tangle: Tangle) -> None:
 
 def _deletion(world: World, cloud: CloudServer, tangle: Tangle, job: str) -> Scene | None:
     before = world.rows()
-    case = cases.CASES[job](tangle.random, before, tangle.now)
-    roots = {"room_cleanup": "rooms", "user_cleanup": "users", "invite_cleanup": "invites"}.get(case.module, "events")
+    case = {**cases.CASES, "user_erasure": cases.user_erasure}[job](tangle.random, before, tangle.now)
+    roots = {
+        "room_cleanup": "rooms",
+        "user_cleanup": "users",
+        "user_erasure": "users",
+        "invite_cleanup": "invites",
+    }.get(case.module, "events")
     chosen = len(case.facts.get("invites", ())) or len(before[roots]) - len(case.expected[roots])
     if chosen < BATCHES:
         return None

@@ -38,15 +38,32 @@ def survivors(before: Snapshot, table: str, ids: set[str]) -> Snapshot:
     """The database after the deletion of these rows of the table."""
     content = parsed(before)
     gone = _gone(content, table, ids)
+    tenants = {event["id"]: event["tenant_id"] for event in content["events"]}
+    freed = _addresses(content["users"], gone["users"]) - _addresses(
+        content["users"], {user["id"] for user in content["users"]} - gone["users"]
+    )
     after: Snapshot = {}
     for name, rows in content.items():
         kept = []
         for row, text in zip(rows, before[name], strict=True):
             if row.get("id") in gone.get(name, ()) or _belongs(name, row, gone) or _permits(name, row, gone):
                 continue
+            if name == "event_email_invites" and (row["email"].lower(), tenants[row["event_id"]]) in freed:
+                continue
             kept.append(_repointed(name, row, text, gone["users"]))
         after[name] = sorted(kept)
     return after
+
+
+def _addresses(users: list[dict[str, Any]], ids: set[str]) -> set[tuple[str, str]]:
+    """The mail addresses of the users with these ids, each with its tenant."""
+    return {(user["email"].lower(), user["tenant_id"]) for user in users if user["id"] in ids}
+
+
+def addresses_of_others(users: list[dict[str, Any]], ids: set[str]) -> set[str]:
+    """Those of the ids whose users have an address that a user with another id has, too."""
+    others = _addresses(users, {user["id"] for user in users} - ids)
+    return {id for id in ids if not _addresses(users, {id}).isdisjoint(others)}
 
 
 def without_permissions(before: Snapshot, invites: set[str]) -> Snapshot:

@@ -126,6 +126,33 @@ def _dates_in_events(context: Context) -> dict[str, Any]:
     return maybe
 
 
+def _user(context: Context) -> dict[str, Any]:
+    """Some users of a tenant have the same mail address."""
+    if context.random.random() < 0.6:
+        return {}
+    return {
+        "email": f"person{context.random.randrange(4)}@example.org",
+        "tenant_id": context.rows["tenants"][int(context.random.random() < 0.2)]["id"],
+    }
+
+
+def _event(context: Context) -> dict[str, Any]:
+    dates = _dates_in_events(context)
+    return {**dates, "tenant_id": context.pick("users")["tenant_id"]} if context.random.random() < 0.6 else dates
+
+
+def _invitation_by_mail(context: Context) -> dict[str, Any]:
+    """Most of them are to a user, and most of these in an event of the user's tenant."""
+    user, events = context.pick("users"), context.rows["events"]
+    if context.random.random() < 0.2:
+        return {}
+    near = [event for event in events if event["tenant_id"] == user["tenant_id"]]
+    return {
+        "email": user["email"],
+        "event_id": context.random.choice(near if near and context.random.random() < 0.8 else events)["id"],
+    }
+
+
 def _recurrence(context: Context) -> dict[str, Any]:
     return {"recurrence_pattern": _pattern(context) or "RRULE:FREQ=YEARLY"}
 
@@ -204,7 +231,9 @@ def _tariff(context: Context) -> dict[str, Any]:
 
 # Values of columns by table that are not random. A column that the table lacks is ignored.
 RULES: dict[str, Callable[[Context], dict[str, Any]]] = {
-    "events": _dates_in_events,
+    "users": _user,
+    "events": _event,
+    "event_email_invites": _invitation_by_mail,
     "event_dates": _dates,
     "event_recurrences": _recurrence,
     "event_shared_folders": _shared_folder,

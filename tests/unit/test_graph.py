@@ -56,6 +56,15 @@ def test_users_leave_what_they_only_updated() -> None:
     assert into_events == {"users.id > events.created_by", "rooms.id > events.room"}
 
 
+def test_only_users_who_are_roots_take_along_invitations_to_their_address() -> None:
+    tables = {"users": "id* email:text", "event_email_invites": "event_id* email*:text"}
+    for root, by_address in (("users", {"users.id > event_email_invites.email"}), ("events", set())):
+        found = graph(root, tables, {"event_email_invites.event_id -> events.id": "c"})
+        assert edges(edge for edge in found.edges if edge.by_address) == by_address
+        assert "events.id > event_email_invites.event_id" in edges(found.edges)
+    assert not any(edge.by_address for edge in graph("users", {"event_email_invites": "event_id*"}, {}).edges)
+
+
 def test_rooms_leave_events_no_way_to_their_users() -> None:
     assert "users" not in {table.label for table in graph("rooms", {}, {}).tables}
 

@@ -14,6 +14,9 @@ from ansible_collections.opentalk.maintenance.plugins.plugin_utils import job_va
 
 from support.messages import is_sentence
 
+# Further options that have a variable with the name of the job.
+OWN = ("approved_plan", "max_affected", "max_affected_percent", "user_ids", "oidc_subs", "emails")
+
 
 class UndefinedError(Exception):
     """Takes the place of Ansible's: with its controller in this process, modules of other tests would warn in another way."""
@@ -34,7 +37,7 @@ def test_every_option_has_a_variable(job: str) -> None:
     values = {job_variables.variable(job, option): f"the {option}" for option in spec}
     assert gather(job, **values) == {option: f"the {option}" for option in spec}
     for option in spec:
-        has_job = option in parameters or option in ("approved_plan", "max_affected", "max_affected_percent")
+        has_job = option in parameters or option in OWN
         assert f"{job if has_job else 'opentalk_maintenance'}_{option}" in values
 
 

@@ -75,6 +75,8 @@ def test_names_by_which_jobs_log_in_are_not_shown() -> None:
         "timeout": 5,
     }
     assert given["object_storage"]["access_key"] == "alice"
+    persons = {"user_ids": ["alice@example.org"], "oidc_subs": [], "emails": None}
+    assert options.presentable(persons) == {**persons, "user_ids": options.NOT_SHOWN}
     assert options.presentable({"shared_folder": None, "object_storage": {"access_key": ""}}) == {
         "shared_folder": None, "object_storage": {"access_key": ""},
     }  # fmt: skip

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 from ansible_collections.opentalk.maintenance.plugins.filter.timer_decisions import timer_decisions
-from ansible_collections.opentalk.maintenance.plugins.plugin_utils.timer_units import JOB_TYPES, STATE_DIRECTORY, unit
+from ansible_collections.opentalk.maintenance.plugins.plugin_utils.timer_units import SCHEDULED, STATE_DIRECTORY, unit
 from ansible_collections.opentalk.maintenance.plugins.plugin_utils.timer_variables import setting_problems
 
 from support.collection import ROOT
@@ -91,7 +91,7 @@ def test_the_role_gives_its_variables_and_what_its_tasks_found() -> None:
 
 def test_no_file_of_the_role_decides_by_the_name_of_a_job() -> None:
     texts = [path.read_text() for part in ("vars", "tasks", "templates") for path in (ROLE / part).iterdir()]
-    names = [name for job in JOB_TYPES for name in (job, job.replace("_", "-"))]
+    names = [name for job in SCHEDULED for name in (job, job.replace("_", "-"))]
     assert texts and [name for name in names for text in texts if name in text] == []
 
 
@@ -102,7 +102,7 @@ def test_all_jobs_are_asked_for_and_looked_for() -> None:
         STAMPS in decided(textfile_directory="")["directories"]
         and "" not in decided(textfile_directory="")["directories"]
     )
-    for job in JOB_TYPES:
+    for job in SCHEDULED:
         assert unit(job, "service") in known["all_services"]
         wanted = {unit(job, "service"), unit(job, "timer"), f"stamp-{unit(job, 'timer')}", f"{job}.yml"}
         assert wanted | {f"opentalk_maintenance_{job}.prom", f"{job}.json"} <= set(known["names"])

@@ -93,6 +93,14 @@ APPROVAL: dict[str, Any] = {
     }
 }
 
+# Who shall be erased. Ansible takes the values of no_log out of all output, so user_ids lacks it: results and approvals have
+# these ids. The lists themselves are never shown, in case somebody puts an address among the ids.
+PERSONS: dict[str, Any] = {
+    "user_ids": {"type": "list", "elements": "str", "no_log": False},
+    "oidc_subs": {"type": "list", "elements": "str", "no_log": True},
+    "emails": {"type": "list", "elements": "str", "no_log": True},
+}
+
 BATCHES: dict[str, Any] = {"batch_size": {"type": "int", "default": 1000}}
 
 INDEXES: dict[str, Any] = {"temporary_indexes": {"type": "bool", "default": True}}
@@ -125,11 +133,11 @@ def merge(*groups: dict[str, Any]) -> dict[str, Any]:
 
 
 def presentable(options: dict[str, Any]) -> dict[str, Any]:
-    """The options of a module as they may be shown: without login names, and with numbers in place of an approval's ids.
+    """The options of a module as they may be shown: without login names, persons to erase, and the ids of an approval.
 
-    A million ids would be searched for secrets, logged and printed.
+    A million ids would be searched for secrets, logged and printed, so their number stands for them.
     """
-    shown = dict(options)
+    shown = {name: NOT_SHOWN if name in PERSONS and value else value for name, value in options.items()}
     for group, names in NAMES.items():
         if isinstance(shown.get(group), dict):
             shown[group] = {

@@ -5,11 +5,13 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections import defaultdict
 from collections.abc import Iterator
 
 from ..systems.database import Composable, Database, sql
+from . import addresses
 from .catalogue import Table
 from .graph import Change, DeletionGraph, Edge
 from .keys import KeySet, Sql, any_of, key_set
@@ -80,6 +82,24 @@ class Closure:
         )
         rows = self.database.stream(query) if limit is None else self.database.rows(query)
         return (row[0] for row in rows)
+
+    @functools.cached_property
+    def freed_addresses(self) -> KeySet:
+        """The mail addresses that nobody has any more when the users who go are gone, as in :func:`.addresses.of_users`."""
+        users = self.keys("users")
+        if not (users and any(edge.by_address for edge in self.graph.edges)):
+            return KeySet(("address", "tenant", "id"))
+        return addresses.of_users(self.database, self.graph.catalogue, users, lock=self._lock)
+
+    def events_of_invitations(self) -> list[str]:
+        """The ids of the events of invitations that go because of their mail address, whatever else they go with."""
+        table = self.graph.catalogue.table("event_email_invites")
+        if not self.freed_addresses:
+            return []
+        query = sql.SQL("SELECT DISTINCT event_id::text FROM {} WHERE {} ORDER BY 1").format(
+            self._sql.name(table), addresses.condition(self.graph.catalogue, self.freed_addresses)
+        )
+        return [event for (event,) in self.database.rows(query)]
 
     def asset_bytes(self) -> int:
         """The total size in bytes of the assets that go, as the database records it."""
@@ -162,7 +182,7 @@ class Closure:
             found = KeySet.of_ids(keys.values(edge.source_columns[0]))
             self.sets[table] = known + found
             return found
-        condition = any_of([self._among(table, edge.target_columns, keys, edge.source_columns) for edge, keys in leads])
+        condition = any_of([self._led(edge, keys) for edge, keys in leads])
         return self._find(table, condition, new=all(self._leads_to_one(edge) for edge, _unused in leads))
 
     def _find(self, table: Table, condition: Composable, *, new: bool = False) -> KeySet:
@@ -183,9 +203,12 @@ class Closure:
         return found
 
     def _edge_conditions(self, edges: list[Edge]) -> list[Composable]:
-        return [
-            self._among(edge.target, edge.target_columns, self.sets[edge.source], edge.source_columns) for edge in edges
-        ]
+        return [self._led(edge, self.sets[edge.source]) for edge in edges]
+
+    def _led(self, edge: Edge, keys: KeySet) -> Composable:
+        if edge.by_address:
+            return addresses.condition(self.graph.catalogue, self.freed_addresses)
+        return self._among(edge.target, edge.target_columns, keys, edge.source_columns)
 
     def _among(self, table: Table, columns: tuple[str, ...], keys: KeySet, key_columns: tuple[str, ...]) -> Composable:
         return self._sql.within(table, columns, keys, key_columns)

@@ -51,8 +51,13 @@ class Everything:
         return None
 
     def ids(self, closure: Closure) -> dict[str, list[str]]:
-        """The ids of all things that go, by kind."""
-        return {kind: list(closure.ids(kind)) for kind in self.kinds}
+        """The ids of all things that go, by kind.
+
+        The key of an invitation by mail has the address, so such an invitation has the id of its event.
+        """
+        found = {kind: list(closure.ids(kind)) for kind in self.kinds}
+        invitations = closure.events_of_invitations()
+        return {**found, "event_email_invites": invitations} if invitations else found
 
     def describe(self, closure: Closure, roots: KeySet, *, listed: Effects | None = None) -> Effects:
         """The effects without numbers of rows, read before the rows are deleted.

@@ -104,9 +104,12 @@ class DeletionRun:
                 if run.options["max_affected_percent"] is not None:
                     self._total = count_rows(database, self._graph.root, sql.SQL("true"))
                 self._describe(Closure(database, self._graph, self._roots))
+            if not run.gate.is_open:
+                run.roots = {
+                    self._root: list(self._roots.ids()),
+                    **unapproved.sharing(database, self._graph, self._roots),
+                }
         run.affected = self._roots.count
-        if not run.gate.is_open:
-            run.roots = {self._root: list(self._roots.ids())}
         run.log.info(f"{self._noun} {self._content.planned}: {self._roots.count}")
         if self._outside:
             self._outside.check()
@@ -172,11 +175,22 @@ class DeletionRun:
             self._roots = self._choose(KeySet.of_ids(without(self._roots, later)))
 
     def _later(self, roots: KeySet) -> dict[str, str]:
-        """Those of the roots that must stay because of rows that are later than the approved preview, with the reason."""
+        """Roots that must stay because of rows that are later than the approved preview, with the reason.
+
+        Without these, there may be more. If there is none, no root must stay.
+        """
         database, visibility = self._run.database, self._run.visibility
         if not (roots and visibility):
             return {}
-        return unapproved.roots(database, Closure(database, self._graph, roots), visibility, tables=self._tables)
+        closure = Closure(database, self._graph, roots)
+        found = {
+            **unapproved.roots(database, closure, visibility, tables=self._tables),
+            **unapproved.no_longer_sharing(closure, self._run.approval),
+        }
+        # If another user with the same address stays, an invitation to this address stays. So the last user who has it is
+        # looked at again without those who stay for certain.
+        last = set(closure.freed_addresses.ids())
+        return {root: reason for root, reason in found.items() if root not in last} or found
 
     def _choose(self, within: KeySet | None) -> KeySet:
         graph = self._graph
@@ -251,7 +265,7 @@ class DeletionRun:
                 outside.failed(outcome.things, error, alone=alone)
             raise
         run.done.add(content.settle(effects, counts))
-        kept = {kind: sorted(set(ids).difference(gone[kind])) for kind, ids in announced.items()}
+        kept = {kind: sorted(set(ids).difference(gone.get(kind, ()))) for kind, ids in announced.items()}
         audit.deleted(effects.rows_deleted, {**kept, **outcome.things.refused()})
         self._account(outcome, closure, audit)
 
@@ -272,6 +286,9 @@ class DeletionRun:
         if selected.count < batch.count:
             outcome.unselected = without(batch, set(selected.ids()))
             closure = Closure(self._run.database, self._graph, selected, lock=True)
+        if later := unapproved.no_longer_sharing(closure, self._run.approval):
+            cause = next(iter(later.values()))
+            raise LaterRowsError(f"Nothing of a batch was done, because {cause}; look at a new preview.", cause)
         return closure
 
     def _without_refused(self, closure: Closure, outcome: Outcome) -> Closure:

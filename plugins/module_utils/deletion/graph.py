@@ -10,18 +10,22 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from ..base.errors import SchemaError
-from . import policy
+from . import addresses, policy
 from .catalogue import CASCADE, SET_NULL, Catalogue, Reference, Table
 
 
 @dataclass(frozen=True)
 class Edge:
-    """When a row of ``source`` goes, all rows of ``target`` go whose columns have the same values."""
+    """When a row of ``source`` goes, all rows of ``target`` go whose columns have the same values.
+
+    :ivar by_address: whether these are invitations to the mail address of the user who goes, see :mod:`.addresses`
+    """
 
     source: Table
     source_columns: tuple[str, ...]
     target: Table
     target_columns: tuple[str, ...]
+    by_address: bool = False
 
 
 @dataclass(frozen=True)
@@ -99,6 +103,8 @@ class DeletionGraph:
                     " ON DELETE CASCADE or SET NULL, so it is unknown what shall happen to its rows;"
                     " update this collection."
                 )
+        if table == self.root and (invitations := addresses.invitations(self.catalogue, table)):
+            self._add(Edge(table, ("id",), invitations, ("email",), by_address=True))
         for reference in self.catalogue.referenced_by(table):
             if (table.label, ",".join(reference.columns)) in policy.CARRIED:
                 if not self.catalogue.is_unique(table, reference.columns):

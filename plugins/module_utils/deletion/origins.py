@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from ..systems.database import Composable, Database, sql
+from . import addresses
 from .catalogue import Reference, Table
 from .closure import Closure
 from .keys import KeySet, Sql, any_of, key_set
@@ -38,7 +39,10 @@ def roots_where(database: Database, closure: Closure, table: Table, condition: C
     while pending:
         table, condition = pending.popitem()
         for edge in graph.edges_to(table):
-            leading = _referring(edge.source_columns, table, edge.target_columns, condition)
+            if edge.by_address:
+                leading = addresses.users_of(graph.catalogue, closure.freed_addresses, condition)
+            else:
+                leading = _referring(edge.source_columns, table, edge.target_columns, condition)
             new = _keys(database, builder, closure, edge.source, leading, found)
             if new:
                 among = _among(builder, closure, edge.source, new)

@@ -7,13 +7,36 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from ..record.approval import Approval
 from ..systems.database import Composable, Database, sql
 from ..systems.snapshots import Visibility
-from . import origins, permissions, policy
+from . import addresses, origins, permissions, policy
 from .catalogue import Table
 from .closure import Closure
+from .graph import DeletionGraph
 from .keys import KeySet, Sql
 from .statements import came_later, changes, deletions
+
+# The users of an approval whose address another user, who stays, had in the preview. So it showed no invitations to it.
+SHARING = "users_who_share_an_address"
+_NOT_SHARED = (
+    "in the preview another user had its mail address, who has it no longer, so invitations by mail would go that the preview"
+    " did not show"
+)
+
+
+def sharing(database: Database, graph: DeletionGraph, roots: KeySet) -> dict[str, list[str]]:
+    """What the approval of a preview must say about the addresses of its roots."""
+    if not (roots and any(edge.by_address for edge in graph.edges)):
+        return {}
+    found = addresses.users_who_share(database, graph.catalogue, roots)
+    return {SHARING: found} if found else {}
+
+
+def no_longer_sharing(closure: Closure, approval: Approval | None) -> dict[str, str]:
+    """The roots that must stay because of invitations that go with them and not in the preview, with the reason."""
+    shared = set(approval.roots.get(SHARING, [])) if approval else set()
+    return dict.fromkeys(shared.intersection(closure.freed_addresses.ids()), _NOT_SHARED) if shared else {}
 
 
 def roots(

@@ -17,10 +17,10 @@ from ..base.text import one_line
 class JobModule(AnsibleModule):
     """The module of a job, with check mode.
 
-    The names in :data:`.options.NAMES`, and the ids of an approval, are neither in ``invocation`` nor in the line that Ansible
-    writes to the journal.
-    ``no_log`` is no way to do this: it would also cut the same word out of all other output, such as the paths of folders
-    that somebody must remove by hand. These paths often begin with it.
+    The names in :data:`.options.NAMES`, the persons in :data:`.options.PERSONS` and the ids of an approval are neither in
+    ``invocation`` nor in the line that Ansible writes to the journal. ``no_log`` is no way to do this for login names and ids: it
+    would also cut the same word out of all other output, such as the paths of folders that somebody must remove by hand. These
+    paths often begin with it.
     """
 
     params: dict[str, Any]

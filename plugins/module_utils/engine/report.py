@@ -36,6 +36,7 @@ def result(run: Run, *, check_mode: bool, failed: bool, duration: float | None) 
         "shared_folders_left_behind_count": len(run.shared_folders_left_behind),
         "plan": run.plan.as_result(most),
         "done": run.done.as_result(most),
+        **run.more,
     }
     if duration is not None:
         values["duration"] = round(duration, 3)

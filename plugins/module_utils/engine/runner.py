@@ -188,8 +188,7 @@ def _end(module: JobModule, run: Run, failure: MaintenanceError | None) -> None:
     duration = None if module.params["hide_duration"] else run.deadline.elapsed()
     if duration is not None:
         run.log.info(f"Duration: {duration:.3f}s")
-    common = report.result(run, check_mode=module.check_mode, failed=failure is not None, duration=duration)
-    values = {**common, **run.more}
+    values = report.result(run, check_mode=module.check_mode, failed=failure is not None, duration=duration)
     for warning in run.warnings:
         module.warn(warning)
     if run.preview and not failure:

@@ -10,7 +10,7 @@ The class of a job is in the file with the job's name.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..base import options
@@ -25,17 +25,19 @@ class Registration:
     """One job.
 
     :ivar options: the groups of options that only some jobs take
+    :ivar scheduled: whether a timer may start it; otherwise somebody must ask for each run
     """
 
     parameters: Parameters
     options: tuple[dict[str, Any], ...]
+    scheduled: bool = True
 
     def variables(self) -> dict[str, str]:
         """The playbooks' variables that set options of the job, with the option of each.
 
         If two variables set the same option, the later one wins.
         """
-        own = {*self.parameters.properties, *options.APPROVAL}
+        own = {*self.parameters.properties, *options.APPROVAL, *options.PERSONS}
         found = {}
         for option in self.argument_spec():
             if option not in own:
@@ -121,6 +123,26 @@ _REGISTRATIONS = (
             "description": "The number of days that must have passed since the user was disabled.",
         },
         fail_on_shared_folder_deletion_error=_FAIL_ON_SHARED_FOLDER_DELETION_ERROR,
+    ),
+    replace(
+        _job(
+            "user_erasure",
+            "Deletes the users that are named, now, with everything that belongs to them.",
+            *_DELETED_EVERYWHERE,
+            options.PERSONS,
+            require_disabled={
+                "type": "boolean",
+                "default": True,
+                "description": "Whether a user who is not disabled is refused.",
+            },
+            fail_on_unmatched={
+                "type": "boolean",
+                "default": True,
+                "description": "Whether an entry that matches no user makes the job fail before it deletes anybody.",
+            },
+            fail_on_shared_folder_deletion_error=_FAIL_ON_SHARED_FOLDER_DELETION_ERROR,
+        ),
+        scheduled=False,
     ),
     _job(
         "adhoc_event_cleanup",
@@ -274,4 +296,6 @@ NIGHT = (
     "sync_shared_folders",
 )
 # The jobs that run only when somebody asks for them, and never in a night.
-ON_REQUEST: tuple[str, ...] = ()
+ON_REQUEST = tuple(job_type for job_type, job in JOBS.items() if not job.scheduled)
+# The jobs that timers may start.
+SCHEDULED = tuple(job_type for job_type, job in JOBS.items() if job.scheduled)

@@ -13,7 +13,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from ..jobs.registry import JOB_TYPES
+from ..jobs.registry import SCHEDULED
 from . import run_metrics
 from .units import STATE_DIRECTORY, state_file, unit
 
@@ -41,7 +41,7 @@ def jobs(run: Run, now: float) -> list[dict[str, Any]]:
     :raises StatusUnknown: systemd or a state file cannot be read
     """
     found = []
-    for job_type in JOB_TYPES:
+    for job_type in SCHEDULED:
         timer = _properties(run, unit(job_type, "timer"), "Unit", _UNIT)
         if timer["LoadState"] == "loaded":
             timer |= _properties(run, unit(job_type, "timer"), "Timer", _TIMER)

@@ -1,0 +1,248 @@
+#!/usr/bin/python
+# SPDX-FileCopyrightText: The opentalk.maintenance authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: user_erasure
+short_description: Delete the users who are named, now
+version_added: 1.1.0
+description:
+  - Deletes the users that O(user_ids), O(oidc_subs) and O(emails) name, with everything that belongs to them. This is for a
+    person who asks to be erased (GDPR article 17).
+  - The same goes with a user as with M(opentalk.maintenance.user_cleanup), in the same way. Invitations by mail to the user's
+    address go, too.
+  - Nobody is deleted if one of the entries is in doubt. It may match no user or several users, or a user who is not disabled.
+    RV(failures) names an entry by its list and its position, and never by its value.
+  - In check mode the module shows exactly what a run would delete, and writes nothing.
+  - A batch is one transaction. It deletes rows first, then objects and shared folders, and commits last. What PostgreSQL
+    refuses to delete stays with its objects, and the next run completes a run that was interrupted.
+  - RV(remains) says what this collection cannot reach, and what to do about it.
+extends_documentation_fragment:
+  - opentalk.maintenance.attributes
+  - opentalk.maintenance.attributes.deletes
+  - opentalk.maintenance.job
+  - opentalk.maintenance.database
+  - opentalk.maintenance.object_storage
+  - opentalk.maintenance.shared_folder
+  - opentalk.maintenance.deletion
+  - opentalk.maintenance.audit
+  - opentalk.maintenance.approval
+  - opentalk.maintenance.temporary_indexes
+options:
+  user_ids:
+    description: The ids of users, as the column C(id) of the table C(users) has them. Ids are shown in results and logs.
+    type: list
+    elements: str
+  oidc_subs:
+    description: The ids of users at the OIDC provider, as C(oidc_sub) has them. They are shown nowhere.
+    type: list
+    elements: str
+  emails:
+    description:
+      - The mail addresses of users, in whatever case. They are shown nowhere.
+      - An address that several users have is refused, and so is an id at the OIDC provider. The failure has the ids of these
+        users. Add those that are meant to O(user_ids).
+    type: list
+    elements: str
+  require_disabled:
+    description:
+      - Whether a user who is not disabled is refused.
+      - Otherwise such a user is deleted, too. The batch locks the user first. A login meanwhile waits for its end, and then finds
+        no user.
+    type: bool
+    default: true
+  fail_on_unmatched:
+    description:
+      - Whether an entry that matches no user makes the module fail before it deletes anybody. It may be mistyped.
+      - Otherwise the module warns, and deletes the other ones. RV(unmatched) has the positions.
+    type: bool
+    default: true
+  fail_on_shared_folder_deletion_error:
+    description:
+      - Whether a shared folder that cannot be deleted stops the job. The user then stays.
+      - Otherwise the module warns, deletes the user and the event, and lists the folder in RV(shared_folders_left_behind).
+    type: bool
+    default: false
+author:
+  - The opentalk.maintenance authors (@opentalk)
+seealso:
+  - module: opentalk.maintenance.user_cleanup
+"""
+
+EXAMPLES = r"""
+- name: Delete a person who asked for it
+  opentalk.maintenance.user_erasure:
+    controller_config: /etc/opentalk/controller.toml
+    emails: "{{ addresses_from_vault }}"
+    audit_log: /var/log/opentalk-maintenance/audit.jsonl
+"""
+
+RETURN = r"""
+job_type:
+  description: The job that ran.
+  returned: always
+  type: str
+  sample: user_erasure
+log:
+  description: The lines of the job's log, in the format of the controller's own jobs.
+  returned: always
+  type: list
+  elements: str
+  sample: ["[INFO ] Starting job execution", "[INFO ] Loading parameters"]
+duration:
+  description: The duration of the job in seconds.
+  returned: unless the options or settings are wrong, or O(hide_duration=true)
+  type: float
+  sample: 0.412
+skipped:
+  description: Whether nothing was done because another run of the same job was in progress.
+  returned: unless the options or settings are wrong
+  type: bool
+failure_count:
+  description: The number of failures. RV(failures) lists at most O(report_limit) of them, but at least one.
+  returned: unless the options or settings are wrong
+  type: int
+  sample: 0
+failures:
+  description:
+    - The rows that could not be deleted and so stay in the database, and the entries in doubt. The module fails if there are any.
+  returned: unless the options or settings are wrong
+  type: list
+  elements: dict
+  contains:
+    kind:
+      description: The table of the row, or the list of the entry, such as V(emails).
+      type: str
+      sample: users
+    id:
+      description: The id of the row, or the position of the entry in its list, from 1 on.
+      type: str
+      sample: 3f8b6a1e-58a5-4d0c-8f6c-5f3f0f1b2c3d
+    reason:
+      description: Why it stays.
+      type: str
+      sample: the object storage refused to delete it (AccessDenied)
+shared_folders_left_behind:
+  description:
+    - The shared folders of deleted events that could not be deleted and must be removed by hand.
+    - If the connection to the database broke in the commit, the reason says that nobody knows whether the event was deleted.
+    - In check mode the list has the folders that can never be deleted, such as one outside the directory of the settings.
+  returned: unless the options or settings are wrong
+  type: list
+  elements: dict
+  contains:
+    event_id:
+      description: The id of the event that had the folder.
+      type: str
+      sample: 3f8b6a1e-58a5-4d0c-8f6c-5f3f0f1b2c3d
+    provider:
+      description: Where the folder is, V(nextcloud) or V(opencloud).
+      type: str
+      sample: nextcloud
+    path:
+      description: The path of the folder.
+      type: str
+      sample: opentalk/meetings/3f8b6a1e-58a5-4d0c-8f6c-5f3f0f1b2c3d
+    shares:
+      description: The ids of its share links.
+      type: dict
+      sample: {"write": "17", "read": "18"}
+    reason:
+      description: Why it could not be deleted.
+      type: str
+      sample: the server answered every time with status 423
+unmatched:
+  description:
+    - The positions of the entries that match no user, from 1 on, by the name of their list. Lists without any are left out.
+  returned: unless the options or settings are wrong
+  type: dict
+remains:
+  description: The places in which something of the erased persons may remain, which this collection does not reach.
+  returned: unless the options or settings are wrong
+  type: list
+  elements: dict
+  contains:
+    place:
+      description: The place.
+      type: str
+      sample: Keycloak
+    action:
+      description: What to do there.
+      type: str
+      sample: Delete the account of each person there.
+plan:
+  description:
+    - The plan, which is what the run set out to do. In check mode it is what a run would do.
+    - Lists hold at most O(report_limit) entries. Counts are always complete.
+  returned: unless the options or settings are wrong
+  type: dict
+  contains: &effects
+    events:
+      description: The events, as C(count), C(ids), and whether the ids are C(truncated).
+      type: dict
+      sample: {"count": 1, "ids": ["3f8b6a1e-58a5-4d0c-8f6c-5f3f0f1b2c3d"], "truncated": false}
+    events_of_other_users:
+      description: The events among them that other users created, who are not deleted.
+      type: dict
+    users:
+      description: The users.
+      type: dict
+    rooms:
+      description: The rooms of these events.
+      type: dict
+    invites:
+      description: The invites to these rooms.
+      type: dict
+    assets:
+      description: The assets of these rooms, with their size in C(bytes). Their objects are deleted from the storage.
+      type: dict
+    shared_folders:
+      description: The shared folders of these events, as C(count), C(items) and C(truncated).
+      type: dict
+    temporary_indexes:
+      description:
+        - The indexes that O(temporary_indexes) builds for this run, as C(count), C(items) with table and columns, and
+          C(truncated). They count as no change, because the run drops them at its end.
+      type: dict
+      sample: {"count": 1, "items": [{"table": "invites", "columns": ["room"]}], "truncated": false}
+    rows_deleted:
+      description: The number of deleted rows by table. Tables without any are left out.
+      type: dict
+      sample: {"events": 1, "invites": 3, "rooms": 1}
+    rows_updated:
+      description: The number of rows by table that stay and lose a reference to a deleted row.
+      type: dict
+approval:
+  description:
+    - What a run needs to be held to this preview, for O(approved_plan). It has the ids of all roots, whatever O(report_limit) is.
+    - It is not there if the database server is a standby server.
+  returned: in check mode, unless the module fails or another run is in progress
+  type: dict
+  sample:
+    job_type: user_erasure
+    parameters: {"require_disabled": true, "fail_on_unmatched": true, "fail_on_shared_folder_deletion_error": false}
+    database: "16384/7312345678901234567/00000001"
+    snapshot: "81234:81234:"
+    moment: "2026-11-27T20:00:00.123456+00:00"
+    roots: {"users": ["00000000-0000-4000-8000-000000000001"]}
+    counts: {"users": 1}
+done:
+  description: The effects that are confirmed, in the same form as RV(plan). Empty in check mode.
+  returned: unless the options or settings are wrong
+  type: dict
+  contains: *effects
+"""
+
+from ansible_collections.opentalk.maintenance.plugins.module_utils.engine import runner
+from ansible_collections.opentalk.maintenance.plugins.module_utils.jobs.user_erasure import UserErasure
+
+
+def main() -> None:
+    runner.main(UserErasure)
+
+
+if __name__ == "__main__":
+    main()
