@@ -112,6 +112,7 @@ def test_documentation_is_complete(installed: Path, module: str) -> None:
     [
         ("filter", "timer_decisions"),
         ("filter", "timer_problems"),
+        ("filter", "to_toml"),
         ("lookup", "job_options"),
         ("callback", "job_log"),
         ("role", "timers"),

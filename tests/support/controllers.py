@@ -24,7 +24,7 @@ NEVER = "2099-01-01 00:00"
 _ALERT = f"[Unit]\nDescription=Alert\n[Service]\nType=oneshot\nExecStart=/bin/sh -c 'echo failed >> {ALERTS}/%i'\n"
 # Paths that a host changes by itself, and paths that Ansible and the tools for accounts leave behind.
 _VOLATILE = re.compile(
-    r"(dev|proc|sys|run|tmp|var/tmp|var/log|var/cache|root/\.ansible|var/lib/systemd/random-seed|etc/\.pwd\.lock"
+    r"(dev|proc|sys|run|tmp|var/tmp|var/log|var/cache|var/backups|root/\.ansible|var/lib/systemd/random-seed|etc/\.pwd\.lock"
     r"|etc/g?shadow-|etc/group-|etc/passwd-)(/.*)?"
 )
 # Things of others on the hosts, with names that the role could use.
