@@ -54,7 +54,10 @@ def _uses(variables: dict[str, Any], jobs: dict[str, Any]) -> list[dict[str, Any
         f"is not there, or {user} cannot write into it;"
         " make it, or correct the path, or owner, group and mode of the directory."
     )
-    in_container = " If the controller runs in a container, set timers_settings, or timers_environment_file."
+    in_container = (
+        " If the controller runs in a container, set timers_settings, or timers_environment_file and an empty"
+        " timers_controller_config."
+    )
     hints = {"timers_controller_config": in_container}
     return [
         {
