@@ -54,6 +54,11 @@ def _uses(variables: dict[str, Any], jobs: dict[str, Any]) -> list[dict[str, Any
         f"is not there, or {user} cannot write into it;"
         " make it, or correct the path, or owner, group and mode of the directory."
     )
+    in_container = (
+        " If the controller runs in a container, set timers_settings, or timers_environment_file and an empty"
+        " timers_controller_config."
+    )
+    hints = {"timers_controller_config": in_container}
     programs = variables["timers_alert_command"][:1]
     return (
         [
@@ -65,7 +70,11 @@ def _uses(variables: dict[str, Any], jobs: dict[str, Any]) -> list[dict[str, Any
             for path in programs
         ]
         + [
-            {"variable": name, "test": ["test", "-f", path, "-a", "-r", path], "problem": f"{path} {unreadable}"}
+            {
+                "variable": name,
+                "test": ["test", "-f", path, "-a", "-r", path],
+                "problem": f"{path} {unreadable}{hints.get(name, '')}",
+            }
             for name, path in read.items()
             if path
         ]

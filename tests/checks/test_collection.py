@@ -113,6 +113,7 @@ def test_documentation_is_complete(installed: Path, module: str) -> None:
         ("filter", "timer_decisions"),
         ("filter", "timer_problems"),
         ("filter", "status_table"),
+        ("filter", "to_toml"),
         ("lookup", "job_options"),
         ("lookup", "night"),
         ("callback", "job_log"),

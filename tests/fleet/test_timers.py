@@ -665,7 +665,7 @@ def test_environment_file_of_the_container_overrides_and_odd_lines_are_refused(
     world.fill(events=44)
     rows, _unused = expected(world.rows(), 30)
     # Where a service sees nothing, with a mode that leaves only root in.
-    path = "/root/opentalk/controller.env"
+    path = "/home/opentalk/controller.env"
     file = host.root / path.lstrip("/")
     storage = world.options["object_storage"]
     lines = [
@@ -709,11 +709,11 @@ def test_environment_file_of_the_container_overrides_and_odd_lines_are_refused(
 def test_systemd_reads_environment_files_as_it_is_said(provisioned: Provisioned) -> None:
     """The lines that are taken as Compose reads them, and each line that is refused in another way."""
     (host, *_unused) = provisioned.hosts
-    path = host.root / "run/controller.env"
+    path = host.root / "etc/opentalk/lines.env"
 
     def read(content: str) -> dict[str, str]:
         path.write_text(content, newline="")
-        shown = host.run("systemd-run --quiet --wait --pipe -p EnvironmentFile=/run/controller.env /usr/bin/env -0")
+        shown = host.run("systemd-run --quiet --wait --pipe -p EnvironmentFile=/etc/opentalk/lines.env /usr/bin/env -0")
         return dict(pair.split("=", 1) for pair in shown.split("\0") if pair)
 
     found = read(GOOD)

@@ -26,7 +26,7 @@ _ALERT = f"[Unit]\nDescription=Alert\n[Service]\nType=oneshot\nExecStart=/bin/sh
 _TELL = ["/bin/sh", "-c", f"cat > {ALERTS}/$OPENTALK_MAINTENANCE_JOB.$1", "sh", "told"]
 # Paths that a host changes by itself, and paths that Ansible and the tools for accounts leave behind.
 _VOLATILE = re.compile(
-    r"(dev|proc|sys|run|tmp|var/tmp|var/log|var/cache|root/\.ansible|var/lib/systemd/random-seed|etc/\.pwd\.lock"
+    r"(dev|proc|sys|run|tmp|var/tmp|var/log|var/cache|var/backups|root/\.ansible|var/lib/systemd/random-seed|etc/\.pwd\.lock"
     r"|etc/g?shadow-|etc/group-|etc/passwd-)(/.*)?"
 )
 # Things of others on the hosts, with names that the role could use.

@@ -334,6 +334,9 @@ def test_files_that_the_jobs_use_are_tried_by_the_variable_that_names_them() -> 
         f"{prefix}.ca_path": "test -f /etc/ca.pem -a -r /etc/ca.pem",
         f"{prefix}.audit_log": "test -d /srv/audit -a -w /srv/audit -a -x /srv/audit",
     }
+    assert uses["timers_controller_config"][1].endswith(
+        "in a container, set timers_settings, or timers_environment_file."
+    )
     problem = "/etc/ca.pem is not there, or cannot be read by jobs through the group opentalk; correct the path"
     assert uses[f"{prefix}.ca_path"][1].startswith(problem)
     problem = "the directory /srv/audit is not there, or jobs cannot write into it; make it, or correct the path"
@@ -382,7 +385,7 @@ def test_good_settings_have_no_problems(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_jobs_have_one_source_of_settings() -> None:
-    none, environment = {"timers_controller_config": ""}, {"timers_environment_file": "/root/opentalk/.env"}
+    none, environment = {"timers_controller_config": ""}, {"timers_environment_file": "/home/opentalk/.env"}
     (both,) = setting_problems(VARIABLES, has_settings=True)
     assert both.startswith("timers_settings and timers_controller_config are both set")
     for variables, has_settings in ((environment, False), (none, True), ({**none, **environment}, False)):
