@@ -23,7 +23,7 @@ from support.tangle import SEED_VARIABLE, UNTOUCHED, Tangle, first_seed
 from support.world import World
 
 NUMBER_VARIABLE = "OPENTALK_TEST_APPROVALS"
-NUMBER = int(os.environ.get(NUMBER_VARIABLE, "60"))
+NUMBER = int(os.environ.get(NUMBER_VARIABLE, "40"))
 FIRST = first_seed()
 AT_ONCE = 20
 

@@ -26,7 +26,7 @@ from support.tangle import SEED_VARIABLE, UNTOUCHED, Tangle, first_seed
 from support.world import World
 
 NUMBER_VARIABLE = "OPENTALK_TEST_DATABASES"
-NUMBER = int(os.environ.get(NUMBER_VARIABLE, "300"))
+NUMBER = int(os.environ.get(NUMBER_VARIABLE, "100"))
 FIRST = first_seed()
 AT_ONCE = 20
 INVITE_CLEANUPS = ("invite_cleanup", "invite_cleanup delete_invites")
