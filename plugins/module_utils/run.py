@@ -77,6 +77,7 @@ class Run:
 
     def fail(self, kind: str, identifier: str, reason: str) -> None:
         """Record that a thing stays as it is. Only the first ``report_limit`` things are named, but at least one."""
+        self.audit.failed(kind, identifier, reason)
         limit = max(1, self.options["report_limit"])
         self.failure_count += 1
         if self.failure_count > limit:

@@ -169,7 +169,7 @@ def test_every_option_of_every_job_comes_from_a_variable(collections_path: str, 
     """The lookup in Ansible, with the variables of all jobs at once."""
 
     def variable(job: str, option: str) -> str:
-        own = option in REGISTERED[job].parameters.properties or option == "approved_plan"
+        own = option in REGISTERED[job].parameters.properties or option in ("approved_plan", "approved_by")
         return f"{job if own else 'opentalk_maintenance'}_{option}"
 
     names = {variable(job, option) for job in JOBS for option in _argument_spec(job)}

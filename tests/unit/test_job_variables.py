@@ -34,7 +34,12 @@ def test_every_option_has_a_variable(job: str) -> None:
     values = {job_variables.variable(job, option): f"the {option}" for option in spec}
     assert gather(job, **values) == {option: f"the {option}" for option in spec}
     for option in spec:
-        has_job = option in parameters or option in ("approved_plan", "max_affected", "max_affected_percent")
+        has_job = option in parameters or option in (
+            "approved_plan",
+            "approved_by",
+            "max_affected",
+            "max_affected_percent",
+        )
         assert f"{job if has_job else 'opentalk_maintenance'}_{option}" in values
 
 

@@ -19,9 +19,13 @@ class AdhocEventCleanup(Job):
     job_type = "adhoc_event_cleanup"
 
     def work(self) -> DeletionRun:
-        return DeletionRun(self.run, "events", self.select, Everything(self.run), Outside(self.run))
+        return DeletionRun(self.run, "events", self.select, Everything(self.run), Outside(self.run), due=self.due)
 
     def select(self, events: Candidates) -> KeySet:
         name = "seconds_since_creation"
         limit = moments.ago(self.run.now, name, seconds=self.run.parameters[name])
         return events.where(sql.SQL("is_adhoc AND created_at <= {}").format(sql.Literal(limit)))
+
+    def due(self, events: Candidates) -> dict[str, str]:
+        """The end of the retention period of events."""
+        return events.moments_after("created_at", self.run.parameters["seconds_since_creation"])
