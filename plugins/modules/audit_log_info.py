@@ -137,18 +137,17 @@ problems:
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.opentalk.maintenance.plugins.module_utils.evidence import moments, reading
 
+OPTIONS = {
+    "paths": {"type": "list", "elements": "path", "required": True},
+    "from": {"type": "str", "required": True},
+    "until": {"type": "str", "required": True},
+    "deletion_window": {"type": "int", "default": 2},
+    "looked_for": {"type": "list", "elements": "str", "default": []},
+}
+
 
 def main() -> None:
-    module = AnsibleModule(
-        argument_spec={
-            "paths": {"type": "list", "elements": "path", "required": True},
-            "from": {"type": "str", "required": True},
-            "until": {"type": "str", "required": True},
-            "deletion_window": {"type": "int", "default": 2},
-            "looked_for": {"type": "list", "elements": "str", "default": []},
-        },
-        supports_check_mode=True,
-    )
+    module = AnsibleModule(argument_spec=OPTIONS, supports_check_mode=True)
     options = module.params
     try:
         begin, end = moments.period(options["from"], options["until"])

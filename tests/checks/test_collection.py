@@ -20,6 +20,8 @@ import yaml
 from ansible_collections.opentalk.maintenance.plugins.module_utils.engine.report import SHOWN
 from ansible_collections.opentalk.maintenance.plugins.module_utils.jobs.registry import JOB_TYPES
 from ansible_collections.opentalk.maintenance.plugins.module_utils.jobs.registry import JOBS as REGISTERED
+from ansible_collections.opentalk.maintenance.plugins.modules import audit_log_info
+from ansible_collections.opentalk.maintenance.plugins.plugin_utils import erasure_report
 
 from support import ansible, checkout, readme
 from support.collection import ROOT
@@ -28,7 +30,7 @@ from support.snapshot import counts, removed
 from support.world import World
 
 MODULES = sorted(path.stem for path in (ROOT / "plugins" / "modules").glob("*.py"))
-JOBS = [name for name in MODULES if name != "job_info"]
+JOBS = [name for name in MODULES if name in REGISTERED]
 
 
 def run(*command: str | Path, collections: Path | str, cwd: Path | None = None) -> str:
@@ -127,6 +129,10 @@ def test_other_plugins_and_roles_are_documented(installed: Path, kind: str, name
 def _argument_spec(module: str) -> dict[str, Any]:
     if module == "job_info":
         return {"job_type": {"type": "str", "choices": list(JOB_TYPES)}}
+    if module == "audit_log_info":
+        return audit_log_info.OPTIONS
+    if module == "erasure_report":
+        return erasure_report.OPTIONS
     return REGISTERED[module].argument_spec()
 
 
@@ -134,7 +140,7 @@ def test_every_job_is_in_the_action_group_and_has_a_playbook() -> None:
     runtime = yaml.safe_load((ROOT / "meta" / "runtime.yml").read_text())
     assert runtime["action_groups"] == {"jobs": JOBS}
     assert sorted(path.stem for path in (ROOT / "playbooks").glob("*.yml")) == sorted(
-        [*JOBS, "provision_timers", "with_approval"]
+        [*JOBS, "erasure_report", "provision_timers", "with_approval"]
     )
 
 

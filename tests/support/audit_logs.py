@@ -78,11 +78,57 @@ def year(path: Path, begin: datetime, *, lines: int, host: str = "controller-1")
         done = 0
         for number, first in enumerate(range(0, each, 500), 1):
             size = min(500, each - first)
-            log.batch("event_cleanup", run, number, [log.id() for _root in range(size)], late=timedelta(hours=9), objects=1)
+            log.batch(
+                "event_cleanup", run, number, [log.id() for _root in range(size)], late=timedelta(hours=9), objects=1
+            )
             done += size
         log.end("event_cleanup", run, events=done)
         log.write()
     return log
+
+
+def quarter(folder: Path) -> dict[str, Path]:
+    """A quarter on two hosts, in which some things go wrong. Return the audit log of each host."""
+    begin, chance = datetime(2026, 7, 1, tzinfo=timezone.utc), random.Random(7)
+    logs = [MadeUpLog(folder / f"controller-{number}.log", f"controller-{number}", begin, number) for number in (1, 2)]
+    pending: list[str] = []
+    for day in range(92):
+        log = logs[day % 2]
+        log.now = begin + timedelta(days=day, hours=3, minutes=day % 7)
+        approval = {"approval": {"moment": _stamp(log.now), "by": f"OPS-{400 + day}"}} if day % 30 == 12 else {}
+        run = log.begin("event_cleanup", {}, parameters={"days_since_last_occurrence": 30}, **approval)
+        late = timedelta(days=3) if day == 40 else timedelta(hours=chance.randint(2, 22))
+        number = 0 if day % 7 == 6 else chance.randint(8, 60)
+        if number:
+            log.batch("event_cleanup", run, 1, [log.id() for _root in range(number)], late=late, objects=2)
+        if pending and day % 3 == 0:
+            log.batch("event_cleanup", run, 2, pending, late=timedelta(days=1, hours=6))
+            pending = []
+        if day in (17, 44, 91):
+            pending = [log.id() for _failed in range(2)]
+            for root in pending:
+                log.line(
+                    "failed", "event_cleanup", run, kind="events", id=root, reason="SQLSTATE 23503 in table event_notes"
+                )
+        if day == 60:
+            event = log.id()
+            log.line("deleting", "event_cleanup", run, batch=3, kind="events", id=event)
+            log.line(
+                "left_behind", "event_cleanup", run, batch=3, kind="shared_folders", id=event, provider="nextcloud",
+                path="opentalk/meetings/x", shares=["17"], reason="the server answers 423",
+            )  # fmt: skip
+            log.line("deleted", "event_cleanup", run, batch=3, counts={"events": 1}, rows={"events": 1})
+        log.end("event_cleanup", run, "failed" if pending and day in (17, 44, 91) else "succeeded", len(pending))
+        if day % 7 == 2:
+            run = log.begin("user_cleanup", {}, parameters={"days_since_user_has_been_disabled": 90})
+            log.batch(
+                "user_cleanup", run, 1, [log.id() for _root in range(chance.randint(1, 9))], late=timedelta(hours=30)
+            )
+            log.end("user_cleanup", run)
+            run = log.begin("room_cleanup", {}, parameters={})
+            log.batch("room_cleanup", run, 1, [log.id() for _root in range(chance.randint(1, 6))], late=timedelta(0))
+            log.end("room_cleanup", run)
+    return {log.host: log.write() for log in logs}
 
 
 def _stamp(moment: datetime) -> str:

@@ -275,6 +275,7 @@ class Reader:
             return False
         time = line["time"]
         self._finish(run, line, "deleted")
+        self._settle_died(batch)
         if self._begin <= time < self._end:
             day = run.days.setdefault(time[:10], {"deleted": Counter(), "rows": Counter()})
             day["deleted"].update(counts)
@@ -316,6 +317,12 @@ class Reader:
     def _finish(self, run: RunSums, line: dict[str, Any], outcome: str) -> None:
         run.settled[line["batch"]] = outcome
         del self._batches[run.run, line["batch"]]
+
+    def _settle_died(self, batch: Batch) -> None:
+        """Settle the batches of runs that died, if another run deletes things of them now."""
+        for (run, number), other in list(self._batches.items()):
+            if not other.announced.keys().isdisjoint(batch.announced):
+                self._settle_unknown(self._runs[run], number, other, "died", self._runs[run].last)
 
     def _settle_unknown(self, run: RunSums, number: int, batch: Batch, why: str, time: str) -> None:
         run.settled[number] = why
