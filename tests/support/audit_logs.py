@@ -93,8 +93,11 @@ def quarter(folder: Path) -> dict[str, Path]:
     logs = [MadeUpLog(folder / f"controller-{number}.log", f"controller-{number}", begin, number) for number in (1, 2)]
     pending: list[str] = []
     for day in range(92):
-        log = logs[day % 2]
-        log.now = begin + timedelta(days=day, hours=3, minutes=day % 7)
+        log, other = logs[day % 2], logs[1 - day % 2]
+        log.now = other.now = begin + timedelta(days=day, hours=3, minutes=day % 7)
+        skipped = other.id()
+        other.line("run_started", "event_cleanup", skipped)
+        other.end("event_cleanup", skipped, "skipped")
         approval = {"approval": {"moment": _stamp(log.now), "by": f"OPS-{400 + day}"}} if day % 30 == 12 else {}
         run = log.begin("event_cleanup", {}, parameters={"days_since_last_occurrence": 30}, **approval)
         late = timedelta(days=3) if day == 40 else timedelta(hours=chance.randint(2, 22))
