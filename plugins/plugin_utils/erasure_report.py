@@ -183,7 +183,7 @@ def _rules(runs: list[dict[str, Any]], scope: Scope) -> list[dict[str, Any]]:
             for parts in run["days"].values():
                 erased.update(parts["deleted"])
                 rows.update(parts["rows"])
-        periods = sorted({_period(run["parameters"]) for run in own if run["status"] != "skipped"} - {None})
+        periods = sorted({period for run in own if (period := _period(run["parameters"])) is not None})
         rules.append(
             {
                 "job": job,
