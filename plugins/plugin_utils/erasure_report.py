@@ -54,6 +54,8 @@ _PERIODS = {
     "days_since_user_has_been_disabled": "days",
     "seconds_since_creation": "seconds",
 }
+# The states of shared folders that were left behind.
+_LEFT = ("left behind", "removed later")
 _WHY = {
     "failed": "",
     "kept": "stayed in its batch",
@@ -90,8 +92,8 @@ def make(logs: Mapping[str, Any], lookups: Mapping[str, Any], scope: Scope) -> d
     runs = _distinct(run for result in read.values() for run in result["runs"])
     in_period = [run for run in runs if scope.begin <= run["started"] < scope.end or run["days"]]
     things = _unfinished(read, lookups, runs, scope)
-    left = [thing for thing in things if thing["state"] in ("left behind", "removed later")]
-    failures = [thing for thing in things if thing not in left]
+    left = [thing for thing in things if thing["state"] in _LEFT]
+    failures = [thing for thing in things if thing["state"] not in _LEFT]
     problems = _problems(logs, lookups)
     damaged = [{"host": host, **line} for host, result in read.items() for line in result["damaged_lines"]]
     return {
