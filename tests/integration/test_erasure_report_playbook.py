@@ -44,7 +44,7 @@ def test_report_of_what_jobs_did(
     logs = [tmp_path / f"{host}.log" for host in ("a", "b")]
     assert world.run("event_cleanup", audit_log=str(logs[0]))["failed"]
     world.proxy.clear_faults()
-    world.query("UPDATE event_shared_folders SET path = '/elsewhere/title'")
+    world.query("UPDATE event_shared_folders SET path = '/elsewhere/title-' || event_id")
     for module in ("event_cleanup", "user_cleanup"):
         run = world.run(module, audit_log=str(logs[1]))
         assert run["changed"] and not run.get("failed"), run.get("msg")
