@@ -38,7 +38,7 @@ from support.world import World  # noqa: E402
 
 REQUIRED = set(filter(None, os.environ.get("REQUIRE_REAL", "").split(",")))
 COMPONENTS: dict[str, str] = {}
-_UNKNOWN = REQUIRED - {"postgresql", "minio", "keycloak", "systemd", "prometheus", "logrotate"}
+_UNKNOWN = REQUIRED - {"postgresql", "minio", "keycloak", "systemd", "prometheus", "logrotate", "chromium"}
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -49,4 +49,10 @@ options:
         description: The numbers of things by kind, for people.
         type: dict
         default: {}
+  approved_by:
+    description:
+      - What the approval is known by, such as the number of a ticket. The audit log says it, if the run has O(approved_plan).
+      - At most 64 letters, digits, and the characters C(.), C(_), C(/), C(#), C(:) and C(-). Give no names or mail addresses.
+    type: str
+    version_added: 1.1.0
 """

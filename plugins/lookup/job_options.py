@@ -11,7 +11,7 @@ version_added: 1.0.0
 description:
   - Gathers the options that variables set for a job, as the playbooks of this collection do.
   - A parameter of the job has a variable with the job's name in front, such as C(event_cleanup_days_since_last_occurrence).
-    So has the option C(approved_plan).
+    So have the options C(approved_plan) and C(approved_by).
   - Every other option has a variable with C(opentalk_maintenance_) in front, such as C(opentalk_maintenance_controller_config).
     Options that only other jobs have are left out.
   - The limits C(max_affected) and C(max_affected_percent) have both. The one with the job's name wins.

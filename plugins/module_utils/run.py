@@ -82,6 +82,7 @@ class Run:
 
     def fail(self, kind: str, identifier: str, reason: str) -> None:
         """Record that a thing stays as it is. The result names only the first ones, but at least one. The journal has all."""
+        self.audit.failed(kind, identifier, reason)
         limit = max(1, min(self.options["report_limit"], effects.LISTED_AFTER_FAILURE))
         self.failure_count += 1
         journal.write(self.job_type, f"{kind} {identifier}: {reason}", journal.WARNING)

@@ -20,6 +20,8 @@ import yaml
 from ansible_collections.opentalk.maintenance.plugins.module_utils.engine.report import SHOWN
 from ansible_collections.opentalk.maintenance.plugins.module_utils.jobs.registry import JOB_TYPES, NIGHT, ON_REQUEST
 from ansible_collections.opentalk.maintenance.plugins.module_utils.jobs.registry import JOBS as REGISTERED
+from ansible_collections.opentalk.maintenance.plugins.modules import audit_log_info
+from ansible_collections.opentalk.maintenance.plugins.plugin_utils import erasure_report
 
 from support import ansible, checkout, readme
 from support.collection import ROOT
@@ -28,7 +30,7 @@ from support.snapshot import counts, removed
 from support.world import World
 
 MODULES = sorted(path.stem for path in (ROOT / "plugins" / "modules").glob("*.py"))
-JOBS = [name for name in MODULES if name not in ("job_info", "status_info")]
+JOBS = [name for name in MODULES if name in REGISTERED]
 
 
 def run(*command: str | Path, collections: Path | str, cwd: Path | None = None) -> str:
@@ -132,6 +134,10 @@ def _argument_spec(module: str) -> dict[str, Any]:
         return {}
     if module == "job_info":
         return {"job_type": {"type": "str", "choices": list(JOB_TYPES)}}
+    if module == "audit_log_info":
+        return audit_log_info.OPTIONS
+    if module == "erasure_report":
+        return erasure_report.OPTIONS
     return REGISTERED[module].argument_spec()
 
 
@@ -141,7 +147,7 @@ def test_every_job_is_in_the_action_group_and_has_a_playbook() -> None:
     own_start = {"action_plugin": "opentalk.maintenance.self_check"}
     assert runtime["plugin_routing"] == {"modules": dict.fromkeys(JOBS, own_start)}
     assert sorted(path.stem for path in (ROOT / "playbooks").glob("*.yml")) == sorted(
-        [*JOBS, "all_jobs", "prepare_hosts", "provision_timers", "status", "with_approval"]
+        [*JOBS, "all_jobs", "erasure_report", "prepare_hosts", "provision_timers", "status", "with_approval"]
     )
 
 
@@ -182,6 +188,7 @@ def test_every_option_of_every_job_comes_from_a_variable(collections_path: str, 
     def variable(job: str, option: str) -> str:
         own = option in REGISTERED[job].parameters.properties or option in (
             "approved_plan",
+            "approved_by",
             "user_ids",
             "oidc_subs",
             "emails",

@@ -161,6 +161,8 @@ def test_what_stays_is_said_to_stay(open_world: Open, tmp_path: Path) -> None:
     assert run["failed"]
     found = lines(path)
     stays = things(found, "kept")
+    named = {(failure["kind"], failure["id"], failure["reason"]) for failure in run["failures"]}
+    assert {(line["kind"], line["id"], line["reason"]) for line in found if line["event"] == "failed"} == named
     assert {("objects", victim), ("assets", victim)} <= stays
     for kind in KINDS:
         announced = {id for name, id in things(found, "deleting") if name == kind}
@@ -216,3 +218,45 @@ def test_assets_and_objects_that_have_lost_their_other_half(open_world: Open, tm
     assert world.run("sync_storage_files", audit_log=str(path), **options)["changed"]
     assert world.ids("assets") == {kept} and world.objects().keys() == {f"assets/{kept}"}
     assert things(lines(path), "deleting") == {("assets", lost), ("objects", orphan)}
+
+
+# The moment since when a root is due, in SQL, of jobs that have one.
+DUE_SINCE = {
+    "event_cleanup": ("events e JOIN event_dates d ON d.event_id = e.id", "e.id", "d.ends_at + interval '720 hours'"),
+    "adhoc_event_cleanup": ("events e", "e.id", "e.created_at + interval '24 hours'"),
+    "user_cleanup": ("users u", "u.id", "u.disabled_since + interval '720 hours'"),
+    "invite_cleanup": ("invites i", "i.id", "CASE WHEN i.active THEN i.expiration END"),
+}
+
+
+@pytest.mark.parametrize("module", DUE_SINCE)
+def test_lines_say_since_when_roots_are_due(open_world: Open, tmp_path: Path, module: str) -> None:
+    world, path = open_world(67), tmp_path / "audit.jsonl"
+    world.fill()
+    source, identifier, moment = DUE_SINCE[module]
+    text = f"to_char(({moment}) AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')"
+    expected = dict(world.query(f"SELECT {identifier}::text, {text} FROM {source} WHERE ({moment}) IS NOT NULL"))
+    options = {"delete_invites": True} if module == "invite_cleanup" else {}
+    run = world.run(module, audit_log=str(path), **options)
+    assert not run.get("failed"), run.get("msg")
+    found = lines(path)
+    roots = {"user_cleanup": "users", "invite_cleanup": "invites"}.get(module, "events")
+    due = {line["id"]: line.get("due") for line in found if line["event"] == "deleting" and line["kind"] == roots}
+    assert any(due.values()) and due == {root: expected.get(root) for root in due}
+    assert module == "invite_cleanup" or all(due.values())
+    (planned,) = (line for line in found if line["event"] == "planned")
+    assert planned["parameters"].items() >= options.items() and planned["moment"] and "approval" not in planned
+
+
+def test_line_says_which_approval_a_run_is_held_to(open_world: Open, tmp_path: Path) -> None:
+    world, path = open_world(67), tmp_path / "audit.jsonl"
+    world.fill()
+    before = world.rows()
+    approval = world.run("event_cleanup", check_mode=True, approved_by="OPS-17")["approval"]
+    held = {"audit_log": str(path), "approved_plan": approval}
+    refused = world.run("event_cleanup", approved_by="person@example.org", **held)
+    assert refused["failed"] and "approved_by" in refused["msg"] and world.rows() == before
+    assert world.run("event_cleanup", approved_by="OPS-17", **held)["changed"]
+    assert world.run("event_cleanup", **held)["changed"] is False
+    said = [line["approval"] for line in lines(path) if line["event"] == "planned"]
+    assert said == [{"moment": approval["moment"], "by": "OPS-17"}, {"moment": approval["moment"]}]

@@ -32,9 +32,9 @@ def without_origin(line: dict[str, Any]) -> dict[str, Any]:
 
 def test_lines_of_a_run_in_their_order(path: Path) -> None:
     log = AuditLog(str(path), "event_cleanup")
-    log.planned({"events": 2})
+    log.planned({"events": 2}, parameters={"days": 30}, approval={"by": "OPS-1"})
     batch = log.batch()
-    batch.deleting({"events": ["e1", "e2"], "rooms": [], "objects": ["a1"]})
+    batch.deleting({"events": ["e1", "e2"], "rooms": [], "objects": ["a1"]}, {"e2": "2026-01-31T12:00:00Z"})
     batch.left_behind([FOLDER])
     batch.deleted({"rooms": 0, "invites": 3, "events": 1}, {"events": ["e2"], "objects": []})
     failed = log.batch()
@@ -43,13 +43,14 @@ def test_lines_of_a_run_in_their_order(path: Path) -> None:
     unknown = log.batch()
     unknown.deleting({"events": ["e4"]})
     unknown.not_deleted(certain=False)
+    log.failed("events", "e4", "PostgreSQL refuses it")
     log.ended("failed", {"events": 1}, 2)
     found = lines(path)
     assert list(map(without_origin, found)) == [
         {"event": "run_started"},
-        {"event": "planned", "counts": {"events": 2}},
+        {"event": "planned", "counts": {"events": 2}, "parameters": {"days": 30}, "approval": {"by": "OPS-1"}},
         {"event": "deleting", "batch": 1, "kind": "events", "id": "e1"},
-        {"event": "deleting", "batch": 1, "kind": "events", "id": "e2"},
+        {"event": "deleting", "batch": 1, "kind": "events", "id": "e2", "due": "2026-01-31T12:00:00Z"},
         {"event": "deleting", "batch": 1, "kind": "objects", "id": "a1"},
         {"event": "left_behind", "batch": 1, **FOLDER},
         {"event": "kept", "batch": 1, "kind": "events", "id": "e2"},
@@ -58,6 +59,7 @@ def test_lines_of_a_run_in_their_order(path: Path) -> None:
         {"event": "rolled_back", "batch": 2},
         {"event": "deleting", "batch": 3, "kind": "events", "id": "e4"},
         {"event": "unknown", "batch": 3},
+        {"event": "failed", "kind": "events", "id": "e4", "reason": "PostgreSQL refuses it"},
         {"event": "run_ended", "status": "failed", "counts": {"events": 1}, "failures": 2},
     ]
     assert {(line["job"], line["run"]) for line in found} == {("event_cleanup", log.run_id)}
@@ -151,7 +153,8 @@ def test_disk_that_fails_is_an_error_before_anything_goes(path: Path, monkeypatc
     batch = log.batch()
     with pytest.raises(AuditLogError, match="Input/output error"):
         batch.deleting({"events": ["e1"]})
-    # The error that ends the batch is the one to tell.
+    # The error that ends the batch is the one to tell, and a failure is told in the result, too.
+    log.failed("events", "e1", "refused")
     batch.not_deleted(certain=True)
 
 

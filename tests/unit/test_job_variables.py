@@ -15,7 +15,7 @@ from ansible_collections.opentalk.maintenance.plugins.plugin_utils import job_va
 from support.messages import is_sentence
 
 # Further options that have a variable with the name of the job.
-OWN = ("approved_plan", "max_affected", "max_affected_percent", "user_ids", "oidc_subs", "emails")
+OWN = ("approved_plan", "approved_by", "max_affected", "max_affected_percent", "user_ids", "oidc_subs", "emails")
 
 
 class UndefinedError(Exception):

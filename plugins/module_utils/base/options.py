@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from typing import Any
 
 from .errors import ParameterError
@@ -90,7 +91,8 @@ APPROVAL: dict[str, Any] = {
             "roots": {"type": "dict", "required": True},
             "counts": {"type": "dict", "default": {}},
         },
-    }
+    },
+    "approved_by": {"type": "str"},
 }
 
 # Who shall be erased. Ansible takes the values of no_log out of all output, so user_ids lacks it: results and approvals have
@@ -125,6 +127,8 @@ BOUNDS: dict[str, tuple[float, float | None]] = {
 NAMES = {"object_storage": ("access_key",), "shared_folder": ("username",)}
 # Ansible shows this text in place of a secret.
 NOT_SHOWN = "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER"
+# No mail address and no full name fits. It goes into the audit log, which has no personal data.
+_REFERENCE = re.compile(r"[A-Za-z0-9#][A-Za-z0-9._/#:-]{0,63}")
 
 
 def merge(*groups: dict[str, Any]) -> dict[str, Any]:
@@ -152,7 +156,7 @@ def presentable(options: dict[str, Any]) -> dict[str, Any]:
 
 # A path that a unit takes as it is and a service sees: https://www.freedesktop.org/software/systemd/man/systemd.exec.html
 def check(options: dict[str, Any]) -> None:
-    """:raises ParameterError: a number is out of its bounds, or a path is not usable"""
+    """:raises ParameterError: a number is out of its bounds, or a path or a reference is not usable"""
     for name, (minimum, maximum) in BOUNDS.items():
         check_bounds(name, options.get(name), minimum=minimum, maximum=maximum)
     for name in ("controller_config", "ca_path", "audit_log"):
@@ -160,6 +164,12 @@ def check(options: dict[str, Any]) -> None:
     ca_path = options.get("ca_path")
     if ca_path and not os.path.isfile(ca_path):
         raise ParameterError(f"The option ca_path names {ca_path}, which is not a file; correct the path.")
+    reference = options.get("approved_by")
+    if reference is not None and not _REFERENCE.fullmatch(reference):
+        raise ParameterError(
+            "The option approved_by must be a reference such as the number of a ticket, of at most 64 letters, digits and the"
+            " characters . _ / # : - without spaces; correct its value."
+        )
     percent = options.get("max_affected_percent")
     if percent is not None and math.isnan(percent):
         raise ParameterError("The option max_affected_percent must be a number from 0 to 100.")

@@ -27,7 +27,7 @@ from .index_advice import ForeignKeyIndex, worthwhile
 from .keys import KeySet, without
 from .origins import roots_of
 from .outside import Outside, Things
-from .selection import Candidates, Select
+from .selection import Candidates, Due, Select
 from .temporary_indexes import TemporaryIndexes
 
 
@@ -57,6 +57,7 @@ class DeletionRun:
     :param deciding: names of tables on whose rows the choice depends; a batch locks these rows, too
     :param reading: further columns to read of rows that go, by table
     :param noun: the roots in the log
+    :param due: tells the audit log since when the roots may be deleted
     """
 
     def __init__(
@@ -70,6 +71,7 @@ class DeletionRun:
         deciding: tuple[str, ...] = (),
         reading: Mapping[str, tuple[str, ...]] | None = None,
         noun: str = "",
+        due: Due | None = None,
     ) -> None:
         self._run = run
         self._root = root
@@ -79,6 +81,7 @@ class DeletionRun:
         self._deciding = deciding
         self._reading = reading or {}
         self._noun = noun or root.capitalize()
+        self._due = due
         self._kept: dict[str, str] = {}
 
     def listings(self) -> dict[str, Listing]:
@@ -193,9 +196,17 @@ class DeletionRun:
         return {root: reason for root, reason in found.items() if root not in last} or found
 
     def _choose(self, within: KeySet | None) -> KeySet:
+        return self._select(self._among(within))
+
+    def _among(self, within: KeySet | None) -> Candidates:
         graph = self._graph
         columns = graph.tracked_columns(graph.root)
-        return self._select(Candidates(self._run.database, graph.catalogue, graph.root, columns, within))
+        return Candidates(self._run.database, graph.catalogue, graph.root, columns, within)
+
+    def _due_of(self, closure: Closure) -> Mapping[str, str]:
+        """Since when the roots of a closure may be deleted, by id, as far as it is known."""
+        roots = closure.sets[self._graph.root]
+        return self._due(self._among(roots)) if self._due and roots else {}
 
     def _describe(self, closure: Closure) -> None:
         run = self._run
@@ -242,13 +253,14 @@ class DeletionRun:
                 )
                 effects = content.describe(closure, self._roots, listed=run.done)
                 announced = gone = content.ids(closure) if audit.is_open else {}
+                due = self._due_of(closure) if audit.is_open else {}
                 if outside:
                     outcome.things = outside.of(closure)
                 with refusals.explained(database, closure, alone=alone, tables=self._tables):
                     counts = content.delete(database, closure, self._doubtful, run.visibility)
                 if outside:
                     outside.look_around(closure, outcome.things)
-                audit.deleting({**announced, **outcome.things.ids()})
+                audit.deleting({**announced, **outcome.things.ids()}, due)
                 if outside:
                     batch.waited = outside.delete(outcome.things)
                     if outcome.things.refused_assets:

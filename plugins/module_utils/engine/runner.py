@@ -9,6 +9,7 @@ import contextlib
 import math
 import os
 from collections.abc import Iterator
+from datetime import timezone
 from typing import Any
 
 from ansible.module_utils.basic import missing_required_lib
@@ -130,7 +131,7 @@ def _plan(job: Job, work: Work, run: Run, *, check_mode: bool) -> None:
         shares=work.shares(),
     )
     work.check_plan()
-    run.audit.planned(run.plan.counts())
+    run.audit.planned(run.plan.counts(), **_rule(run))
     if snapshot:
         run.preview = Approval(
             job_type=job.job_type,
@@ -141,6 +142,15 @@ def _plan(job: Job, work: Work, run: Run, *, check_mode: bool) -> None:
             roots=run.roots,
             counts=run.plan.counts(),
         )
+
+
+def _rule(run: Run) -> dict[str, Any]:
+    """What the run decides by, for the audit log."""
+    rule: dict[str, Any] = {"parameters": run.parameters, "moment": run.now.astimezone(timezone.utc).isoformat()}
+    if run.approval:
+        by = run.options["approved_by"]
+        rule["approval"] = {"moment": rule["moment"], **({"by": by} if by else {})}
+    return rule
 
 
 def _check_completeness(run: Run) -> None:

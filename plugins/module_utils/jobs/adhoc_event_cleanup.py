@@ -19,8 +19,12 @@ class AdhocEventCleanup(Job):
     job_type = "adhoc_event_cleanup"
 
     def work(self) -> DeletionRun:
-        return DeletionRun(self.run, "events", self.select, Everything(self.run), Outside(self.run))
+        return DeletionRun(self.run, "events", self.select, Everything(self.run), Outside(self.run), due=self.due)
 
     def select(self, events: Candidates) -> KeySet:
         limit = moments.ago(self.run.now, seconds=self.run.parameters["seconds_since_creation"])
         return events.where(sql.SQL("is_adhoc AND created_at <= {}").format(sql.Literal(limit)))
+
+    def due(self, events: Candidates) -> dict[str, str]:
+        """The end of the retention period of events."""
+        return events.moments_after("created_at", self.run.parameters["seconds_since_creation"])

@@ -29,7 +29,9 @@ class EventCleanup(Job):
 
     def work(self) -> DeletionRun:
         deciding = (DATES, RECURRENCES, "event_exceptions")
-        return DeletionRun(self.run, "events", self.select, Everything(self.run), Outside(self.run), deciding=deciding)
+        return DeletionRun(
+            self.run, "events", self.select, Everything(self.run), Outside(self.run), deciding=deciding, due=self.due
+        )
 
     def select(self, events: Candidates) -> KeySet:
         columns = EventColumns(events.catalogue)
@@ -45,6 +47,15 @@ class EventCleanup(Job):
         if events.within is None:
             self._warn_of_dates(events.database, columns, doubtful)
         return events.chosen(columns.source, "e", conditions)
+
+    def due(self, events: Candidates) -> dict[str, str]:
+        """The end of the retention period of events that do not recur."""
+        columns = EventColumns(events.catalogue)
+        seconds = 86400 * self.run.parameters["days_since_last_occurrence"]
+        moment = sql.SQL("CASE WHEN NOT {} THEN {} + {} * interval '1 second' END").format(
+            columns.recurs(), columns.column("ends_at"), sql.Literal(seconds)
+        )
+        return events.moments(columns.source, "e", moment)
 
     def _cutoff(self) -> datetime:
         return moments.ago(self.run.now, days=self.run.parameters["days_since_last_occurrence"])

@@ -28,7 +28,8 @@ class InviteCleanup(Job):
         text = self.run.parameters["expired_before"]
         self._expired_before = None if text is None else moments.parse("expired_before", text)
         content = Invites(self.run) if self._deletes_invites else Permissions(self.run)
-        return DeletionRun(self.run, "invites", self.select, content, noun="Inactive or expired invites")
+        noun = "Inactive or expired invites"
+        return DeletionRun(self.run, "invites", self.select, content, noun=noun, due=self.due)
 
     def select(self, invites: Candidates) -> KeySet:
         if invites.within is None:
@@ -42,6 +43,10 @@ class InviteCleanup(Job):
             Sql.name(invites.catalogue.table(policy.PERMISSIONS))
         )
         return invites.where(sql.SQL("{} AND {}").format(ended, permitted))
+
+    def due(self, invites: Candidates) -> dict[str, str]:
+        """The expiration of invites that are active. The database does not say since when others are inactive."""
+        return invites.moments_after("expiration", 0, "active")
 
     @property
     def _limit(self) -> datetime:

@@ -21,8 +21,15 @@ class UserCleanup(Job):
     def work(self) -> DeletionRun:
         # The creators of events tell which events are those of other users.
         reading = {"events": ("created_by",)}
-        return DeletionRun(self.run, "users", self.select, Everything(self.run), Outside(self.run), reading=reading)
+        return DeletionRun(
+            self.run, "users", self.select, Everything(self.run), Outside(self.run), reading=reading, due=self.due
+        )
 
     def select(self, users: Candidates) -> KeySet:
         limit = moments.ago(self.run.now, days=self.run.parameters["days_since_user_has_been_disabled"])
         return users.where(sql.SQL("disabled_since <= {}").format(sql.Literal(limit)))
+
+    def due(self, users: Candidates) -> dict[str, str]:
+        """The end of the retention period of users."""
+        days = self.run.parameters["days_since_user_has_been_disabled"]
+        return users.moments_after("disabled_since", 86400 * days)

@@ -44,12 +44,21 @@ class AuditLog:
     def is_open(self) -> bool:
         return self._file is not None
 
-    def planned(self, counts: Mapping[str, int]) -> None:
+    def planned(self, counts: Mapping[str, int], **rule: Any) -> None:
         """Record how many things of each kind the plan has.
 
+        :param rule: what the run decided by: ``parameters``, ``moment``, and ``approval`` if it is held to one
         :raises AuditLogError: the file cannot be written
         """
-        self._write([{"event": "planned", "counts": dict(counts)}])
+        self._write([{"event": "planned", "counts": dict(counts), **rule}])
+
+    def failed(self, kind: str, identifier: str, reason: str) -> None:
+        """Record that a thing of the plan stays as it is.
+
+        This raises no error. If the file cannot be written, the next batch or the end of the run says so.
+        """
+        with suppress(AuditLogError):
+            self._write([{"event": "failed", "kind": kind, "id": identifier, "reason": reason}])
 
     def ended(self, status: str, counts: Mapping[str, int], failures: int) -> None:
         """Record the end of the run, and close the file.
@@ -123,15 +132,20 @@ class AuditBatch:
     def is_open(self) -> bool:
         return self._log.is_open
 
-    def deleting(self, things: Mapping[str, list[str]]) -> None:
+    def deleting(self, things: Mapping[str, list[str]], due: Mapping[str, str] | None = None) -> None:
         """Record what is about to be deleted. The lines are on the disk when this returns.
 
         :param things: ids by kind
+        :param due: since when things may be deleted, by id, as far as this is known; ISO 8601, UTC
         :raises AuditLogError: the file cannot be written, so nothing may be deleted
         """
         self._announced = {kind: len(ids) for kind, ids in things.items() if ids}
         if self._announced:
-            self._log._write(self._lines("deleting", things), sync=True)
+            lines = self._lines("deleting", things)
+            for line in lines:
+                if due and line["id"] in due:
+                    line["due"] = due[line["id"]]
+            self._log._write(lines, sync=True)
 
     def left_behind(self, things: Iterable[dict[str, Any]]) -> None:
         """Record things that cannot be deleted, on the disk, before the commit deletes the rows that name them.
