@@ -334,9 +334,7 @@ def test_files_that_the_jobs_use_are_tried_by_the_variable_that_names_them() -> 
         f"{prefix}.ca_path": "test -f /etc/ca.pem -a -r /etc/ca.pem",
         f"{prefix}.audit_log": "test -d /srv/audit -a -w /srv/audit -a -x /srv/audit",
     }
-    assert uses["timers_controller_config"][1].endswith(
-        "in a container, set timers_settings, or timers_environment_file."
-    )
+    assert uses["timers_controller_config"][1].endswith("and an empty timers_controller_config.")
     problem = "/etc/ca.pem is not there, or cannot be read by jobs through the group opentalk; correct the path"
     assert uses[f"{prefix}.ca_path"][1].startswith(problem)
     problem = "the directory /srv/audit is not there, or jobs cannot write into it; make it, or correct the path"
