@@ -146,6 +146,7 @@ def test_nobody_goes_while_one_entry_is_in_doubt(open_world: Open) -> None:
         ({"user_ids": [disabled, MARK]}, "Entry 2 of user_ids is no id of a user"),
         ({"emails": [MARK]}, "Entry 1 of emails is no mail address"),
         ({"oidc_subs": [" "]}, "Entry 1 of oidc_subs is empty"),
+        ({"oidc_subs": ["e"]}, "Nothing was deleted, because not everybody"),
         ({"oidc_subs": ["a\0b"]}, "Entry 1 of oidc_subs holds characters"),
         ({"emails": [good], "max_affected": 0}, "max_affected allows 0"),
     ):
