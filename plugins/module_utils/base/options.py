@@ -131,7 +131,7 @@ def merge(*groups: dict[str, Any]) -> dict[str, Any]:
 
 def without_names(options: dict[str, Any]) -> dict[str, Any]:
     """The options of a module without login names and without the persons to erase, so that they may be shown."""
-    shown = {name: NOT_SHOWN if name in PERSONS and value else value for name, value in options.items()}
+    shown: dict[str, Any] = {name: NOT_SHOWN if name in PERSONS and value else value for name, value in options.items()}
     for group, names in NAMES.items():
         if isinstance(shown.get(group), dict):
             shown[group] = {
