@@ -141,7 +141,7 @@ def presentable(options: dict[str, Any]) -> dict[str, Any]:
 
     A million ids would be searched for secrets, logged and printed, so their number stands for them.
     """
-    shown = {name: NOT_SHOWN if name in PERSONS and value else value for name, value in options.items()}
+    shown: dict[str, Any] = {name: NOT_SHOWN if name in PERSONS and value else value for name, value in options.items()}
     for group, names in NAMES.items():
         if isinstance(shown.get(group), dict):
             shown[group] = {

@@ -10,8 +10,11 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.common.validation import check_type_int
 
-from ..base.options import presentable
+from ..base.options import PERSONS, presentable
 from ..base.text import one_line
+
+# Characters that a name or an address has at least, so that Ansible looks for it in all output.
+SHORT = 6
 
 
 class JobModule(AnsibleModule):
@@ -24,6 +27,12 @@ class JobModule(AnsibleModule):
     """
 
     params: dict[str, Any]
+
+    def __init__(self, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        # Ansible would take such a short text out of every sentence and out of the ids of an approval.
+        named = (entry for name in PERSONS for entry in self.params.get(name) or [])
+        self.no_log_values.difference_update(entry for entry in named if len(entry) < SHORT)
 
     def _load_params(self) -> None:
         super()._load_params()
