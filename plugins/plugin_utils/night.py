@@ -58,8 +58,8 @@ def outcome(result: Mapping[str, Any], job_type: str, check_mode: bool) -> dict[
         status, text = "not run", "not run"
     elif result.get("failed") or result.get("unreachable"):
         # Further lines could be a traceback with data that must not be in a log.
-        reason = (str(result.get("msg") or "").strip().splitlines() or ["no reason was given."])[0]
-        status, text = "failed", f"failed. {reason} Planned: {planned or 'nothing'}. Done: {done or 'nothing'}."
+        reason = (str(result.get("msg") or "").strip().splitlines() or ["no reason was given"])[0].removesuffix(".")
+        status, text = "failed", f"failed. {reason}. Planned: {planned or 'nothing'}. Done: {done or 'nothing'}."
     elif result.get("skipped"):
         status, text = "skipped", "skipped, because another run of this job is in progress"
     elif check_mode:

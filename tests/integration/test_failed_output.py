@@ -17,7 +17,7 @@ from support.limits import HANGS
 from support.snapshot import counts, removed
 from support.world import World
 
-# A person can read a line of so many characters: some screens. It was 150,000 once.
+# A person can read a line of so many characters: a screen or two. It grew with the plan once, to 150,000.
 LONGEST = 8_000
 
 
@@ -26,7 +26,7 @@ def test_failed_job_with_a_big_plan_prints_short_lines(
 ) -> None:
     """Counts stay exact. What the lists leave out is in the audit log."""
     world = open_world()
-    world.fill(events=3000, users=10)
+    world.fill(events=1500, users=10)
     audit = tmp_path / "audit.jsonl"
     settings = {f"opentalk_maintenance_{name}": value for name, value in world.options.items()}
 
@@ -48,13 +48,13 @@ def test_failed_job_with_a_big_plan_prints_short_lines(
 
     before = world.rows()
     planned = world.run("event_cleanup", check_mode=True, report_limit=10_000)["plan"]
-    assert planned["events"]["count"] > 1000
+    assert planned["events"]["count"] > 500
     printed, refused = play(event_cleanup_max_affected=7)
     assert f"would touch {planned['events']['count']}, but max_affected allows 7" in printed
     for kind, listing in planned.items():
         if "truncated" in listing:
-            ids = listing.get("ids", listing.get("items"))
             key = "ids" if "ids" in listing else "items"
+            ids = listing[key]
             short = {**listing, key: ids[:LISTED_AFTER_FAILURE], "truncated": len(ids) > LISTED_AFTER_FAILURE}
             assert refused["plan"][kind] == short
         else:
@@ -64,17 +64,13 @@ def test_failed_job_with_a_big_plan_prints_short_lines(
         for listing in planned.values()
         if listing.get("count", 0) > LISTED_AFTER_FAILURE
     )
-    assert (
-        f"{left_out} entries are left out" in printed
-        and f"{left_out} entries" in " ".join(refused["log"])
-        and world.rows() == before
-    )
+    assert f"{left_out} entries are left out" in " ".join(refused["log"]) and world.rows() == before
 
     world.proxy.refuse_keys(dict.fromkeys(world.objects(), "AccessDenied"))
     printed, failed = play(opentalk_maintenance_audit_log=str(audit))
     world.proxy.clear_faults()
     gone = counts(removed(before, world.rows()))
-    assert failed["done"]["rows_deleted"] == gone and failed["done"]["events"]["count"] == gone["events"] > 500
+    assert failed["done"]["rows_deleted"] == gone and failed["done"]["events"]["count"] == gone["events"] > 250
     assert len(failed["failures"]) == LISTED_AFTER_FAILURE and f"{failed['failure_count']} things stay" in printed
     stay = set(planned["events"]["ids"]) & world.ids("events")
     assert failed["failure_count"] == len(stay) + planned["assets"]["count"] > 100
