@@ -375,7 +375,9 @@ def test_status_of_all_hosts(provisioned: Provisioned, open_world: Open) -> None
     ):
         assert sentence in bad.output, bad.output
     unreachable = controllers.status(on=[alpha, beta], **{alpha.name: {"ansible_port": 1}})
-    assert not unreachable.succeeded and f"{alpha.name}: not known, because it could not be asked." in unreachable.output
+    assert (
+        not unreachable.succeeded and f"{alpha.name}: not known, because it could not be asked." in unreachable.output
+    )
     assert f"{beta.name}: {JOB}: its timer does not run" in unreachable.output
     gamma.run(f"rm -f {ALERTS}/*")
 
