@@ -76,8 +76,8 @@ class Leftovers:
         )
 
     def unlink(self, number: int, *, size: int | None = 7, old: bool = True) -> list[str]:
-        """Assets that no room has, with objects of that size."""
-        assets = self.build.assets(self.room, number, size=7)
+        """Assets that no room has, with objects of that size, or without."""
+        assets = self.build.assets(self.room, number, size=size or 0)
         self.world.query("DELETE FROM room_assets WHERE asset_id = ANY (%s::uuid[])", (assets,))
         if old:
             self.world.query(

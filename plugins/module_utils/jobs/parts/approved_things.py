@@ -14,13 +14,11 @@ REWRITTEN = "its object was written after the preview; look at a new preview"
 
 
 class Dated(Protocol):
-    """What is in the storage.
-
-    :ivar modified: the time of its last write, or what else tells it from a later one
-    """
+    """What is in the storage."""
 
     @property
-    def modified(self) -> str: ...
+    def modified(self) -> str:
+        """The time of its last write, or what else tells it from a later one."""
 
 
 class ApprovedThings:

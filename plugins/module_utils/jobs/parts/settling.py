@@ -5,14 +5,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Protocol
 
 from ...deletion.batches import Batches
 from ...run import Run
 
 
-def each(run: Run, kind: str, records: Collection[Any], work: Callable[[list[Any]], None]) -> None:
+class Counted(Protocol):
+    """Things of a known number."""
+
+    def __len__(self) -> int:
+        """The number."""
+
+    def __iter__(self) -> Iterator[Any]:
+        """The things, which begin with an id."""
+
+
+def each(run: Run, kind: str, records: Counted, work: Callable[[list[Any]], None]) -> None:
     """Settle records in batches.
 
     :param kind: the kind in the failures
