@@ -71,7 +71,6 @@ class Run:
     approval: Approval | None = None
     visibility: Visibility | None = None
     preview: Approval | None = None
-    more: dict[str, Any] = field(default_factory=dict)
     now: datetime = field(init=False)
     database: Database = field(init=False)
 

@@ -126,8 +126,8 @@ class SearchedListing(SizedListing):
         super().__init__(limit, key, informative=informative)
         self.complete = True
 
-    def as_result(self) -> dict[str, Any]:
-        return {**super().as_result(), "complete": self.complete}
+    def as_result(self, most: int | None = None) -> dict[str, Any]:
+        return {**super().as_result(most), "complete": self.complete}
 
 
 class Tally(SizedListing):
