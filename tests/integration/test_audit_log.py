@@ -232,7 +232,7 @@ DUE_SINCE = {
 @pytest.mark.parametrize("module", DUE_SINCE)
 def test_lines_say_since_when_roots_are_due(open_world: Open, tmp_path: Path, module: str) -> None:
     world, path = open_world(67), tmp_path / "audit.jsonl"
-    world.fill()
+    world.fill(events=440, users=60)
     source, identifier, moment = DUE_SINCE[module]
     text = f"to_char(({moment}) AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')"
     expected = dict(world.query(f"SELECT {identifier}::text, {text} FROM {source} WHERE ({moment}) IS NOT NULL"))

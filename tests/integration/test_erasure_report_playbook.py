@@ -36,7 +36,7 @@ def test_report_of_what_jobs_did(
 ) -> None:
     """One host cannot delete an object and leaves a folder, the other one makes the first good."""
     world, cloud = open_world(67), open_cloud()
-    world.fill()
+    world.fill(events=440, users=60)
     world.share_folders_on(cloud)
     before = parsed(world.rows())
     victim = world.run("event_cleanup", check_mode=True)["plan"]["assets"]["ids"][0]
