@@ -36,7 +36,7 @@ requirements:
   - requests
 """
 
-    DELETION = r"""
+    HANDLING = r"""
 options:
   shared_folder_requests:
     description: The number of shared folders that are worked on at the same time, from 1 to 64.

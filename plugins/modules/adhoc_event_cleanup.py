@@ -27,7 +27,7 @@ extends_documentation_fragment:
   - opentalk.maintenance.object_storage
   - opentalk.maintenance.object_storage.outside
   - opentalk.maintenance.shared_folder
-  - opentalk.maintenance.shared_folder.deletion
+  - opentalk.maintenance.shared_folder.handling
   - opentalk.maintenance.deletion
   - opentalk.maintenance.audit
   - opentalk.maintenance.approval

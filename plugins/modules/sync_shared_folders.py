@@ -29,7 +29,7 @@ extends_documentation_fragment:
   - opentalk.maintenance.job
   - opentalk.maintenance.database
   - opentalk.maintenance.shared_folder
-  - opentalk.maintenance.shared_folder.deletion
+  - opentalk.maintenance.shared_folder.handling
   - opentalk.maintenance.shared_folder.tls
   - opentalk.maintenance.deletion
   - opentalk.maintenance.audit
@@ -152,6 +152,11 @@ shared_folders_left_behind:
       description: Why it could not be deleted.
       type: str
       sample: the server answered every time with status 423
+shared_folders_left_behind_count:
+  description: The number of these shared folders. If the module fails, RV(shared_folders_left_behind) has five at most.
+  returned: unless the options or settings are wrong
+  type: int
+  sample: 0
 plan:
   description:
     - The plan, which is what the run set out to do. In check mode it is what a run would do.

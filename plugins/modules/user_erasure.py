@@ -26,7 +26,9 @@ extends_documentation_fragment:
   - opentalk.maintenance.job
   - opentalk.maintenance.database
   - opentalk.maintenance.object_storage
+  - opentalk.maintenance.object_storage.outside
   - opentalk.maintenance.shared_folder
+  - opentalk.maintenance.shared_folder.handling
   - opentalk.maintenance.deletion
   - opentalk.maintenance.audit
   - opentalk.maintenance.approval
@@ -154,6 +156,11 @@ shared_folders_left_behind:
       description: Why it could not be deleted.
       type: str
       sample: the server answered every time with status 423
+shared_folders_left_behind_count:
+  description: The number of these shared folders. If the module fails, RV(shared_folders_left_behind) has five at most.
+  returned: unless the options or settings are wrong
+  type: int
+  sample: 0
 unmatched:
   description:
     - The positions of the entries that match no user, from 1 on, by the name of their list. Lists without any are left out.

@@ -43,10 +43,12 @@ _RULES = {
     "user_cleanup": ("users with all that belongs to them", "moment since when the user is disabled"),
     "invite_cleanup": ("permissions of invites, or invites", "expiration of the invite"),
     "room_cleanup": ("rooms without an event", "none: a room may go as soon as no event has it"),
+    "user_erasure": ("users with all that belongs to them", "none: somebody named these users"),
     "sync_storage_files": (
-        "assets without an object, objects without an asset",
+        "assets without an object or a room, objects without an asset, uploads that were not completed",
         "none: they may go when they are found",
     ),
+    "sync_shared_folders": ("shared folders without an event", "none: they may go when they are found"),
 }
 _OTHER_RULE = ("see the page of the job", "see the page of the job")
 _PERIODS = {

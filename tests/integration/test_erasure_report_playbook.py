@@ -45,10 +45,11 @@ def test_report_of_what_jobs_did(
     assert world.run("event_cleanup", audit_log=str(logs[0]))["failed"]
     world.proxy.clear_faults()
     world.query("UPDATE event_shared_folders SET path = '/elsewhere/title-' || event_id")
+    left: set[str] = set()
     for module in ("event_cleanup", "user_cleanup"):
         run = world.run(module, audit_log=str(logs[1]))
         assert run["changed"] and not run.get("failed"), run.get("msg")
-    left = {folder["event_id"] for folder in run["shared_folders_left_behind"]}
+        left |= {folder["event_id"] for folder in run["shared_folders_left_behind"]}
     local = f"ansible_connection=local ansible_python_interpreter={sys.executable}"
     hosts = [f"{path.stem} {local} opentalk_maintenance_audit_log={path}\n" for path in logs]
     inventory = tmp_path / "hosts"

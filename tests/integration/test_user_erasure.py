@@ -123,7 +123,9 @@ def test_nobody_goes_while_one_entry_is_in_doubt(open_world: Open) -> None:
     def refused(**options: Any) -> dict[str, Any]:
         for check_mode in (True, False):
             result = world.run("user_erasure", check_mode=check_mode, **options)
-            assert result["failed"] and is_sentence(result["msg"]) and not result["changed"], result
+            assert result["failed"] and is_sentence(result["msg"]), result
+            # A preview of a plan that is too large shows it.
+            assert check_mode or not result["changed"], result
             assert MARK not in json.dumps(result) and world.rows() == before
         return result
 

@@ -109,9 +109,9 @@ def _database(run: Run) -> str:
         catalogue = read_catalogue(database)
         problems, tables = [], set()
         for root in _ROOTS:
-            graph = DeletionGraph(catalogue, catalogue.table(root))
-            tables.update(graph.tables)
             try:
+                graph = DeletionGraph(catalogue, catalogue.table(root))
+                tables.update(graph.tables)
                 for warning in hindrances.find(database, graph).warnings:
                     run.warn(warning)
             except SchemaError as error:
