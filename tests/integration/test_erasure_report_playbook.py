@@ -83,10 +83,8 @@ def test_report_of_what_jobs_did(
     files = {path.name: path.read_text() for path in (tmp_path / "made").iterdir()}
     assert set(files) == {"erasure-report.html", "erasure-report.csv", "erasure-report.json"}
     assert all(path.stat().st_mode & 0o777 == 0o600 for path in (tmp_path / "made").iterdir())
-    assert all(
-        victim in text and "title" not in text.partition("</title>")[2] for text in (files["erasure-report.html"],)
-    )
-    assert "elsewhere" not in "".join(files.values())
+    assert victim in files["erasure-report.html"]
+    assert not any(word in text for text in files.values() for word in ("elsewhere", "title-"))
 
     # A host that is not there, and a line that is cut.
     inventory.write_text("".join([*hosts, "c ansible_host=127.0.0.1 ansible_port=1\n"]))

@@ -13,7 +13,7 @@ from .catalogue import Table
 # UPDATE is needed to lock rows, too.
 _MISSING = """
 SELECT n.nspname, c.relname, string_agg(privilege, ', ' ORDER BY privilege)
-FROM unnest(%(schemas)s, %(names)s) wanted (schema, name)
+FROM unnest(%(schemas)s::text[], %(names)s::text[]) wanted (schema, name)
 JOIN pg_namespace n ON n.nspname = wanted.schema
 JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = wanted.name
 CROSS JOIN unnest('{SELECT, UPDATE, DELETE}'::text[]) privilege
