@@ -17,11 +17,10 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible_collections.opentalk.maintenance.plugins.module_utils.jobs.registry import JOB_TYPES
+from ansible_collections.opentalk.maintenance.plugins.module_utils.jobs.registry import JOB_TYPES, JOBS
 from ansible_collections.opentalk.maintenance.plugins.module_utils.systems.settings.known import KNOWN
 from ansible_collections.opentalk.maintenance.plugins.plugin_utils import (
     environment_file,
-    job_variables,
     timer_settings,
 )
 
@@ -74,7 +73,7 @@ def test_commands_name_playbooks_and_variables_that_exist() -> None:
         job = playbook.removeprefix("opentalk.maintenance.")
         assert job in JOB_TYPES and (ROOT / "playbooks" / f"{job}.yml").is_file()
         given = [argument.partition("=")[0] for argument in arguments if argument not in ("-e", "--check", "--diff")]
-        assert set(given) <= job_variables.variables_of(job).keys()
+        assert set(given) <= JOBS[job].variables().keys()
 
 
 def test_containers_are_confined() -> None:

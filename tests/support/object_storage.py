@@ -18,6 +18,8 @@ from botocore.config import Config
 from support.s3_servers import REGION, S3Server, S3ServerUnavailable, start_minio, start_moto
 from support.server_process import ServerFailed
 
+CHECKSUMS = {"request_checksum_calculation": "when_required", "response_checksum_validation": "when_required"}
+
 if TYPE_CHECKING:
     from typing_extensions import Self  # noqa: UP035 - typing has it from Python 3.11 on
 
@@ -88,8 +90,8 @@ class ObjectStorageServer:
         """
         settings: dict[str, Any] = {
             "s3": {"addressing_style": "path"},
-            "request_checksum_calculation": "when_required",
-            "response_checksum_validation": "when_required",
+            # Before version 1.36, boto3 had neither these nor checksums that are not required.
+            **(CHECKSUMS if hasattr(Config(), "request_checksum_calculation") else {}),
             "retries": {"total_max_attempts": 1},
             "proxies": {},
             **config,

@@ -33,10 +33,17 @@ class Change:
     """A foreign key from rows that stay to rows that go. The rows that stay lose this reference.
 
     :ivar replacement: the column whose value replaces the reference, or None for NULL
+    :ivar revision: the column that counts this change, or None
     """
 
     reference: Reference
     replacement: str | None
+    revision: str | None = None
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """All columns that get another value."""
+        return self.reference.reset_columns + ((self.revision,) if self.revision else ())
 
 
 class DeletionGraph:
@@ -92,7 +99,9 @@ class DeletionGraph:
             # The policy names single columns of the controller's own tables.
             known = (reference.table.label, ",".join(reference.columns))
             if known in policy.REPOINTED:
-                self.changes.append(Change(reference, policy.REPOINTED[known]))
+                counter = policy.REVISIONS.get(known[0])
+                is_counted = counter is not None and self.catalogue.has(known[0], counter)
+                self.changes.append(Change(reference, policy.REPOINTED[known], counter if is_counted else None))
             elif known in policy.OWNED or reference.rule == CASCADE:
                 self._add(Edge(table, reference.target_columns, reference.table, reference.columns))
             elif reference.rule == SET_NULL:

@@ -114,7 +114,7 @@ def find(
         permissions = [catalogue.table(policy.PERMISSIONS)] if catalogue.has(policy.PERMISSIONS) else []
         work = _Work([*graph.tables, *permissions], {*graph.tables, *permissions})
         for change in graph.changes:
-            work.change(change.reference.table, change.reference.reset_columns, empty=change.replacement is None)
+            work.change(change.reference.table, change.columns, empty=change.replacement is None)
     for table, columns in (changing or {}).items():
         work.change(table, columns)
     return _find(database, catalogue, work)

@@ -33,6 +33,9 @@ REPOINTED = {
     ("invites", "updated_by"): "created_by",
 }
 
+# Columns that count the changes of a row, by table. The controller counts it, too, when it gives a row another updated_by.
+REVISIONS = {"events": "revision"}
+
 # Foreign keys to carried rows, which go with the row that refers to them: the room of an event, the asset of a room.
 CARRIED = frozenset({("events", "room"), ("room_assets", "asset_id")})
 

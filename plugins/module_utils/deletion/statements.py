@@ -183,6 +183,8 @@ def _update(table: Table, closure: Closure, changes: list[Change]) -> Composable
         sql.SQL("{0} = CASE {1} ELSE {0} END").format(sql.Identifier(column), sql.SQL(" ").join(cases))
         for column, cases in values.items()
     ]
+    for revision in {change.revision for change in changes if change.revision}:
+        assignments.append(sql.SQL("{0} = {0} + 1").format(sql.Identifier(revision)))
     return sql.SQL("UPDATE {} SET {} WHERE {}").format(
         Sql.name(table), sql.SQL(", ").join(assignments), closure.change_condition(table, changes)
     )

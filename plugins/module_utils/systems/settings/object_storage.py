@@ -42,5 +42,9 @@ def read(lookup: Lookup) -> ObjectStorageSettings:
 
 def _without_path(uri: str) -> str:
     # The controller drops the path, too.
-    parts = urlsplit(uri)
+    try:
+        parts = urlsplit(uri)
+    except ValueError:
+        # botocore refuses it in a sentence of its own.
+        return uri
     return f"{parts.scheme}://{parts.netloc}"
