@@ -99,7 +99,10 @@ def _repointed(table: str, row: dict[str, Any], text: str, users: set[str]) -> s
     if column is None or row[column] not in users:
         return text
     assert row[source] not in users, f"a row of {table} stays although its creator goes"
-    changed, expected = text.replace(f'"{column}": "{row[column]}"', f'"{column}": "{row[source]}"'), {column: row[source]}
+    changed, expected = (
+        text.replace(f'"{column}": "{row[column]}"', f'"{column}": "{row[source]}"'),
+        {column: row[source]},
+    )
     if "revision" in row:
         # The controller counts this change.
         expected["revision"] = row["revision"] + 1
