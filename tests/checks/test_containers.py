@@ -38,7 +38,7 @@ VARIABLES = {
     f"OPENTALK_CTRL_{section.replace('.', '__')}__{key}".upper() for section in KNOWN for key in KNOWN[section]
 }
 COMPOSE: dict[str, Any] = yaml.safe_load((FOLDER / "compose.yml").read_text())
-SECRET, CRON_JOB = yaml.safe_load_all((FOLDER / "cronjob.yml").read_text())
+SECRET, CRON_JOB = yaml.safe_load((FOLDER / "cronjob.yml").read_text())["items"]
 SERVICE: dict[str, Any] = COMPOSE["services"]["maintenance"]
 POD: dict[str, Any] = CRON_JOB["spec"]["jobTemplate"]["spec"]["template"]["spec"]
 

@@ -121,8 +121,9 @@ class UnlinkedAssets:
 
     def _lock(self, ids: list[str]) -> list[str]:
         """Lock the rows, and return those that are still unlinked. A link needs a lock that this one does not allow."""
-        assert self.links
         locked = asset_rows.lock(self._run.database, self._graph.root, ids)
+        if self.links is None:
+            return []
         return asset_rows.unlinked(self._run.database, self._graph.root, self.links, list(locked))
 
     def _delete_locked(self, ids: list[str], effects: Effects, audit: AuditBatch) -> tuple[list[str], dict[str, str]]:
