@@ -29,6 +29,8 @@ from support.limits import HANGS
 from support.snapshot import counts, removed
 from support.world import World
 
+# Options that name a system, whose jobs have an action group of the same name.
+KINDS = ("object_storage", "shared_folder", "keycloak")
 MODULES = sorted(path.stem for path in (ROOT / "plugins" / "modules").glob("*.py"))
 JOBS = [name for name in MODULES if name in REGISTERED]
 
@@ -143,7 +145,11 @@ def _argument_spec(module: str) -> dict[str, Any]:
 
 def test_every_job_is_in_the_action_group_and_has_a_playbook() -> None:
     runtime = yaml.safe_load((ROOT / "meta" / "runtime.yml").read_text())
-    assert runtime["action_groups"] == {"jobs": JOBS}
+    takers = {
+        kind: [job for job in JOBS if option in REGISTERED[job].argument_spec()]
+        for kind, option in (("database", "database_url"), *((kind, kind) for kind in KINDS))
+    }
+    assert runtime["action_groups"] == {"jobs": JOBS, **takers}
     own_start = {"action_plugin": "opentalk.maintenance.self_check"}
     assert runtime["plugin_routing"] == {"modules": dict.fromkeys(JOBS, own_start)}
     assert sorted(path.stem for path in (ROOT / "playbooks").glob("*.yml")) == sorted(

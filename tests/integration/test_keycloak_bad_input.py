@@ -247,7 +247,7 @@ SEARCH = {"backend": "keycloak_webapi", "api_base_url": GOOD["api_base_url"]}
             ["backend", "[user_search]", "keycloak_webapi"],
         ),
         (sections(GOOD, user_search={"api_base_url": "x"}), ["backend", "[user_search]", "keycloak_webapi"]),
-        (sections(GOOD, user_search={**SEARCH, "api_base_url": 5}), ["api_base_url", "[user_search]", "string"]),
+        (sections(GOOD, user_search={**SEARCH, "api_base_url": [5]}), ["api_base_url", "[user_search]", "string"]),
         (sections(GOOD, user_search={**SEARCH, "api_base_url": "https://x/"}), ["api_base_url", "[user_search]"]),
         (sections(GOOD, oidc={"authority": "https://x"}), ["authority", "[oidc]", "https://HOST/realms/REALM"]),
         (sections(GOOD, oidc={}), ["authority", "[oidc]"]),
