@@ -83,6 +83,7 @@ def check_effect(
 
     if "shared_folders" in plan:
         for report in (plan, run["done"]):
+            assert all(item.pop("in_trash") for item in report["shared_folders"]["items"])
             items = [tuple(item.values()) for item in report["shared_folders"]["items"]]
             assert set(items) == folders.deleted
             assert report["shared_folders"]["count"] == len(items) == len(set(items))
