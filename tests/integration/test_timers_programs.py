@@ -132,7 +132,7 @@ def test_only_the_log_and_a_summary_are_printed(collections_path: str, tmp_path:
     )  # fmt: skip
     reason = (
         "The settings file /nowhere/controller.toml does not exist;"
-        " set the option controller_config to the controller's file."
+        " set the option controller_config (variable opentalk_maintenance_controller_config) to the controller's file."
     )
     assert failed.returncode == 2
     assert failed.stdout.splitlines()[-2:] == [f"[ERROR] Job failed: {reason}", f"event_cleanup: failed. {reason}"]
