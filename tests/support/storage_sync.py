@@ -141,7 +141,8 @@ def expect(made: Disagreement, before: Snapshot) -> None:
                 del made.left[key]
 
     if deletes_unlinked:
-        made.left = {key: size for key, size in made.left.items() if key.removeprefix("assets/") not in stray}
+        for asset in stray:
+            made.left.pop(f"assets/{asset}", None)
     made.rows = {table: _rows(table, rows, gone, assets, sizes) for table, rows in before.items()}
     deleted = {table: len(rows) - len(made.rows[table]) for table, rows in before.items()}
     updated = len(resized) + (0 if deletes_rows else len(settled))
