@@ -18,7 +18,7 @@ from ...base.errors import (
     SchemaError,
     SharedFolderError,
 )
-from ...deletion import hindrances, rights
+from ...deletion import hindrances, policy, rights
 from ...deletion.catalogue import read_catalogue
 from ...deletion.graph import DeletionGraph
 from ...run import Run
@@ -116,6 +116,8 @@ def _database(run: Run) -> str:
                     run.warn(warning)
             except SchemaError as error:
                 problems.append(str(error))
+        if catalogue.has(policy.PERMISSIONS):
+            tables.add(catalogue.table(policy.PERMISSIONS))
         problems.extend(rights.problems(database, tables))
         if problems:
             raise SchemaError(" ".join(dict.fromkeys(problems)))
@@ -185,4 +187,4 @@ def _keycloak(run: Run) -> str:
     )
     count = keycloak.count()
     keycloak.page(0, 1)
-    return f"realm {settings.api.realm}, {count} accounts can be listed"
+    return f"realm {settings.api.realm}, accounts that can be listed: {count}"
