@@ -259,3 +259,16 @@ def test_variable_can_take_the_place_of_a_value_that_is_no_section(read: Read) -
     assert read("database = 5", DATABASE__URL="postgres://environment").database_url() == "postgres://environment"
     with pytest.raises(ConfigurationError, match="must begin with postgres://"):
         read("", DATABASE__URL="mysql://environment").database_url()
+
+
+def test_working_directory_that_is_gone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    monkeypatch.setattr(file, "find", lambda environment: None)
+    with pytest.raises(
+        ConfigurationError, match="looked for: config.toml, controller.toml, /etc/opentalk/controller.toml"
+    ):
+        Settings(None, {}, {}).database_url()
+    # The process must be somewhere when the test ends.
+    monkeypatch.chdir(tmp_path)

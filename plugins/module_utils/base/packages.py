@@ -36,8 +36,16 @@ def version(name: str) -> str | None:
 def check(name: str) -> None:
     """:raises OutdatedLibraryError: the installed version is older than the oldest one that works"""
     found = version(name)
-    if found and LooseVersion(found) < LooseVersion(LOWEST[name]):
+    if found and _is_older(found, LOWEST[name]):
         raise OutdatedLibraryError(
             f"The Python package {name} has version {found}, but {LOWEST[name]} or newer is needed; upgrade it in the Python"
             " environment that runs the job."
         )
+
+
+def _is_older(found: str, lowest: str) -> bool:
+    try:
+        return bool(LooseVersion(found) < LooseVersion(lowest))
+    except TypeError:
+        # A version before a release has a word where the other has a number. Who installs it knows why.
+        return False

@@ -34,7 +34,7 @@ class Settings:
 
     def __init__(self, path: str | None, options: Mapping[str, Any], environment: Mapping[str, str]) -> None:
         self.path = Path(path) if path else file.find(environment)
-        self.searched = ", ".join(map(str, map(Path.absolute, file.places(environment))))
+        self.searched = file.searched(environment)
         values = file.load(self.path) if self.path else {}
         file.override(values, environment)
         self._lookup = Lookup(self.path, values, options, self.searched)

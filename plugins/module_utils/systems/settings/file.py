@@ -30,6 +30,15 @@ def places(environment: Mapping[str, str]) -> list[Path]:
     return [*candidates, Path("/etc/opentalk/controller.toml")]
 
 
+def searched(environment: Mapping[str, str]) -> str:
+    """These places as a list in words, with whole paths as far as the working directory is known."""
+    try:
+        here = Path.cwd()
+    except OSError:
+        here = Path()
+    return ", ".join(str(here / place) for place in places(environment))
+
+
 def find(environment: Mapping[str, str]) -> Path | None:
     """The path of the settings file, or None if there is no file in any of the places."""
     for candidate in places(environment):
