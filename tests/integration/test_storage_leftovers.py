@@ -376,9 +376,10 @@ def test_bucket_of_another_installation(open_world: Open) -> None:
     assert made.state() == before
 
 
-def test_killed_at_any_point(open_world: Open, tmp_path: Path) -> None:
+@pytest.mark.parametrize("version", [52, 67])
+def test_killed_at_any_point(open_world: Open, tmp_path: Path, version: int) -> None:
     """No row goes before its object, what is hidden does not come back, and the next run completes the work."""
-    made = Leftovers(open_world(versioned=True), assets=3)
+    made = Leftovers(open_world(version, versioned=True), assets=3)
     options = {**DELETE, "orphan_min_age": 0, "batch_size": 2, "audit_log": str(tmp_path / "audit.jsonl")}
     port = int(made.world.proxy.url.rsplit(":", 1)[1])
     current = made.world.objects()

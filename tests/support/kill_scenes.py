@@ -33,10 +33,10 @@ FOLDERS = "sync_shared_folders"
 # Newer schemas have no permissions of invites that could be cleared.
 JOBS = [
     (job, version)
-    for job in (*cases.CASES, storage_sync.JOB, FOLDERS)
+    for job in (*cases.CASES, "user_erasure", storage_sync.JOB, FOLDERS)
     for version in (52, 67)
     if (job, version) != ("invite_cleanup", 67)
-] + [("user_erasure", 67)]
+]
 BATCHES = 3
 INDEXES = 2
 WITHOUT_FOLDERS = ("room_cleanup", "invite_cleanup", "invite_cleanup delete_invites", storage_sync.JOB, FOLDERS)
