@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Runs the benchmarks, prints a table, and writes the figures as JSON.
 
-Or it measures how long live sessions wait, or what an approval costs.
+Or it measures how long live sessions wait, how fast the database answers people, or what an approval costs.
 """
 
 from __future__ import annotations
@@ -11,13 +11,12 @@ import contextlib
 import json
 import os
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from benchmarks import approval, waits
+from benchmarks import approval, living, waits
 from benchmarks.case import ROUNDS, Case
 from benchmarks.databases import SETTINGS
 from benchmarks.deletion import EventCleanup, UserCleanup
@@ -35,6 +34,9 @@ def main(arguments: list[str]) -> None:
         if arguments[:1] == ["--waits"]:
             print(machine(), server.description, storage.description, sep="; ")
             waits.measure(server, storage, arguments[1:])
+        elif arguments[:1] == ["--living"]:
+            print(machine(), server.description, storage.description, sep="; ")
+            living.measure(server, storage, arguments[1:])
         elif arguments[:1] == ["--approval"]:
             print(machine(), server.description, storage.description, sep="; ")
             approval.measure(server, storage, arguments[1:])
@@ -44,12 +46,7 @@ def main(arguments: list[str]) -> None:
 
 @contextlib.contextmanager
 def servers() -> Iterator[tuple[PostgreSQLServer, ObjectStorageServer]]:
-    with (
-        tempfile.TemporaryDirectory(prefix="opentalk-collections-") as collections,
-        PostgreSQLServer(SETTINGS) as server,
-        ObjectStorageServer.start(require=True) as storage,
-    ):
-        sys.path.insert(0, str(collection.link(Path(collections))))
+    with PostgreSQLServer(SETTINGS) as server, ObjectStorageServer.start(require=True) as storage:
         yield server, storage
 
 

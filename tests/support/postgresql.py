@@ -88,6 +88,10 @@ class PostgreSQLServer:
         """A new psycopg2 connection."""
         return psycopg2.connect(self.url(database))
 
+    def program(self, name: str) -> Path:
+        """A program that comes with the server, for example pgbench. Not all packages of PostgreSQL have each."""
+        return self._bindir / name
+
     def create_database(self, name: str, template: str = "template1") -> None:
         self._execute("CREATE DATABASE {} TEMPLATE {}", name, template)
 
