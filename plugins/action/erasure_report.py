@@ -14,7 +14,8 @@ from typing import Any
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible_collections.opentalk.maintenance.plugins.module_utils.evidence import moments
-from ansible_collections.opentalk.maintenance.plugins.plugin_utils import erasure_report
+from ansible_collections.opentalk.maintenance.plugins.plugin_utils import erasure_report, erasure_report_formats
+from ansible_collections.opentalk.maintenance.plugins.plugin_utils.erasure_report_scope import Scope
 
 
 class ActionModule(ActionBase):
@@ -26,14 +27,14 @@ class ActionModule(ActionBase):
             begin, end = moments.period(options["from"], options["until"])
         except ValueError as error:
             raise AnsibleActionFail(str(error)) from None
-        scope = erasure_report.Scope(begin, end, options["deletion_window"], options["report_limit"])
+        scope = Scope(begin, end, options["deletion_window"], options["report_limit"])
         # As text and back, they are plain values, which Ansible's own types are not.
         logs, lookups = json.loads(json.dumps([options["logs"], options["lookups"]]))
         report = erasure_report.make(logs, lookups, scope)
         contents = {
-            "html": erasure_report.as_html(report),
-            "csv": erasure_report.as_csv(report),
-            "json": erasure_report.as_json(report),
+            "html": erasure_report_formats.as_html(report),
+            "csv": erasure_report_formats.as_csv(report),
+            "json": erasure_report_formats.as_json(report),
         }
         paths = [os.path.join(options["directory"], f"erasure-report.{ending}") for ending in contents]
         if not self._task.check_mode:

@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 from ansible_collections.opentalk.maintenance.plugins.module_utils.evidence import moments
 from ansible_collections.opentalk.maintenance.plugins.module_utils.evidence.reading import Reader
-from ansible_collections.opentalk.maintenance.plugins.plugin_utils import erasure_report
+from ansible_collections.opentalk.maintenance.plugins.plugin_utils import erasure_report, erasure_report_formats
+from ansible_collections.opentalk.maintenance.plugins.plugin_utils.erasure_report_scope import Scope
 
 from support import audit_logs
 from support.limits import HANGS
@@ -49,12 +50,12 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         reader.read([str(path)])
         logs[host] = reader.result()
     logs["controller-1"]["unfinished"][0]["reason"] = HOSTILE
-    return erasure_report.make(logs, {}, erasure_report.Scope(begin, end, 2, 1000))
+    return erasure_report.make(logs, {}, Scope(begin, end, 2, 1000))
 
 
 @pytest.fixture(scope="module")
 def page(report: dict[str, Any]) -> str:
-    return erasure_report.as_html(report)
+    return erasure_report_formats.as_html(report)
 
 
 class Page(HTMLParser):
@@ -92,14 +93,17 @@ def test_all_of_the_json_is_on_the_page(report: dict[str, Any], page: str) -> No
     text = " | ".join(said)
     empty = [name for name, value in report.items() if value in ([], {}) and name != "remarks"]
     assert not empty, "a section of the report has nothing in it, so nothing is compared"
-    for key, value in leaves(json.loads(erasure_report.as_json(report))):
+    for key, value in leaves(json.loads(erasure_report_formats.as_json(report))):
         if key == ".complete":
             assert ("complete" if value else "incomplete") in said
         elif isinstance(value, str) and len(value) > 3:
             assert " ".join(value.split()) in text, key
         elif value not in (None, ""):
             assert re.search(rf"(?<!\d){re.escape(str(value))}(?!\d)", text), key
-    for name in erasure_report.duration(report["retention"][0]["longest"]["seconds"]), *report["rules"][0]["erased"]:
+    for name in (
+        erasure_report_formats.duration(report["retention"][0]["longest"]["seconds"]),
+        *report["rules"][0]["erased"],
+    ):
         assert name in text
 
 

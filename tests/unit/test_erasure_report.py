@@ -20,7 +20,8 @@ from typing import Any
 import pytest
 from ansible_collections.opentalk.maintenance.plugins.module_utils.evidence import moments
 from ansible_collections.opentalk.maintenance.plugins.module_utils.evidence.reading import Reader
-from ansible_collections.opentalk.maintenance.plugins.plugin_utils import erasure_report
+from ansible_collections.opentalk.maintenance.plugins.plugin_utils import erasure_report, erasure_report_formats
+from ansible_collections.opentalk.maintenance.plugins.plugin_utils.erasure_report_scope import Scope
 
 from support import audit_logs
 from support.audit_logs import MadeUpLog
@@ -42,7 +43,7 @@ def read(*paths: Path, looked_for: tuple[str, ...] = (), begin: str = BEGIN) -> 
 def report(
     logs: dict[str, Any], lookups: dict[str, Any] | None = None, begin: str = BEGIN, limit: int = 1000
 ) -> dict[str, Any]:
-    return erasure_report.make(logs, lookups or {}, erasure_report.Scope(begin, END, WINDOW, limit))
+    return erasure_report.make(logs, lookups or {}, Scope(begin, END, WINDOW, limit))
 
 
 @pytest.fixture
@@ -296,7 +297,7 @@ def test_no_cell_begins_a_formula(log: MadeUpLog) -> None:
     run = log.begin(JOB, {}, **RULE)
     for number, reason in enumerate(("=1+1", "@SUM(A1)", "+1", "-1", "\tx", "\rx", 'a,"b"\n=c')):
         log.line("failed", JOB, run, kind="events", id=f"e{number}", reason=reason)
-    rows = list(csv.reader(io.StringIO(erasure_report.as_csv(report({"a": read(log.write())})), newline="")))
+    rows = list(csv.reader(io.StringIO(erasure_report_formats.as_csv(report({"a": read(log.write())})), newline="")))
     assert len({len(row) for row in rows}) == 1 and {row[-1] for row in rows} >= {"'=1+1", 'a,"b"\n=c'}
     assert not [cell for row in rows for cell in row if cell.startswith(("=", "+", "-", "@", "\t", "\r"))]
 
@@ -326,5 +327,5 @@ def test_offsets_count() -> None:
 
 
 def test_duration_for_people() -> None:
-    shown = [erasure_report.duration(seconds) for seconds in (0, 59, 3600, 90061, -120)]
+    shown = [erasure_report_formats.duration(seconds) for seconds in (0, 59, 3600, 90061, -120)]
     assert shown == ["0 s", "59 s", "1 h", "1 d 1 h", "-2 min"]
