@@ -19,6 +19,7 @@ options:
         description:
           - The realm that issues the token, such as V(https://id.example.org/realms/OPENTALK), or
             V(https://id.example.org/auth/realms/OPENTALK) if the server has C(/auth) in its path.
+          - An address of another form, such as that of a reverse proxy, is asked for its OpenID configuration.
           - By default C(authority) in section C([oidc.controller]) or C([oidc]).
         type: str
       api_base_url:

@@ -444,6 +444,51 @@ def test_server_below_a_path(open_world: Callable[..., World], keycloak: Keycloa
         assert "404" in message and "/auth" in message and "authority" in message
 
 
+def test_realm_with_a_space_as_it_is(shared: KeycloakWorld) -> None:
+    spaced = {key: shared.keycloak[key].replace("%20", " ") for key in ("authority", "api_base_url")}
+    assert all(" " in address for address in spaced.values()) and "%20" in shared.keycloak["authority"]
+    assert changed(shared.run(keycloak=spaced)) == (4, 1)
+
+
+def test_proxy_with_other_paths(shared: KeycloakWorld) -> None:
+    """Neither address has the name of the realm, as behind a reverse proxy. Tokens go where the configuration says."""
+    realm = shared.realm.name.replace(" ", "%20")
+    shared.proxy.renamed = {"/login": f"/realms/{realm}", "/accounts": f"/admin/realms/{realm}"}
+    url = shared.proxy.url
+    for authority, number in ((f"{url}/login", (4, 1)), (f"{url}/login/", (0, 0))):
+        result = shared.run(keycloak={"authority": authority, "api_base_url": f"{url}/accounts/"})
+        assert changed(result) == number
+    assert {request.path.split("/")[1] for request in shared.proxy.requests} == {"login", "accounts"}
+    assert (shared.asked("Configuration"), shared.asked("Token")) == (2, 2)
+
+
+@pytest.mark.parametrize(
+    ("configuration", "names"),
+    [
+        ({"issuer": "{url}/elsewhere"}, ["another issuer", "authority"]),
+        ({"issuer": None}, ["OpenID configuration has none", "authority"]),
+        ({"token_endpoint": "ftp://127.0.0.1/token"}, ["OpenID configuration has none", "authority"]),
+        ({"token_endpoint": "http://user:pl4nted@127.0.0.1/token"}, ["OpenID configuration has none", "authority"]),
+        ([], ["OpenID configuration has none", "authority"]),
+        (404, ["HTTP status 404", "OpenID configuration", "authority"]),
+    ],
+)
+def test_configuration_that_sends_no_secret(shared: KeycloakWorld, configuration: Any, names: list[str]) -> None:
+    url = shared.proxy.url
+
+    def answer(request: Request) -> Answer:
+        content = configuration
+        if isinstance(configuration, dict):
+            content = {"issuer": f"{url}/login", "token_endpoint": f"{url}/token", **configuration}
+        status, content = (404, {"error": "Realm does not exist"}) if content == 404 else (200, content)
+        return status, {"Content-Type": "application/json"}, json.dumps(content).replace("{url}", url).encode()
+
+    shared.proxy.fault(answer, when=lambda request: request.operation == "Configuration")
+    for message in shared.refused(keycloak={"authority": f"{url}/login"}):
+        assert all(name in message for name in names) and "pl4nted" not in message, message
+    assert not shared.proxy.writes
+
+
 @pytest.mark.parametrize("fault", ["hangs", "trickles its answer"])
 def test_deadline(shared: KeycloakWorld, fault: str) -> None:
     shared.proxy.hang(20, when=page) if fault == "hangs" else shared.proxy.drip(0.1, when=page)

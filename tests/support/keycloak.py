@@ -29,23 +29,35 @@ _ROLES = {READER: ["view-users", "query-users"], QUERIER: ["query-users"], NOBOD
 class KeycloakProxy(RecordingProxy):
     """Passes requests on. With a prefix such as `/auth`, it passes on only paths with the prefix, and removes it.
 
+    Paths that begin with a key of `renamed` are passed on with its value instead, and in answers the other way round.
     It passes on the client's header Host, too, so that Keycloak takes the proxy's address for its own.
     """
 
     def __init__(self, upstream: str, prefix: str = "") -> None:
         super().__init__(upstream)
         self.prefix = prefix
+        self.renamed: dict[str, str] = {}
 
     def answer(self, request: Request) -> Answer:
         if not request.path.startswith(f"{self.prefix}/"):
             return 404, {"Content-Type": "text/html"}, b"<h1>Not found</h1>"
-        shortened = request.path[len(self.prefix) :]
-        return super().answer(Request(request.method, shortened, request.query, request.body, request.headers))
+        path = request.path[len(self.prefix) :]
+        for here, there in self.renamed.items():
+            if path.startswith(here):
+                path = there + path.removeprefix(here)
+        status, headers, body = super().answer(
+            Request(request.method, path, request.query, request.body, request.headers)
+        )
+        for here, there in self.renamed.items():
+            body = body.replace(f"{self.url}{there}".encode(), f"{self.url}{here}".encode())
+        return status, headers, body
 
     def operation(self, request: Request) -> str:
         path = request.path.partition("?")[0]
         if path.endswith(TOKEN_PATH):
             return "Token"
+        if path.endswith("/.well-known/openid-configuration"):
+            return "Configuration"
         return {"users": "Page", "count": "Count"}.get(path.rpartition("/")[2], request.method)
 
 

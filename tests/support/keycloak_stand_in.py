@@ -15,7 +15,7 @@ import time
 import uuid
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import parse_qs, unquote
+from urllib.parse import parse_qs, quote, unquote
 
 from support.recording_server import Answer, RecordingServer, Request
 
@@ -67,6 +67,10 @@ class KeycloakStandIn(RecordingServer):
         path = unquote(request.path.partition("?")[0])
         if found := re.fullmatch(r"/realms/([^/]+)/protocol/openid-connect/token", path):
             return self._token(found[1], request) if request.method == "POST" else _NO_METHOD
+        if found := re.fullmatch(r"/realms/([^/]+)/\.well-known/openid-configuration", path):
+            issuer = f"http://{request.headers['Host']}/realms/{quote(found[1])}"
+            content = {"issuer": issuer, "token_endpoint": f"{issuer}/protocol/openid-connect/token"}
+            return (200, content) if found[1] in self._realms else (404, {"error": "Realm does not exist"})
         found = re.fullmatch(r"/admin/realms(?:/([^/]+)(/.*)?)?", path)
         if not found:
             return _NO_METHOD

@@ -190,7 +190,8 @@ def test_shared_folders_are_optional_but_not_by_halves(read: Read) -> None:
 def test_keycloak_is_read_from_several_sections(read: Read) -> None:
     found = read(KEYCLOAK, USER_SEARCH__CLIENT_ID="search").keycloak()
     assert (found.client_id, found.client_secret) == ("search", "oidc")
-    assert (found.authority.server, found.api.server) == ("https://file/auth/", "https://file/auth/")
+    assert found.authority.url == "https://file/auth/realms/talk"
+    assert found.api.url == "https://file/auth/admin/realms/talk"
     assert (found.authority.realm, found.api.realm, found.warnings) == ("talk", "talk", ())
     assert "oidc" not in repr(found)  # which is the secret here
 
@@ -200,16 +201,32 @@ def test_backend_must_be_keycloak_unless_an_option_says_where_it_is(read: Read) 
     with pytest.raises(ConfigurationError, match="is not keycloak_webapi"):
         read(KEYCLOAK, **other).keycloak()
     option = {"keycloak": {"api_base_url": "https://option/admin/realms/r"}}
-    assert read(KEYCLOAK, option, **other).keycloak().api.server == "https://option/"
+    assert read(KEYCLOAK, option, **other).keycloak().api.url == "https://option/admin/realms/r"
 
 
 def test_deprecated_section_of_keycloak_is_taken_with_a_warning(read: Read) -> None:
     found = read(DEPRECATED).keycloak()
-    assert (found.authority.server, found.authority.realm) == ("https://old/auth/", "a%20b")
-    assert (found.api.server, found.api.realm) == ("https://old/auth/", "a%20b")
+    assert (found.authority.url, found.authority.realm) == ("https://old/auth/realms/a%20b", "a b")
+    assert (found.api.url, found.api.realm) == ("https://old/auth/admin/realms/a%20b", "a b")
     assert len(found.warnings) == 1 and "deprecated" in found.warnings[0]
     # Where there are the new ones it does not count.
     assert read(DEPRECATED + KEYCLOAK).keycloak().client_id == "oidc"
+
+
+@pytest.mark.parametrize(
+    ("address", "url", "realm"),
+    [
+        ("https://h/realms/a b/", "https://h/realms/a%20b", "a b"),
+        (" https://h/x/realms/a%20ü%2fb ", "https://h/x/realms/a%20%C3%BC%2fb", "a ü/b"),
+        ("https://h/a b", "https://h/a%20b", ""),
+        ("https://h", "https://h", ""),
+    ],
+)
+def test_address_of_a_realm(read: Read, address: str, url: str, realm: str) -> None:
+    api = address.replace("/realms/", "/admin/realms/")
+    found = read(KEYCLOAK, {"keycloak": {"authority": address, "api_base_url": api}}).keycloak()
+    assert (found.authority.url, found.authority.realm) == (url, realm)
+    assert (found.api.url, found.api.realm) == (url.replace("/realms/", "/admin/realms/"), realm)
 
 
 @pytest.mark.parametrize(
@@ -222,6 +239,7 @@ def test_deprecated_section_of_keycloak_is_taken_with_a_warning(read: Read) -> N
         ("https://h/realms/r?x", "https://h/admin/realms/r"),
         ("https://h/realms/r", "https://h/realms/r"),
         ("https://h/realms/r", "https://h/admin/realms/r/users"),
+        ("https://h/realms/a\nb", "https://h/admin/realms/r"),
     ],
 )
 def test_address_that_is_no_realm_is_refused(read: Read, authority: str, api: str) -> None:

@@ -21,15 +21,17 @@ import traceback
 from collections.abc import Callable
 from functools import partialmethod
 from typing import Any
-from urllib.parse import urljoin
+from urllib.parse import unquote, urlsplit
 
 from ..base import packages
 from ..base.errors import MissingLibraryError
-from .keycloak_errors import no_token, not_understood
+from .keycloak_errors import no_configuration, no_token, not_understood, other_issuer
 from .settings import KeycloakSettings
 
 # What python-keycloak raises for answers that have another form than Keycloak's.
 UNEXPECTED = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+# Stands for the realm in python-keycloak's paths, of which only what follows the realm is used.
+_REALM = "realm"
 
 
 def admin(settings: KeycloakSettings, send: Callable[..., Any]) -> Any:
@@ -50,10 +52,12 @@ def admin(settings: KeycloakSettings, send: Callable[..., Any]) -> Any:
         """Everything that python-keycloak sends passes here; its requests.Session is not public."""
 
         for_tokens = False
+        # The only address that is asked, once it is known.
+        endpoint = ""
 
         def _send(self, method: str, path: str, data: Any = None, **query: Any) -> Any:
-            url, headers = urljoin(self.base_url, path), dict(self.headers)
-            return send(method, url, token=self.for_tokens, headers=headers, params=query, data=data)
+            url = self.endpoint or self.base_url + path.partition(f"realms/{_REALM}")[2]
+            return send(method, url, token=self.for_tokens, headers=dict(self.headers), params=query, data=data)
 
         raw_get = partialmethod(_send, "GET")
         raw_post = partialmethod(_send, "POST")
@@ -61,12 +65,12 @@ def admin(settings: KeycloakSettings, send: Callable[..., Any]) -> Any:
         raw_delete = partialmethod(_send, "DELETE")
 
     tokens = KeycloakOpenID(
-        server_url=settings.authority.server,
-        realm_name=settings.authority.realm,
+        server_url=settings.authority.url,
+        realm_name=_REALM,
         client_id=settings.client_id,
         client_secret_key=settings.client_secret,
     )
-    tokens.connection = Connection(settings.authority.server)
+    tokens.connection = Connection(settings.authority.url)
     tokens.connection.for_tokens = True
 
     class AdminConnection(KeycloakOpenIDConnection, Connection):
@@ -75,6 +79,8 @@ def admin(settings: KeycloakSettings, send: Callable[..., Any]) -> Any:
         keycloak_openid = tokens
 
         def get_token(self) -> None:
+            if not settings.authority.realm and not tokens.connection.endpoint:
+                tokens.connection.endpoint = self._discover()
             try:
                 super().get_token()
             except KeycloakError as error:
@@ -82,16 +88,38 @@ def admin(settings: KeycloakSettings, send: Callable[..., Any]) -> Any:
             except UNEXPECTED:
                 raise not_understood("the answer to the request for a token has none", token=True) from None
 
+        def _discover(self) -> str:
+            try:
+                return _token_endpoint(tokens.well_known(), settings)
+            except KeycloakError as error:
+                raise no_configuration(error.response_code or 0) from None
+            except UNEXPECTED:
+                raise not_understood(
+                    "the answer to the request for its OpenID configuration has none that can be used", token=True
+                ) from None
+
         def refresh_token(self) -> None:
             # Client credentials need no refresh token (RFC 6749, 4.4.3), and one could have expired as well.
             self.get_token()
 
     return KeycloakAdmin(
         connection=AdminConnection(
-            server_url=settings.api.server,
-            realm_name=settings.api.realm,
+            server_url=settings.api.url,
+            realm_name=_REALM,
             client_id=settings.client_id,
             client_secret_key=settings.client_secret,
             grant_type="client_credentials",
         )
     )
+
+
+def _token_endpoint(configuration: dict[str, Any], settings: KeycloakSettings) -> str:
+    """Where tokens are issued: https://openid.net/specs/openid-connect-discovery-1_0.html, 3 and 4.3."""
+    authority, endpoint = settings.authority.url, urlsplit(str(configuration["token_endpoint"]))
+    if unquote(configuration["issuer"].rstrip("/")) != unquote(authority):
+        raise other_issuer()
+    # The secret goes there, so it must not be less protected than the address from which this is known.
+    protected = endpoint.scheme == "https" or endpoint.scheme == urlsplit(authority).scheme
+    if not protected or "@" in endpoint.netloc:
+        raise ValueError(endpoint.scheme)
+    return endpoint.geturl()

@@ -46,6 +46,19 @@ def no_token(status: int, body: bytes, settings: KeycloakSettings) -> KeycloakEr
     return _unexpected(status, "the request for a token", _AUTHORITY)
 
 
+def no_configuration(status: int) -> KeycloakError:
+    """The error to raise when the address of the realm does not lead to its OpenID configuration."""
+    return _unexpected(status, "the request for its OpenID configuration", _AUTHORITY)
+
+
+def other_issuer() -> KeycloakError:
+    """The error to raise when the address of the realm leads to the configuration of another one."""
+    return KeycloakError(
+        "The OpenID configuration below the authority names another issuer than the authority, so no secret is sent"
+        " there; set authority in section [oidc] of the controller's settings or in the option keycloak to the issuer."
+    )
+
+
 def refused(status: int, settings: KeycloakSettings) -> KeycloakError:
     """The error to raise when a request to the admin API failed."""
     if status == 403:
@@ -70,8 +83,8 @@ def missing_role(settings: KeycloakSettings) -> KeycloakError:
 def no_accounts(settings: KeycloakSettings) -> KeycloakError:
     """The error to raise when the realm seems to be empty."""
     return KeycloakError(
-        f"Keycloak lists no accounts at all for the realm {settings.api.realm}, so nothing was changed; {_API}, and that"
-        f" the service account of the client {settings.client_id} has the roles view-users and query-users of"
+        f"Keycloak lists no accounts at all at {settings.api.url}, so nothing was changed; {_API}, and that the service"
+        f" account of the client {settings.client_id} has the roles view-users and query-users of"
         f" {ADMIN_CLIENT}."
     )
 

@@ -187,4 +187,5 @@ def _keycloak(run: Run) -> str:
     )
     count = keycloak.count()
     keycloak.page(0, 1)
-    return f"realm {settings.api.realm}, accounts that can be listed: {count}"
+    where = f"realm {settings.api.realm}" if settings.api.realm else settings.api.url
+    return f"{where}, accounts that can be listed: {count}"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from ...base.errors import ConfigurationError
 from .lookup import Lookup
@@ -16,19 +16,22 @@ BACKEND = "keycloak_webapi"
 _OPTION = "keycloak"
 # The deprecated section has the same name as the option.
 _DEPRECATED = "keycloak"
-_PREFIX = r"(https?://[^/?#@\s]+/(?:[^?#\s]*/)?)"
-_REALM = r"realms/([^/?#\s]+)/?"
+_ADDRESS = re.compile(r"(https?://[^/?#@\s]+)(/[^?#]*)?", re.IGNORECASE)
+# The end of a path as Keycloak itself has it. A reverse proxy can have another one.
+_REALM = re.compile(r"(/admin)?/realms/([^/]+)$")
+# Characters of a path that need no percent-encoding (RFC 3986, 3.3), and the sign of those that are encoded already.
+_PATH = "/%!$&'()*+,;=:@~"
 
 
 @dataclass(frozen=True)
 class RealmAddress:
-    """A realm on a server.
+    """Where requests about a realm go.
 
-    :ivar server: the URL of Keycloak without the realm, with a slash at its end
-    :ivar realm: the name of the realm, percent-encoded
+    :ivar url: the address without a slash at its end, percent-encoded
+    :ivar realm: the name of the realm, or empty if the address does not end with it as Keycloak's own addresses do
     """
 
-    server: str
+    url: str
     realm: str
 
 
@@ -129,20 +132,38 @@ def _optional(lookup: Lookup, key: str, *sections: str) -> str:
 
 
 def _authority(url: str, where: str) -> RealmAddress:
-    found = re.fullmatch(_PREFIX + _REALM, url)
-    if not found or found[1].endswith("/admin/"):
+    address, of_admin = _parsed(url)
+    if address is None or of_admin:
         raise ConfigurationError(
             f"The address of the realm ({where}) must have the form https://HOST/realms/REALM, with a path such as /auth"
-            " before /realms where the server has one."
+            " before /realms where the server has one, or that of a reverse proxy, without a user name, a query and a"
+            " fragment."
         )
-    return RealmAddress(found[1], found[2])
+    return address
 
 
 def _api(url: str, where: str) -> RealmAddress:
-    found = re.fullmatch(_PREFIX + "admin/" + _REALM, url)
-    if not found:
+    address, of_admin = _parsed(url)
+    if address is None or (address.realm and not of_admin):
         raise ConfigurationError(
             f"The address of Keycloak's admin API ({where}) must have the form https://HOST/admin/realms/REALM, with a"
-            " path such as /auth before /admin where the server has one."
+            " path such as /auth before /admin where the server has one, or that of a reverse proxy, without a user name,"
+            " a query and a fragment."
         )
-    return RealmAddress(found[1], found[2])
+    return address
+
+
+def _parsed(url: str) -> tuple[RealmAddress | None, bool]:
+    """The address, or None if it is not usable, and whether it is one of the admin API.
+
+    Names may be percent-encoded or not, as in the controller's settings (https://url.spec.whatwg.org/#path-state).
+    """
+    found = _ADDRESS.fullmatch(url.strip())
+    if not found or not url.strip().isprintable():
+        return None, False
+    path = quote(found[2] or "", safe=_PATH).rstrip("/")
+    realm = _REALM.search(path)
+    if not realm and "realms" in path.split("/"):
+        # Keycloak's own address with too little or too much behind it.
+        return None, False
+    return RealmAddress(found[1] + path, unquote(realm[2]) if realm else ""), bool(realm and realm[1])
