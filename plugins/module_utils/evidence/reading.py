@@ -9,99 +9,18 @@ and those of things that were not deleted when it was their turn.
 
 from __future__ import annotations
 
-import functools
-import json
-import re
 from collections import Counter
 from collections.abc import Collection
-from dataclasses import dataclass, field
 from typing import Any
 
-from . import files
-from .moments import STAMP, seconds_between
+from . import files, lines
+from .lines import DamagedLine
+from .moments import seconds_between
+from .sums import Batch, Key, RunSums, Unfinished
 
-Key = tuple[str, str]
-
-_ID = re.compile(r"[0-9A-Za-z._:-]{1,80}")
-_NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
-_TABLE = re.compile(r"\w[\w.]{0,126}")
-_DUE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 _LONGEST_REASON = 300
-_ORIGIN = {"event": _NAME, "job": _NAME, "run": _ID, "host": _ID}
 # How many damaged lines are named. All are counted.
 NAMED = 1000
-
-
-class DamagedLine(Exception):
-    """A line that no job wrote in this form."""
-
-
-@dataclass
-class Unfinished:
-    """A thing that was not deleted when it was its turn.
-
-    :ivar why: ``failed``, ``kept``, ``rolled_back``, ``unknown``, ``died`` or ``left_behind``
-    :ivar runs: the runs in which this happened
-    :ivar done: when it was deleted after all
-    """
-
-    kind: str
-    id: str
-    job: str
-    host: str
-    since: str
-    last: str
-    why: str
-    reason: str = ""
-    provider: str = ""
-    runs: set[str] = field(default_factory=set)
-    done: str | None = None
-
-    def as_result(self) -> dict[str, Any]:
-        return {**vars(self), "runs": sorted(self.runs)}
-
-
-@dataclass
-class Batch:
-    """What a run announced of a batch whose outcome is not known yet, with the moments since when it was due."""
-
-    announced: dict[Key, str | None] = field(default_factory=dict)
-    kept: dict[Key, None] = field(default_factory=dict)
-    left: dict[Key, tuple[str, str]] = field(default_factory=dict)
-
-
-@dataclass
-class RunSums:
-    """What the lines of one run say.
-
-    :ivar parameters: the job's parameters; None in lines that lack them
-    :ivar approval: what the run was held to
-    :ivar days: by day: deleted things by kind, deleted rows by table
-    :ivar retention: by kind: how long after they were due things were deleted
-    :ivar settled: the numbers of the batches whose outcome is known
-    """
-
-    run: str
-    job: str
-    host: str
-    first: str
-    last: str
-    started: str | None = None
-    ended: str | None = None
-    status: str = "no end"
-    failures: int = 0
-    is_planned: bool = False
-    parameters: dict[str, Any] | None = None
-    approval: dict[str, Any] | None = None
-    days: dict[str, dict[str, Counter[str]]] = field(default_factory=dict)
-    retention: dict[str, dict[str, Any]] = field(default_factory=dict)
-    settled: dict[int, str] = field(default_factory=dict)
-
-    def as_result(self) -> dict[str, Any]:
-        left_out = ("settled", "first", "last", "is_planned")
-        values = {name: value for name, value in vars(self).items() if name not in left_out}
-        days = {day: {what: dict(sums) for what, sums in parts.items()} for day, parts in self.days.items()}
-        return {**values, "started": self.started or self.first, "days": days}
 
 
 class Reader:
@@ -136,7 +55,7 @@ class Reader:
                 found.update(dict.fromkeys(those))
             except files.UnreadableError as error:
                 self.problems.append({"file": path, "problem": str(error)})
-        for path in files.in_order(list(found), _moment):
+        for path in files.in_order(list(found), lines.moment):
             self._read_file(path)
         for (run, number), batch in list(self._batches.items()):
             self._settle_unknown(self._runs[run], number, batch, "died", self._runs[run].last)
@@ -167,7 +86,7 @@ class Reader:
         try:
             for number, line in enumerate(files.lines(path), 1):
                 try:
-                    values = _parse(line)
+                    values = lines.parse(line)
                     is_new = self._take(values)
                 except DamagedLine as error:
                     about["damaged"] += 1
@@ -218,21 +137,21 @@ class Reader:
     def _take_planned(self, run: RunSums, line: dict[str, Any]) -> bool:
         is_new = not run.is_planned
         run.is_planned = True
-        run.parameters = _dictionary(line, "parameters") if "parameters" in line else None
-        run.approval = _dictionary(line, "approval") or None
+        run.parameters = lines.dictionary(line, "parameters") if "parameters" in line else None
+        run.approval = lines.dictionary(line, "approval") or None
         return is_new
 
     def _take_run_ended(self, run: RunSums, line: dict[str, Any]) -> bool:
         is_new = run.ended is None
         run.ended = line["time"]
-        run.status = _text(line, "status", _NAME)
-        run.failures = _number(line, "failures")
+        run.status = lines.text(line, "status", lines.NAME)
+        run.failures = lines.number(line, "failures")
         return is_new
 
     def _take_deleting(self, run: RunSums, line: dict[str, Any]) -> bool:
-        key, batch = _key(line), self._batch(run, line)
+        key, batch = lines.key(line), self._batch(run, line)
         due = line.get("due")
-        if due is not None and not (isinstance(due, str) and _DUE.fullmatch(due)):
+        if due is not None and not (isinstance(due, str) and lines.DUE.fullmatch(due)):
             raise DamagedLine("the field due is no moment")
         if batch is None or key in batch.announced:
             return False
@@ -240,15 +159,15 @@ class Reader:
         return True
 
     def _take_kept(self, run: RunSums, line: dict[str, Any]) -> bool:
-        key, batch = _key(line), self._batch(run, line)
+        key, batch = lines.key(line), self._batch(run, line)
         if batch is None or key in batch.kept:
             return False
         batch.kept[key] = None
         return True
 
     def _take_left_behind(self, run: RunSums, line: dict[str, Any]) -> bool:
-        key, number = _key(line), _number(line, "batch")
-        about = (str(line.get("reason", ""))[:_LONGEST_REASON], _text(line, "provider", _NAME, "unknown"))
+        key, number = lines.key(line), lines.number(line, "batch")
+        about = (str(line.get("reason", ""))[:_LONGEST_REASON], lines.text(line, "provider", lines.NAME, "unknown"))
         batch = self._batch(run, line)
         if batch is not None:
             is_new = key not in batch.left
@@ -261,7 +180,7 @@ class Reader:
         return True
 
     def _take_failed(self, run: RunSums, line: dict[str, Any]) -> bool:
-        key, reason = _key(line), str(line.get("reason", ""))[:_LONGEST_REASON]
+        key, reason = lines.key(line), str(line.get("reason", ""))[:_LONGEST_REASON]
         thing = self._unfinished.get(key)
         if thing and thing.why == "failed" and run.run in thing.runs and thing.reason == reason:
             return False
@@ -269,7 +188,7 @@ class Reader:
         return True
 
     def _take_deleted(self, run: RunSums, line: dict[str, Any]) -> bool:
-        counts, rows = _counts(line, "counts"), _counts(line, "rows")
+        counts, rows = lines.counts(line, "counts"), lines.counts(line, "rows")
         batch = self._batch(run, line)
         if batch is None:
             return False
@@ -302,14 +221,14 @@ class Reader:
         batch = self._batch(run, line)
         if batch is None:
             return False
-        self._settle_unknown(run, _number(line, "batch"), batch, "unknown", line["time"])
+        self._settle_unknown(run, lines.number(line, "batch"), batch, "unknown", line["time"])
         return True
 
     # Things
 
     def _batch(self, run: RunSums, line: dict[str, Any]) -> Batch | None:
         """The batch of a line; None if its outcome is known already."""
-        number = _number(line, "batch")
+        number = lines.number(line, "batch")
         if number in run.settled:
             return None
         return self._batches.setdefault((run.run, number), Batch())
@@ -371,70 +290,3 @@ class Reader:
         sums["late"] += seconds > self._window
         if sums["longest"] is None or seconds > sums["longest"]["seconds"]:
             sums["longest"] = {"id": identifier, "due": due, "deleted": time, "seconds": seconds}
-
-
-def _moment(line: bytes) -> str | None:
-    try:
-        return _parse(line)["time"]
-    except DamagedLine:
-        return None
-
-
-def _parse(line: bytes) -> dict[str, Any]:
-    """The fields of a line.
-
-    :raises DamagedLine: it is no line of a job
-    """
-    if not line.endswith(b"\n"):
-        raise DamagedLine("it has no end")
-    try:
-        values = json.loads(line.decode())
-    except (ValueError, RecursionError):
-        raise DamagedLine("it is no JSON") from None
-    if not isinstance(values, dict):
-        raise DamagedLine("it is no JSON object")
-    _text(values, "time", STAMP)
-    origin = tuple(values.get(name) for name in _ORIGIN)
-    if not (all(isinstance(value, str) for value in origin) and _is_origin(origin)):
-        raise DamagedLine(f"one of the fields {', '.join(_ORIGIN)} is missing or has another form")
-    return values
-
-
-@functools.lru_cache(maxsize=64)
-def _is_origin(values: tuple[str, ...]) -> bool:
-    """Whether these fields have the right form. Those of neighbouring lines are mostly the same."""
-    return all(form.fullmatch(value) for form, value in zip(_ORIGIN.values(), values, strict=True))
-
-
-def _text(line: dict[str, Any], name: str, form: re.Pattern[str], default: str | None = None) -> str:
-    value = line.get(name, default)
-    if not (isinstance(value, str) and form.fullmatch(value)):
-        raise DamagedLine(f"the field {name} is missing or has another form")
-    return value
-
-
-def _key(line: dict[str, Any]) -> Key:
-    return _text(line, "kind", _NAME), _text(line, "id", _ID)
-
-
-def _number(line: dict[str, Any], name: str) -> int:
-    value = line.get(name)
-    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        raise DamagedLine(f"the field {name} is no number")
-    return value
-
-
-def _dictionary(line: dict[str, Any], name: str) -> dict[str, Any]:
-    value = line.get(name, {})
-    if not isinstance(value, dict):
-        raise DamagedLine(f"the field {name} is no object")
-    return value
-
-
-def _counts(line: dict[str, Any], name: str) -> dict[str, int]:
-    values = _dictionary(line, name)
-    for key in values:
-        if not _TABLE.fullmatch(key):
-            raise DamagedLine(f"the field {name} has another form")
-        _number(values, key)
-    return values
