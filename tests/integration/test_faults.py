@@ -121,7 +121,7 @@ class Installation:
         after = self.world.rows()
         assert after == self.expected
         assert self.world.objects().keys() == {f"assets/{asset['id']}" for asset in parsed(after)["assets"]}
-        assert (self.cloud.folders, self.cloud.shares) == (self.folders.folders, self.folders.shares)
+        assert (self.cloud.folders, self.cloud.links) == (self.folders.folders, self.folders.links)
 
     def check_folders_counted(self, run: dict[str, Any]) -> None:
         """Each folder is counted once, even if its batch was done several times."""

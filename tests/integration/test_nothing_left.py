@@ -43,7 +43,6 @@ class Scene:
         self.world, self.cloud, self.build = world, cloud, Builder(world.connection)
         self.client, self.due = world.storage.client(), set[str]()
         world.cloud = cloud
-        cloud.keeps_shares = True
         self.host = self.build.user()
         old: set[str] = set()
         for goes in (True, False):

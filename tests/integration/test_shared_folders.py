@@ -20,6 +20,7 @@ from ansible_collections.opentalk.maintenance.plugins.module_utils.systems impor
 from ansible_collections.opentalk.maintenance.plugins.module_utils.systems.clouds import availability, client
 from ansible_collections.opentalk.maintenance.plugins.module_utils.systems.database import Database
 
+from support import nextcloud
 from support.builders import Builder
 from support.cloud_server import CloudServer
 from support.recording_server import Answer, Request
@@ -127,7 +128,7 @@ def test_what_is_already_gone_is_a_success(
     run = cloud.run(**{FAIL: fail})
     assert {item["event_id"] for item in run["done"]["shared_folders"]["items"]} == set(events)
     assert cloud.server.folders == {"opentalk", cloud.server.directory}
-    assert cloud.server.shares == {}
+    assert cloud.server.links == {}
 
 
 @pytest.mark.parametrize("http_status_always_200", [False, True])
@@ -153,17 +154,113 @@ def test_status_of_the_share_api_is_in_the_body(
     assert f"{cloud.server.directory}/refused" in cloud.server.folders
 
 
+@pytest.mark.parametrize("off", [nextcloud.DISABLED, nextcloud.APP_OFF])
 @pytest.mark.parametrize("http_status_always_200", [False, True])
-def test_server_without_a_share_api_does_not_say_that_a_link_is_gone(
-    open_installation: Callable[..., Cloud], http_status_always_200: bool
+def test_server_on_which_nobody_can_share_does_not_say_that_a_link_is_gone(
+    open_installation: Callable[..., Cloud], http_status_always_200: bool, off: str
 ) -> None:
     cloud = open_installation()
     cloud.server.http_status_always_200 = http_status_always_200  # type: ignore[attr-defined]
-    cloud.server.has_share_api = False  # type: ignore[attr-defined]
-    event = cloud.folder("one")
+    cloud.server.sharing_off = off  # type: ignore[attr-defined]
+    there, gone = cloud.folder("there"), cloud.folder("gone")
+    cloud.server.folders.discard(f"{cloud.server.directory}/gone")
     run = cloud.run()
-    assert cloud.left_behind(run) == {event: "the server answered the deletion of a share link with status 998"}
-    assert len(cloud.server.shares) == 2 and f"{cloud.server.directory}/one" in cloud.server.folders
+    left = cloud.left_behind(run)
+    assert left.keys() == {there} and "sharing is disabled or the app files_sharing is switched off" in left[there]
+    assert [item["event_id"] for item in run["done"]["shared_folders"]["items"]] == [gone]
+    assert len(cloud.server.links) == 2 and f"{cloud.server.directory}/there" in cloud.server.folders
+
+
+@pytest.mark.parametrize("made_anew", [False, True])
+@pytest.mark.parametrize(("version", "provider"), INSTALLATIONS)
+def test_folder_that_is_in_the_trash_already(
+    open_installation: Callable[..., Cloud], version: int, provider: str, made_anew: bool
+) -> None:
+    """Nextcloud answers the deletion of its links with a page, and keeps them as long as they lie there."""
+    cloud = open_installation(provider, version)
+    events = {cloud.folder(name) for name in ("one", "two")}
+    path = f"{cloud.server.directory}/one"
+    cloud.server.delete(path)
+    if made_anew:
+        cloud.server.make_folder(path)
+    run = cloud.run(**{FAIL: True})
+    assert not run.get("failed"), run["msg"]
+    assert {item["event_id"] for item in run["done"]["shared_folders"]["items"]} == events
+    assert cloud.server.folders == {"opentalk", cloud.server.directory} and cloud.server.links == {}
+    assert len(cloud.server.shares) == (2 if provider == "nextcloud" else 0)
+    assert cloud.world.ids("events") == set()
+
+
+@pytest.mark.parametrize("lasts", [False, True])
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_folder_that_is_locked(
+    open_installation: Callable[..., Cloud], monkeypatch: pytest.MonkeyPatch, provider: str, lasts: bool
+) -> None:
+    """Nextcloud says of its links what it says of links that are gone."""
+    monkeypatch.setattr(http_session, "BACKOFF", 0.01)
+    cloud = open_installation(provider)
+    locked = cloud.folder("locked")
+    free = {cloud.folder("free")} if lasts else set()
+    path = f"{cloud.server.directory}/locked"
+    cloud.server.locked.add(path)
+
+    def unlock(request: Request) -> None:
+        if len(cloud.server.writes) > 3:
+            cloud.server.locked.clear()
+
+    if not lasts:
+        cloud.server.on_request(unlock)
+    run = cloud.run(shared_folder_requests=1)
+    deleted = {item["event_id"] for item in run["done"]["shared_folders"]["items"]}
+    if lasts:
+        assert cloud.left_behind(run) == {locked: "the server answered every time with status 423"}
+        assert deleted == free and path in cloud.server.folders
+        assert len(cloud.server.links) == (2 if provider == "nextcloud" else 0)
+    else:
+        assert deleted == {locked} and cloud.server.shares == {}
+
+
+def test_folder_on_the_drive_of_another_account(open_installation: Callable[..., Cloud]) -> None:
+    """OpenCloud answers 500 about its links, which no later attempt changes."""
+    cloud = open_installation("opencloud")
+    event = cloud.folder("one")
+    cloud.server.owns_drive = False  # type: ignore[attr-defined]
+    run = cloud.run()
+    assert "its drive belongs to another account" in cloud.left_behind(run)[event]
+    assert [request.operation for request in cloud.server.writes] == ["DeleteShare"]
+    # Any other failure of the server may pass.
+    event = cloud.folder("two")
+    cloud.server.owns_drive = True  # type: ignore[attr-defined]
+    cloud.server.fail(500, deletes_share, times=2)
+    assert [item["event_id"] for item in cloud.run()["done"]["shared_folders"]["items"]] == [event]
+
+
+def test_ids_that_opencloud_does_not_take(open_installation: Callable[..., Cloud]) -> None:
+    cloud = open_installation("opencloud")
+    path = f"{cloud.server.directory}/one"
+    record = cloud.server.shared_folder(path)
+    event = cloud.event(path, {**record, "write": {**record["write"], "item_id": "item"}})
+    other = cloud.folder("two")
+    run = cloud.run()
+    assert "does not take the ids of a share link" in cloud.left_behind(run)[event]
+    assert [item["event_id"] for item in run["done"]["shared_folders"]["items"]] == [other]
+    assert path in cloud.server.folders and len(cloud.server.links) == 2
+
+
+@pytest.mark.parametrize(("version", "provider"), INSTALLATIONS)
+def test_directory_that_is_absent_is_said_once(
+    open_installation: Callable[..., Cloud], version: int, provider: str
+) -> None:
+    cloud = open_installation(provider, version)
+    events = {cloud.folder(f"folder {number}") for number in range(6)}
+    preview, there = cloud.run(check_mode=True), "The cloud has no directory"
+    assert there not in str(preview["log"])
+    cloud.server.folders = {"opentalk"}
+    preview = cloud.run(check_mode=True)
+    run = cloud.run(batch_size=2)
+    assert {item["event_id"] for item in run["done"]["shared_folders"]["items"]} == events
+    for result in (preview, run):
+        assert sum(f'[WARN ] {there} "{cloud.server.directory}"' in line for line in result["log"]) == 1
 
 
 # What is never deleted
@@ -407,6 +504,7 @@ def test_404_without_the_form_of_the_share_api_says_nothing(open_installation: C
 
 BAD: dict[str, Callable[[CloudServer, Callable[[Request], bool]], None]] = {
     "500": lambda server, when: server.fail(500, when),
+    "501": lambda server, when: server.fail(501, when),
     "503": lambda server, when: server.fail(503, when),
     "hangs": lambda server, when: server.fault(lambda request: time.sleep(1) or (500, {}, b""), when),
     "resets": lambda server, when: server.reset(when),
@@ -429,9 +527,21 @@ def test_one_folder_that_fails_keeps_no_other_from_going(
 
 
 DOWN: dict[str, tuple[Callable[[CloudServer], None], str, int]] = {
-    "overloaded": (lambda server: server.fail(503, lambda request: True), "503", http_session.ATTEMPTS + 1),
-    "resets": (lambda server: server.reset(lambda request: True), "cannot be reached", http_session.ATTEMPTS + 1),
-    "wrong password": (lambda server: setattr(server, "password", "another"), "password", 1),
+    "overloaded": (lambda server: server.fail(503, lambda request: True), "503", http_session.ATTEMPTS),
+    "resets": (lambda server: server.reset(lambda request: True), "cannot be reached", http_session.ATTEMPTS),
+    "never answers": (lambda server: server.ignore(lambda request: True), "did not answer in time", 1),
+    "wrong password": (
+        lambda server: setattr(server, "password", "another"),
+        "refused the user name or the password",
+        1,
+    ),
+    "password that was wrong too often": (
+        lambda server: (setattr(server, "password", "another"), setattr(server, "login_delay", 3.4)),
+        "refused the user name or the password",
+        1,
+    ),
+    "disabled account": (lambda server: setattr(server, "user_is_disabled", True), "account is disabled", 1),
+    "untrusted host": (lambda server: setattr(server, "distrusts", True), "trusted_domains", 1),
 }
 
 
@@ -439,18 +549,19 @@ DOWN: dict[str, tuple[Callable[[CloudServer], None], str, int]] = {
 def test_server_that_does_not_work_is_left_alone_for_the_rest_of_the_run(
     open_installation: Callable[..., Cloud], monkeypatch: pytest.MonkeyPatch, fault: str
 ) -> None:
-    """All attempts are for one folder. Then one request is for the directory, and no batch sends further ones."""
+    """It gets one request at a time, which is for the directory, and no batch sends further ones."""
     monkeypatch.setattr(http_session, "BACKOFF", 0.01)
+    monkeypatch.setattr(http_session, "READ_TIMEOUT", 3.0)
     cloud = open_installation()
     events = {cloud.folder(f"folder {number}") for number in range(30)}
     settings = cloud.server.settings
     inflict, reason, requests = DOWN[fault]
     inflict(cloud.server)
-    run = cloud.run(shared_folder=settings, shared_folder_requests=1, batch_size=3)
+    run = cloud.run(shared_folder=settings, batch_size=3)
     left = cloud.left_behind(run)
     assert left.keys() == events and all(reason in text for text in left.values())
-    assert sum("it was not tried" in text for text in left.values()) == len(events) - 1
-    assert len(cloud.server.requests) == requests
+    assert all("it was not tried" in text for text in left.values())
+    assert (len(cloud.server.requests), cloud.server.most_parallel) == (requests, 1)
 
 
 def test_server_that_works_again_is_found_out(
@@ -460,7 +571,7 @@ def test_server_that_works_again_is_found_out(
     monkeypatch.setattr(availability, "LOOK_AGAIN", 0.0)
     cloud = open_installation()
     events = {cloud.folder(f"folder {number}") for number in range(30)}
-    # The attempts for the first folder, the look at the directory, and a look before each of two more batches.
+    # The attempts for the directory, and a look at it before each of three batches.
     cloud.server.fail(503, lambda request: True, times=http_session.ATTEMPTS + 3)
     run = cloud.run(shared_folder_requests=1, batch_size=5)
     assert len(cloud.left_behind(run)) == 3 * 5
@@ -487,7 +598,7 @@ def test_all_threads_keep_a_pause(open_installation: Callable[..., Cloud], form:
 
     cloud.server.fault(ask, deletes_folder, times=1)
     run = cloud.run(shared_folder_requests=4)
-    assert run["done"]["shared_folders"]["count"] == 12 and len(cloud.server.requests) == 3 * 12 + 1
+    assert run["done"]["shared_folders"]["count"] == 12 and len(cloud.server.requests) == 1 + 3 * 12 + 1
     # What was on its way already may still arrive.
     during = [request for request in cloud.server.requests if until[0] - 1 < request.at < until[0]]
     assert during == []
@@ -617,7 +728,8 @@ def test_a_few_requests_at_a_time(open_installation: Callable[..., Cloud], paral
 
     def wait_for_the_others(request: Request) -> None:
         end = time.monotonic() + 60
-        while cloud.server.most_parallel < parallel and time.monotonic() < end:
+        first = request.operation == "FindFolder"
+        while not first and cloud.server.most_parallel < parallel and time.monotonic() < end:
             time.sleep(0.005)
 
     cloud.server.on_request(wait_for_the_others)
@@ -626,8 +738,8 @@ def test_a_few_requests_at_a_time(open_installation: Callable[..., Cloud], paral
     assert len(run["done"]["shared_folders"]["items"]) == 50
     assert cloud.server.folders == {"opentalk", cloud.server.directory}
     assert cloud.server.most_parallel == parallel
-    # Two share links and the folder each.
-    assert len(cloud.server.requests) == 3 * len(events)
+    # The directory, then two share links and the folder each.
+    assert len(cloud.server.requests) == 1 + 3 * len(events)
 
 
 def test_folders_of_few_events_among_many_are_worked_on_at_the_same_time(

@@ -92,7 +92,8 @@ class Guest:
                 self.longest = max(self.longest, time.monotonic() - started)
 
     def _look(self, request: Request) -> None:
-        if request.operation not in ("HeadBucket", "FindFolder"):
+        asks_for_folder = request.operation == "FindFolder" and not request.path.endswith("meetings")
+        if request.operation not in ("HeadBucket", "FindFolder") or asks_for_folder:
             return
         with self._scene.world.server.connect(self._scene.world.database) as session, session.cursor() as cursor:
             cursor.execute(

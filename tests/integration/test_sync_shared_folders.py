@@ -34,7 +34,6 @@ class Cloud:
     def __init__(self, world: World, server: CloudServer, events: int = EVENTS) -> None:
         self.world, self.server = world, server
         world.cloud = server
-        server.keeps_shares = True
         server.make_folder(server.directory)
         self.build = Builder(world.connection)
         self.owner = self.build.user()

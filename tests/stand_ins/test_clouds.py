@@ -16,6 +16,7 @@ from xml.etree import ElementTree
 import pytest
 import requests
 
+from support import nextcloud as nextcloud_stand_in
 from support.cloud_server import CloudServer
 from support.limits import HANGS
 from support.nextcloud import NextcloudServer
@@ -85,6 +86,7 @@ def test_deletes_a_folder_with_all_below_and_its_shares(cloud: CloudServer) -> N
     cloud.shared_folder("opentalk/Grüße #1?/inner")
     cloud.shared_folder("opentalk/Grüße #1? too")
     assert len(cloud.shares) == 4
+    cloud.has_trash = False
     assert send(cloud, "DELETE", dav(cloud, "opentalk/Grüße #1?")).status_code == 204
     assert cloud.folders == {"opentalk", "opentalk/Grüße #1? too"}
     assert set(cloud.shares.values()) == {"opentalk/Grüße #1? too"}
@@ -184,7 +186,6 @@ def test_deleted_folders_are_in_the_trash(cloud: CloudServer) -> None:
 
 
 def test_tells_share_links(cloud: CloudServer) -> None:
-    cloud.keeps_shares = True
     record = cloud.shared_folder("a/b c")
     cloud.shared_folder("a")
     if isinstance(cloud, NextcloudServer):
@@ -208,7 +209,9 @@ def test_tells_share_links(cloud: CloudServer) -> None:
         assert send(cloud, "GET", path.replace("items/", "items/x")).status_code == 404
     before = dict(cloud.shares)
     assert send(cloud, "DELETE", dav(cloud, "a/b c")).status_code == 204
-    assert cloud.shares == before
+    assert cloud.shares == before and "a/b c" not in cloud.links.values()
+    if isinstance(cloud, NextcloudServer):
+        assert status(send(cloud, "GET", f"{shares}%2Fa%2Fb%20c", **OCS)) == 404
 
 
 def test_wrong_encoding_hits_something_else(cloud: CloudServer) -> None:
@@ -251,6 +254,42 @@ def test_demands_the_password(cloud: CloudServer) -> None:
         assert requests.delete(cloud.url + path, headers=OCS, timeout=HANGS).status_code == 401
     assert cloud.folders == {"a"}
     assert len(cloud.shares) == 2
+
+
+def test_folder_that_is_locked(cloud: CloudServer) -> None:
+    record = cloud.shared_folder("a/b")
+    cloud.locked.add("a/b")
+    assert send(cloud, "DELETE", dav(cloud, "a/b")).status_code == 423
+    assert cloud.folders == {"a", "a/b"}
+    link = share_path(record.get("write_share_id") or record["write"])
+    answer = send(cloud, "DELETE", link, **OCS)
+    if isinstance(cloud, NextcloudServer):
+        # It says the same of a link that is not there. Only the question for the link tells.
+        assert (answer.status_code, status(answer)) == (404, 404) and len(cloud.shares) == 2
+        assert status(send(cloud, "GET", link, **OCS)) == 200
+        listed = "/ocs/v2.php/apps/files_sharing/api/v1/shares?format=json&path=%2Fa%2Fb"
+        assert status(send(cloud, "GET", listed, **OCS)) == 404
+    else:
+        assert answer.status_code == 204 and len(cloud.shares) == 1
+        # A lock on something inside of a folder does not keep the folder.
+        assert send(cloud, "DELETE", dav(cloud, "a")).status_code == 204
+        assert cloud.folders == set()
+
+
+def test_links_of_a_folder_in_the_trash(cloud: CloudServer) -> None:
+    record = cloud.shared_folder("a/b")
+    links = [record[access] for access in record if access != "type"]
+    assert send(cloud, "DELETE", dav(cloud, "a")).status_code == 204
+    cloud.make_folder("a/b")  # another folder of the same path
+    assert len(cloud.shares) == 2 and cloud.links == {}
+    answer = send(cloud, "DELETE", share_path(links[0]), **OCS)
+    if isinstance(cloud, NextcloudServer):
+        assert answer.status_code == 404 and answer.headers["Content-Type"].startswith("text/html")
+        assert status(send(cloud, "GET", share_path(links[0]), **OCS)) == 404 and len(cloud.shares) == 2
+    else:
+        assert answer.status_code == 204 and len(cloud.shares) == 1
+    assert send(cloud, "DELETE", trash(cloud, cloud.trash[0].name)).status_code == 204
+    assert cloud.shares == {} and cloud.folders == {"a", "a/b"}
 
 
 def test_faults_and_the_number_of_requests_at_once(cloud: CloudServer) -> None:
@@ -304,6 +343,46 @@ def test_nextcloud_deletes_shares(nextcloud: NextcloudServer) -> None:
 
 def status(answer: requests.Response) -> int:
     return int(answer.json()["ocs"]["meta"]["statuscode"])
+
+
+@pytest.mark.parametrize("off", [nextcloud_stand_in.DISABLED, nextcloud_stand_in.APP_OFF])
+@pytest.mark.parametrize("http_status_always_200", [False, True])
+def test_nextcloud_while_nobody_can_share(nextcloud: NextcloudServer, off: str, http_status_always_200: bool) -> None:
+    """It says 404 to all questions about share links, as if they were gone."""
+    record = nextcloud.shared_folder("a")
+    nextcloud.sharing_off, nextcloud.http_status_always_200 = off, http_status_always_200
+    link = share_path(record["write_share_id"])
+    for method, path in (("DELETE", link), ("GET", link), ("GET", link.replace(f"/{record['write_share_id']}", ""))):
+        answer = send(nextcloud, method, path, **OCS)
+        assert (answer.status_code, status(answer)) == (200 if http_status_always_200 else 404, 404)
+    assert len(nextcloud.shares) == 2
+
+
+def test_nextcloud_refuses_accounts_and_hosts(nextcloud: NextcloudServer) -> None:
+    record = nextcloud.shared_folder("a")
+    nextcloud.user_is_disabled = True
+    refused = send(nextcloud, "PROPFIND", dav(nextcloud), Depth="0")
+    assert refused.status_code == 503
+    message = ElementTree.fromstring(refused.content).findtext("{http://sabredav.org/ns}message", "")
+    assert message.endswith("LoginException: User disabled")
+    assert send(nextcloud, "DELETE", share_path(record["write_share_id"]), **OCS).status_code == 401
+    nextcloud.user_is_disabled, nextcloud.distrusts = False, True
+    refused = send(nextcloud, "PROPFIND", dav(nextcloud), Depth="0")
+    assert refused.status_code == 400 and refused.headers["Content-Type"].startswith("text/html")
+    assert nextcloud.folders == {"a"} and len(nextcloud.shares) == 2
+
+
+def test_opencloud_of_another_account_and_with_malformed_ids(opencloud: OpenCloudServer) -> None:
+    write = opencloud.shared_folder("a")["write"]
+    for changed in ({"drive_id": "drive"}, {"item_id": "item"}, {"item_id": opencloud.drive_id}):
+        answer = send(opencloud, "DELETE", share_path(write, **changed))
+        assert (answer.status_code, answer.json()["error"]["code"]) == (400, "invalidRequest")
+    opencloud.owns_drive = False
+    assert send(opencloud, "DELETE", share_path(write)).status_code == 500
+    assert send(opencloud, "PROPFIND", dav(opencloud), Depth="0").status_code == 404
+    drives = send(opencloud, "GET", "/graph/v1.0/me/drives").json()["value"]
+    assert opencloud.drive_id not in {drive["id"] for drive in drives}
+    assert len(opencloud.shares) == 2 and opencloud.folders == {"a"}
 
 
 def test_opencloud_deletes_shares(opencloud: OpenCloudServer) -> None:

@@ -8,6 +8,7 @@ import base64
 import binascii
 import posixpath
 import re
+import time
 from abc import abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -22,7 +23,7 @@ from support.recording_server import Answer, RecordingServer, Request
 # The characters of a path, by RFC 3986, 3.3.
 _PATH = re.compile(r"(?:[A-Za-z0-9._~!$&'()*+,;=:@/-]|%[0-9A-Fa-f]{2})+")
 _KIND, _FOLDER = "{DAV:}resourcetype", "folder"
-_XML = {"Content-Type": "application/xml; charset=utf-8"}
+XML = {"Content-Type": "application/xml; charset=utf-8"}
 
 OC, NC = "{http://owncloud.org/ns}", "{http://nextcloud.org/ns}"
 for _prefix, _space in (("d", "DAV:"), ("oc", OC[1:-1]), ("nc", NC[1:-1])):
@@ -36,6 +37,7 @@ class Deleted:
     :ivar name: the last part of its URL path
     :ivar path: where it was
     :ivar folders: all that was in it, by path, and itself
+    :ivar items: the ids of these
     """
 
     name: str
@@ -43,6 +45,7 @@ class Deleted:
     at: datetime
     item: str
     folders: set[str] = field(default_factory=set)
+    items: set[str] = field(default_factory=set)
 
 
 class CloudServer(RecordingServer):
@@ -52,8 +55,9 @@ class CloudServer(RecordingServer):
     paths of files. `times` are the times of the last change of some of these, or None if the server does not tell; of all others
     it tells the current time. Its clock is ahead by `ahead`, and `tells_time` says whether its answers have the time.
 
-    With `has_trash` it moves deleted folders to its `trash`, unless a request says otherwise and it `skips_trash`. With
-    `keeps_shares` the share links of a deleted folder stay.
+    With `has_trash` it moves deleted folders to its `trash`, unless a request says otherwise and it `skips_trash`. Share links
+    of folders in the trash bin stay. It deletes no folder whose path is `locked`. Each wrong login is answered after
+    `login_delay` seconds.
 
     :param base: the path before all other paths, as behind a reverse proxy: "/cloud"
     """
@@ -65,7 +69,7 @@ class CloudServer(RecordingServer):
     tells_time = True
     has_trash = True
     skips_trash = False
-    keeps_shares = False
+    login_delay = 0.0
 
     def __init__(self, username: str, password: str, *, base: str = "") -> None:
         super().__init__()
@@ -73,11 +77,13 @@ class CloudServer(RecordingServer):
         self.url += base
         self.folders: set[str] = set()
         self.shares: dict[str, str] = {}
+        self.locked: set[str] = set()
         self.files: set[str] = set()
         self.times: dict[str, datetime | None] = {}
         self.ahead = timedelta()
         self.trash: list[Deleted] = []
         self._items: dict[str, str] = {}
+        self._shared_items: dict[str, str] = {}
 
     @property
     def settings(self) -> dict[str, str]:
@@ -125,7 +131,7 @@ class CloudServer(RecordingServer):
             case "PROPFIND", depth:
                 return "ListTrash" if trash else "ListFolder" if depth == "1" else "FindFolder"
             case "GET", _ if shares:
-                return "ListShares"
+                return "FindShare" if re.search(r"/shares/[^/?]+", request.path) else "ListShares"
         return request.method
 
     def answer(self, request: Request) -> Answer:
@@ -138,9 +144,10 @@ class CloudServer(RecordingServer):
             return 400, {}, b""
         if not path.startswith(self._base + "/"):
             return 404, {}, b""
+        if not self._authenticated(request):
+            time.sleep(self.login_delay)
+            return self.refuse_login(request)
         with self._lock:
-            if not self._authenticated(request):
-                return self.refuse_login(request)
             status, headers, content = self.answer_user(
                 request, path.removeprefix(self._base), raw.removeprefix(self._base)
             )
@@ -156,36 +163,40 @@ class CloudServer(RecordingServer):
         """
 
     def refuse_login(self, request: Request) -> Answer:
-        return 401, {**_XML, "WWW-Authenticate": 'Basic realm="cloud"'}, _error("NotAuthenticated")
+        """The answer to a request of somebody else. Other requests are answered at the same time."""
+        return 401, {**XML, "WWW-Authenticate": 'Basic realm="cloud"'}, error("NotAuthenticated")
 
     def webdav(self, request: Request, root: str, path: str) -> Answer:
         """The answer to a WebDAV request for the folder at `path` below `root`, the URL path of all folders."""
         if request.method not in ("DELETE", "PROPFIND"):
-            return 405, _XML, _error("MethodNotAllowed")
+            return 405, XML, error("MethodNotAllowed")
         if path and path not in self.folders | self.files:
-            return 404, _XML, _error("NotFound")
+            return 404, XML, error("NotFound")
         if request.method == "PROPFIND":
             return self._found(request, root, path)
         if not path:
-            return 403, _XML, _error("Forbidden")
-        self._delete(path, to_trash=not (self.skips_trash and request.headers.get("X-NC-Skip-Trashbin") == "true"))
+            return 403, XML, error("Forbidden")
+        if path in self.locked:
+            return 423, XML, error("Locked")
+        self.delete(path, to_trash=not (self.skips_trash and request.headers.get("X-NC-Skip-Trashbin") == "true"))
         return 204, {}, b""
 
     def webdav_trash(self, request: Request, root: str, name: str) -> Answer:
         """The answer to a WebDAV request for the trash bin, or for the deleted folder with that name in it."""
         entries = {entry.name: entry for entry in self.trash}
         if not self.has_trash or (name and name not in entries):
-            return 404, _XML, _error("NotFound")
+            return 404, XML, error("NotFound")
         if request.method == "DELETE" and name:
             self.trash.remove(entries[name])
+            self._forget_shares(entries[name].items)
             return 204, {}, b""
         if request.method != "PROPFIND" or name or request.headers.get("Depth") != "1":
-            return 403, _XML, _error("Forbidden")
+            return 403, XML, error("Forbidden")
         found = [self.deleted_properties(entry) for entry in self.trash]
         paths = [f"{self._base}{root}/{entry.name}{self.end_of_deleted}" for entry in self.trash]
         return (
             207,
-            _XML,
+            XML,
             _multi_status(request, [(f"{self._base}{root}/", {_KIND: _FOLDER}), *zip(paths, found, strict=True)]),
         )
 
@@ -210,11 +221,11 @@ class CloudServer(RecordingServer):
     def _found(self, request: Request, root: str, path: str) -> Answer:
         depth = request.headers.get("Depth")
         if depth not in ("0", "1"):
-            return 403, _XML, _error("Forbidden")
+            return 403, XML, error("Forbidden")
         inside = [other for other in self.folders | self.files if posixpath.dirname(other) == path and other != path]
         shown = [path, *(sorted(inside) if depth == "1" else ())]
         things = [(f"{self._base}{root}/{other}", self._properties(other)) for other in shown]
-        return 207, _XML, _multi_status(request, things)
+        return 207, XML, _multi_status(request, things)
 
     def _properties(self, path: str) -> dict[str, str]:
         changed = self.times.get(path, self.now())
@@ -224,24 +235,52 @@ class CloudServer(RecordingServer):
             **({"{DAV:}getlastmodified": format_datetime(changed, usegmt=True)} if changed else {}),
         }
 
-    def _delete(self, path: str, *, to_trash: bool) -> None:
+    def delete(self, path: str, *, to_trash: bool = True) -> None:
+        """Delete a folder with all that is in it."""
+
         def goes(other: str) -> bool:
             return other == path or other.startswith(f"{path}/")
 
         at, going = self.now().replace(microsecond=0), set(filter(goes, self.folders))
+        items = set(map(self.item, going))
         if self.has_trash and to_trash:
             name = self.name_of_deleted(path, at)
             while name in {entry.name for entry in self.trash}:
                 at += timedelta(seconds=1)
                 name = self.name_of_deleted(path, at)
-            self.trash.append(Deleted(name, path, at, self.item(path), going))
+            self.trash.append(Deleted(name, path, at, self.item(path), going, items))
+        else:
+            self._forget_shares(items)
         self.folders.difference_update(going)
         self.files.difference_update(set(filter(goes, self.files)))
         for item in list(filter(goes, self._items)):
             del self._items[item]
-        if not self.keeps_shares:
-            for share in [share for share, folder in self.shares.items() if goes(folder)]:
-                del self.shares[share]
+
+    @property
+    def links(self) -> dict[str, str]:
+        """The share links that lead to a folder, each with its folder."""
+        return {share: path for share, path in self.shares.items() if self._shared_folder_exists(share)}
+
+    def restore(self, folders: Iterable[str], shares: dict[str, str]) -> None:
+        """Have exactly these folders and share links, and nothing in the trash bin."""
+        self.folders, self.shares = set(folders), dict(shares)
+        self.trash.clear()
+        self._shared_items.update((share, self.item(path)) for share, path in shares.items() if path in self.folders)
+
+    def _share(self, share: str, path: str) -> None:
+        assert path in self.folders, path
+        self.shares[share] = path
+        self._shared_items[share] = self.item(path)
+
+    def _shared_folder_exists(self, share: str) -> bool:
+        """Whether the folder of a share link is there, and not only one that has the same path now."""
+        path = self.shares[share]
+        return path in self.folders and self._shared_items.get(share, self.item(path)) == self.item(path)
+
+    def _forget_shares(self, items: set[str]) -> None:
+        for share, item in list(self._shared_items.items()):
+            if item in items:
+                self.shares.pop(share, None)
 
     def _authenticated(self, request: Request) -> bool:
         scheme, _unused, credentials = request.headers.get("Authorization", "").partition(" ")
@@ -252,9 +291,10 @@ class CloudServer(RecordingServer):
         return scheme.lower() == "basic" and given == f"{self.username}:{self.password}"
 
 
-def _error(exception: str) -> bytes:
+def error(exception: str, message: str = "") -> bytes:
     root = ElementTree.Element("{DAV:}error")
     ElementTree.SubElement(root, "{http://sabredav.org/ns}exception").text = f"Sabre\\DAV\\Exception\\{exception}"
+    ElementTree.SubElement(root, "{http://sabredav.org/ns}message").text = message
     return ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)
 
 

@@ -92,7 +92,7 @@ def check_effect(
     else:
         assert not folders.deleted and not folders.left_behind
     if cloud:
-        assert (cloud.folders, cloud.shares) == (folders.folders, folders.shares)
+        assert (cloud.folders, cloud.links) == (folders.folders, folders.links)
 
     if again:
         world.proxy.clear()

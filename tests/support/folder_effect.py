@@ -20,13 +20,13 @@ class FolderEffect:
     :ivar deleted: event id, provider and path of each folder that is deleted
     :ivar left_behind: ids of the events whose folder cannot be deleted
     :ivar folders: the server's folders afterwards
-    :ivar shares: the server's share links afterwards
+    :ivar links: the server's share links afterwards that lead to a folder
     """
 
     deleted: set[tuple[str, str, str]]
     left_behind: set[str]
     folders: set[str]
-    shares: dict[str, str]
+    links: dict[str, str]
 
 
 def folder_effect(
@@ -41,7 +41,7 @@ def folder_effect(
     staying = parsed(expected)["event_shared_folders"]
     kept = {row["event_id"] for row in staying}
     needed = {(record(row)[0], "/".join(segments(row["path"]))) for row in staying}
-    effect = FolderEffect(set(), set(), set(cloud.folders) if cloud else set(), dict(cloud.shares) if cloud else {})
+    effect = FolderEffect(set(), set(), set(cloud.folders) if cloud else set(), cloud.links if cloud else {})
     for row in rows:
         if row["event_id"] in kept:
             continue
@@ -53,14 +53,14 @@ def folder_effect(
             continue
         if path in refused:
             effect.left_behind.add(row["event_id"])
-            effect.shares = {share: folder for share, folder in effect.shares.items() if share not in shares}
+            effect.links = {share: folder for share, folder in effect.links.items() if share not in shares}
             continue
         effect.deleted.add((row["event_id"], provider, row["path"]))
         found = path in effect.folders
         effect.folders = {folder for folder in effect.folders if not _at_or_below(folder, path)}
-        effect.shares = {
+        effect.links = {
             share: folder
-            for share, folder in effect.shares.items()
+            for share, folder in effect.links.items()
             if share not in shares and not (found and _at_or_below(folder, path))
         }
     return effect

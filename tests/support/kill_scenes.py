@@ -67,8 +67,7 @@ class Scene:
     def __post_init__(self) -> None:
         self.before = self.world.rows()
         stock(self.cloud, self.before)
-        self.cloud.keeps_shares = bool(self.orphans)
-        kept = set(self.cloud.folders), dict(self.cloud.shares)
+        kept = set(self.cloud.folders), self.cloud.links
         for path in self.orphans:
             self.cloud.make_folder(f"{path}/inner")
             self.cloud.share(path)
@@ -77,15 +76,14 @@ class Scene:
         self.refused = self._some_folders()
         self._effect = folder_effect(self.cloud, self.before, self.expected, self.refused)
         if self.orphans:
-            self._effect.folders, self._effect.shares = kept
+            self._effect.folders, self._effect.links = kept
 
     def set(self) -> None:
         """Restore everything."""
         self.tangle.write()
         present = self.world.objects()
         self.world.storage.upload(self.world.bucket, self.objects.items() - present.items())
-        self.cloud.folders, self.cloud.shares = set(self._folders[0]), dict(self._folders[1])
-        self.cloud.trash.clear()
+        self.cloud.restore(*self._folders)
         self.cloud.clear_faults()
         self.cloud.fail(403, self._refuses)
         self.world.cloud = self.cloud
@@ -127,7 +125,7 @@ class Scene:
         if self.orphans:
             self._check_orphans()
         else:
-            assert (self.cloud.folders, self.cloud.shares) == (effect.folders, effect.shares)
+            assert (self.cloud.folders, self.cloud.links) == (effect.folders, effect.links)
         in_trash = {entry.path for entry in self.cloud.trash}
         assert not self.options.get("empty_trash") or not in_trash & {
             self._paths.get(event) for event in gone["events"]
@@ -152,7 +150,7 @@ class Scene:
         assert self.world.rows() == self.expected
         assert self.world.objects() == self.left
         if self.module != storage_sync.JOB:
-            assert (self.cloud.folders, self.cloud.shares) == (self._effect.folders, self._effect.shares)
+            assert (self.cloud.folders, self.cloud.links) == (self._effect.folders, self._effect.links)
         assert not self.options.get("empty_trash") or not self.cloud.trash
         indexes = "SELECT relname FROM pg_class WHERE starts_with(relname, %s)"
         assert self.world.query(indexes, (index_advice.PREFIX,)) == []

@@ -5,18 +5,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import itertools
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import datetime
 
 from ..base.errors import OutsideTimeoutError, PauseError, SharedFolderError
 from ..systems.clouds.paths import normal
 from ..systems.clouds.shared_folder import UNKNOWN, Copy, SharedFolder, SharedFolderProvider
-from .folder_records import name
+from .folder_records import depth, name
 
 NEEDED = "an event that stays has the same folder, or one inside it"
 # After this number of folders that the cloud did not delete in time, without a success in between, it is taken for dead.
@@ -90,7 +92,9 @@ class FolderDeletion:
         self._earlier = len(self._deleted) + len(self._emptied)
         refused = self.undeletable(folders)
         if not (refused and self._fail):
-            refused.update(self._each(self.deletable(folders), self._delete, stop=self._fail))
+            # The share links of a folder inside of another one cannot be deleted any more after that one.
+            inside_out = sorted(self.deletable(folders), key=depth, reverse=True)
+            refused.update(self._each(inside_out, self._delete, stop=self._fail))
         if self._empty_trash and not (refused and self._fail):
             refused.update(self._delete_copies([folder for folder in folders if folder.event_id not in refused]))
         return refused
@@ -123,6 +127,22 @@ class FolderDeletion:
         """The folders that were left to the deletion of another event, and that no other event took with it."""
         deferred, self._deferred = self._deferred, defaultdict(list)
         return list(itertools.chain(*deferred.values()))
+
+    def sign_in(self, folders: Iterable[SharedFolder]) -> None:
+        """Send the cloud its first request, so that a wrong password is sent once. Call it while nobody waits for locks.
+
+        If the cloud does not work, the reason is kept for the folders.
+        """
+        folder = next((folder for folder in folders if self._objection(folder) is None), None)
+        if self._provider is not None and folder is not None:
+            # A pause is waited for before the first batch is done again.
+            with contextlib.suppress(SharedFolderError, PauseError):
+                self._provider.sign_in(folder)
+
+    @property
+    def lacks_directory(self) -> str:
+        """The directory of the settings, if folders counted as gone and the cloud has no such directory; otherwise empty."""
+        return self._provider.lacks_directory if self._provider is not None else ""
 
     def look_again(self) -> None:
         """Ask a cloud that did not work whether it works now, if that is due. Call it while nobody waits for locks."""
@@ -173,7 +193,7 @@ class FolderDeletion:
         # A batch may be done again after its transaction was rolled back.
         if self._deleted.get(folder.event_id) == folder:
             return
-        since = provider.delete(folder, skip_trash=self._empty_trash)
+        since = provider.delete(self._with_deferred(folder, provider), skip_trash=self._empty_trash)
         with self._lock:
             self._slow_in_a_row = 0
             # Another event may have the same folder, and then only one of both finds it.
@@ -242,13 +262,24 @@ class FolderDeletion:
                     found[folder.event_id] = max(dated, key=lambda copy: copy.at or UNKNOWN)
         return found
 
+    def _with_deferred(self, folder: SharedFolder, provider: SharedFolderProvider) -> SharedFolder:
+        """The folder, also with the share links that other events have to it."""
+        same = self._same(folder, provider)
+        links = {f"{access} of {other.event_id}": ids for other in same for access, ids in other.shares.items()}
+        return replace(folder, shares={**folder.shares, **links}) if links and not folder.found else folder
+
     def _take_same(self, folder: SharedFolder, provider: SharedFolderProvider) -> list[SharedFolder]:
-        """Take the deferred folders that went with this one. A folder with the same path may be on another drive."""
+        """Take the deferred folders that went with this one."""
+        same = self._same(folder, provider)
         deferred = self._deferred.pop(name(folder), [])
-        same = [other for other in deferred if provider.root(other) == provider.root(folder)]
         if len(same) < len(deferred):
             self._deferred[name(folder)] = [other for other in deferred if other not in same]
         return same
+
+    def _same(self, folder: SharedFolder, provider: SharedFolderProvider) -> list[SharedFolder]:
+        """The deferred folders that are this one. A folder with the same path may be on another drive."""
+        deferred = self._deferred.get(name(folder), [])
+        return [other for other in deferred if provider.root(other) == provider.root(folder)]
 
     def _each(
         self, folders: list[SharedFolder], action: Callable[[SharedFolder, SharedFolderProvider], None], *, stop: bool

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import math
 import time
 from collections.abc import Iterable
@@ -93,6 +94,7 @@ class Outside:
         self._audits: dict[str, AuditBatch] = {}
         self._needs_storage = False
         self._confirmed = 0
+        self._said_absent = False
 
     # Plan
 
@@ -114,12 +116,14 @@ class Outside:
         return self._folders.deletable(folders)
 
     def check(self) -> None:
-        """Report what a run would do with the folders, in a preview, and check that the bucket can be used.
+        """Sign in to the cloud, report what a run would do with the folders, in a preview, and check that the bucket can be used.
 
         :raises ObjectStorageError: objects are to be deleted, and the bucket cannot be used
         """
-        if self._planned and not self._run.gate.is_open:
-            self._preview(list(self._planned.values()))
+        folders = list(self._planned.values())
+        self._folders.sign_in(folders)
+        if folders and not self._run.gate.is_open:
+            self._preview(folders)
         if self._needs_storage:
             self._storage.check()
         self.report()
@@ -245,6 +249,12 @@ class Outside:
             # If the audit log cannot be written, the job fails at its end.
             with contextlib.suppress(AuditLogError):
                 self._record(left_behind, self._audits[folder.event_id])
+        if (directory := self._folders.lacks_directory) and not self._said_absent:
+            self._said_absent = True
+            self._run.warn(
+                f"The cloud has no directory {json.dumps(directory, ensure_ascii=False)}, so the shared folders in it count as"
+                " already gone; make sure that the settings name the right account and the right directory."
+            )
         for warning in self._storage.take_warnings():
             self._run.warn(warning)
         if deleted := len(self._storage.take_deleted()):

@@ -87,6 +87,8 @@ class HttpSession:
         token_request: bool = False,
         attempts: int | None = None,
         largest: int = LARGEST_ANSWER,
+        patience: float = 1.0,
+        again_if_late: bool = True,
         **content: Any,
     ) -> Any:
         """Send a request, again where the server asks for it or does not answer.
@@ -95,6 +97,8 @@ class HttpSession:
         :param token_request: whether the request only obtains an access token
         :param attempts: how often it is sent at most, where that is not the usual number
         :param largest: bytes of the largest answer that is expected
+        :param patience: how many times the usual seconds it waits for an answer
+        :param again_if_late: whether the request is sent again if the server has got it and does not answer in time
         :param content: headers, params and data, as for requests.request
         :returns: the last answer, a requests.Response
         :raises NoAnswer: the server cannot be reached, or does not answer in time
@@ -109,9 +113,9 @@ class HttpSession:
                 self._deadline.sleep(BACKOFF * 2 ** (attempt - 2))
             self._wait_for_server()
             try:
-                answer = self._send(method, url, token_request, largest, content)
+                answer = self._send(method, url, token_request, largest, patience, content)
             except _MayPass as error:
-                if attempt == attempts:
+                if attempt == attempts or (error.is_late and not again_if_late):
                     raise NoAnswer(str(error)) from None
                 continue
             if not try_again(answer):
@@ -119,7 +123,9 @@ class HttpSession:
             self._heed(answer.headers.get("Retry-After"))
         return answer
 
-    def _send(self, method: str, url: str, token_request: bool, largest: int, content: Mapping[str, Any]) -> Any:
+    def _send(
+        self, method: str, url: str, token_request: bool, largest: int, patience: float, content: Mapping[str, Any]
+    ) -> Any:
         session = self._open()
         errors = self._requests.exceptions
         self._gate.check(method, self._system, token_request=token_request)
@@ -129,7 +135,7 @@ class HttpSession:
             largest,
             method,
             url,
-            timeout=(self._deadline.bound(CONNECT_TIMEOUT), self._deadline.bound(READ_TIMEOUT)),
+            timeout=(self._deadline.bound(CONNECT_TIMEOUT), self._deadline.bound(READ_TIMEOUT * patience)),
             verify=self._verify,
             allow_redirects=False,
             stream=True,
@@ -150,9 +156,10 @@ class HttpSession:
             raise _MayPass(
                 "the proxy that the environment names cannot be reached, or does not reach the server"
             ) from None
-        except errors.Timeout:
+        except errors.Timeout as error:
             self._deadline.check()
-            raise _MayPass("the server did not answer in time") from None
+            is_late = isinstance(error, errors.ReadTimeout)
+            raise _MayPass("the server did not answer in time", is_late=is_late) from None
         except (errors.ConnectionError, errors.ChunkedEncodingError):
             self._deadline.check()
             raise _MayPass("the server cannot be reached") from None
@@ -212,7 +219,14 @@ def _read(request: Callable[..., Any], largest: int, *arguments: Any, **content:
 
 
 class _MayPass(Exception):
-    """An attempt was not answered, but the next one may be."""
+    """An attempt was not answered, but the next one may be.
+
+    :param is_late: whether the server has got the request
+    """
+
+    def __init__(self, text: str, *, is_late: bool = False) -> None:
+        super().__init__(text)
+        self.is_late = is_late
 
 
 def _concerns_certificates(error: BaseException) -> bool:

@@ -29,6 +29,8 @@ class ServerUnavailableError(SharedFolderError):
 class Availability:
     """The verdict on one cloud, for all threads and batches of a run.
 
+    The first request of all goes alone, and asks for a directory that always exists. So a wrong password is sent once.
+
     If a request fails at every attempt, one more request asks for a directory that always exists. It shows whether the
     whole cloud does not work, or only the first request fails. A cloud that does not work gets only this second request,
     now and then. A cloud that refuses the account gets no more requests.
@@ -51,8 +53,7 @@ class Availability:
         :raises PauseError: the cloud asks for a pause first
         :raises SharedFolderError: the action failed
         """
-        if self._verdict:
-            raise self._unavailable()
+        self.sign_in(path)
         try:
             result = action()
         except RefusedAccountError as error:
@@ -66,6 +67,20 @@ class Availability:
             raise
         self._pauses = 0
         return result
+
+    def sign_in(self, path: str) -> None:
+        """Ask for the directory, if the cloud has answered nothing so far; the other threads wait meanwhile.
+
+        :param path: the URL path of a directory that always exists
+        :raises SharedFolderError: the cloud does not work
+        :raises PauseError: the cloud asks for a pause first
+        """
+        if not self._verdict and not self._client.accepted:
+            with self._lock:
+                if not self._verdict and not self._client.accepted:
+                    self._sign_in(path)
+        if self._verdict:
+            raise self._unavailable()
 
     def look_again(self) -> None:
         """Ask a cloud that did not work whether it works now, if that is due. Call it while nobody waits for locks."""
@@ -92,6 +107,21 @@ class Availability:
     def works(self) -> bool:
         """Whether the cloud works, as far as this is known."""
         return not self._verdict
+
+    def _sign_in(self, path: str) -> None:
+        try:
+            self._client.find(path)
+        except RefusedAccountError as error:
+            self._condemn(error)
+            raise
+        except UnansweredError as error:
+            self.give_up(path, error)
+            raise
+        except PauseError as error:
+            self._count_pause(error)
+            raise
+        except SharedFolderError:  # the cloud answered
+            pass
 
     def _condemn(self, error: SharedFolderError) -> None:
         with self._lock:

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from typing import Any
 
 from ...base.deadline import Deadline
@@ -15,7 +15,14 @@ from ..settings import SharedFolderSettings
 from ..write_gate import WriteGate
 
 # RFC 4918, 11.3, and RFC 6585, 4
-_LOCKED, _TOO_MANY_REQUESTS = 423, 429
+LOCKED, _TOO_MANY_REQUESTS = 423, 429
+# A server that supports no locks answers so, and then only about one thing.
+_NOT_IMPLEMENTED = 501
+# Nextcloud lets somebody wait up to 31 seconds who gave a wrong password several times. Where a request is the first one, the
+# job waits so many times the usual seconds, to learn that.
+_PATIENCE = 1.5
+# Nextcloud's exceptions about an account that is disabled. Their texts are in the language of the server.
+_DISABLED = (b"LoginException", b"DisabledUserException", b"User disabled", b"Account disabled")
 
 # Bytes: a hundred thousand folders, each with a kibibyte or two.
 LARGEST_LISTING = 2**28
@@ -53,6 +60,7 @@ class CloudClient:
         parallel: int,
     ) -> None:
         self._url = settings.url.rstrip("/")
+        self._accepted = False
         self._session = HttpSession(
             "the shared folders",
             deadline=deadline,
@@ -64,6 +72,11 @@ class CloudClient:
             longest_pause=LONGEST_PAUSE,
         )
 
+    @property
+    def accepted(self) -> bool:
+        """Whether the cloud has answered a request, so that it knows the account."""
+        return self._accepted
+
     def request(
         self,
         method: str,
@@ -72,9 +85,10 @@ class CloudClient:
         headers: Mapping[str, str] | None = None,
         status_of: Callable[[Any], int] = lambda answer: answer.status_code,
         attempts: int | None = None,
+        final: Container[int] = (),
     ) -> int:
         """Send a request, and return the status of the last answer; see :meth:`ask`."""
-        return self.ask(method, path, headers=headers, status_of=status_of, attempts=attempts)[0]
+        return self.ask(method, path, headers=headers, status_of=status_of, attempts=attempts, final=final)[0]
 
     def ask(
         self,
@@ -85,43 +99,68 @@ class CloudClient:
         body: bytes | None = None,
         status_of: Callable[[Any], int] = lambda answer: answer.status_code,
         attempts: int | None = None,
+        final: Container[int] = (),
         largest: int = LARGEST_ANSWER,
     ) -> tuple[int, Any]:
         """Send a request. Send it again if the cloud is busy or did not answer.
 
+        The first request of all, in which the cloud learns who asks, is not sent again if its answer is late. A cloud that lets
+        somebody wait after wrong passwords would only let them wait longer.
+
         :param path: the path of the URL, percent-encoded, with a slash at its beginning
         :param body: the content to send
-        :param status_of: finds the status in an answer, if it is not the HTTP status
+        :param status_of: finds the status in an answer, if it is not the HTTP status; called once for each answer
         :param attempts: the most times that the request is sent, if it is not the usual number
+        :param final: statuses that no later attempt would change, although they usually pass
         :param largest: bytes of the largest answer that is expected
         :returns: the status of the last answer, and the answer
         :raises UnansweredError: the cloud cannot be reached, does not answer, or failed every time
-        :raises RefusedAccountError: the cloud refuses the credentials, or its address cannot be used
+        :raises RefusedAccountError: the cloud refuses the credentials, the account or its own name in the URL, or its address
+            cannot be used
         :raises SharedFolderError: the thing at the path stays locked
         :raises PauseError: the cloud asks for a pause that is longer than LONGEST_PAUSE
         :raises DeadlineExceeded: the deadline passed, or would pass before the end of a pause
         :raises MissingLibraryError: the package requests is not installed
         """
+        status = 0
+
+        def may_pass(answer: Any) -> bool:
+            nonlocal status
+            status = status_of(answer)
+            return _may_pass(status) and status not in final and not _is_disabled(answer)
+
+        first = not self._accepted
         try:
             answer = self._session.request(
                 method,
                 self._url + path,
                 headers=dict(headers or {}),
                 data=body,
-                try_again=lambda answer: _may_pass(status_of(answer)),
+                try_again=may_pass,
                 attempts=attempts,
                 largest=largest,
+                patience=_PATIENCE if first else 1.0,
+                again_if_late=not first,
             )
         except NoAnswer as error:
             raise UnansweredError(str(error)) from None
         except UnusableAddress:
             raise RefusedAccountError(f"the address of the server cannot be used; {_ADVICE}") from None
-        status = status_of(answer)
         if status == 401:
             raise RefusedAccountError(f"the server refused the user name or the password; {_ADVICE}")
-        if _may_pass(status):
-            kind = SharedFolderError if status == _LOCKED else UnansweredError
-            raise kind(f"the server answered every time with status {status}")
+        if _is_disabled(answer):
+            raise RefusedAccountError(f"the account is disabled on the server; enable it there, or {_ADVICE}")
+        if first and answer.status_code == 400 and _is_page(answer):
+            raise RefusedAccountError(
+                "the server refuses all requests to this address with status 400; on Nextcloud its trusted_domains must have the"
+                f" host name; {_ADVICE}"
+            )
+        if _may_pass(status) and status not in final:
+            if status not in (LOCKED, _NOT_IMPLEMENTED):
+                raise UnansweredError(f"the server answered every time with status {status}")
+            self._accepted = True
+            raise SharedFolderError(f"the server answered every time with status {status}")
+        self._accepted = True
         return status, answer
 
     def list_folder(self, path: str, body: bytes) -> tuple[int, Any]:
@@ -144,4 +183,14 @@ class CloudClient:
 
 
 def _may_pass(status: int) -> bool:
-    return status in (_LOCKED, _TOO_MANY_REQUESTS) or 500 <= status < 600
+    return status in (LOCKED, _TOO_MANY_REQUESTS) or 500 <= status < 600
+
+
+def _is_disabled(answer: Any) -> bool:
+    """Whether the answer is an error of Nextcloud's WebDAV server about an account that is disabled."""
+    content = answer.content if answer.status_code == 503 else b""
+    return b"ServiceUnavailable" in content and any(text in content for text in _DISABLED)
+
+
+def _is_page(answer: Any) -> bool:
+    return str(answer.headers.get("Content-Type", "")).partition(";")[0].strip().lower() == "text/html"

@@ -15,6 +15,8 @@ from .webdav import DAV, OWNCLOUD, Resource, moment, query
 _SPACES = "/dav/spaces"
 _TRASH = tuple(f"{OWNCLOUD}trashbin-{name}" for name in ("original-location", "delete-timestamp", "delete-datetime"))
 _DRIVES = "/graph/v1.0/me/drives"
+# Answers about share links: "invalidRequest" for a malformed id, and any failure, among them that of another account.
+_MALFORMED, _FAILURE = 400, 500
 
 
 class OpenCloud(SharedFolderProvider):
@@ -68,10 +70,27 @@ class OpenCloud(SharedFolderProvider):
         links = (str(permission.get("id", "")) for permission in _values(status, answer) if "link" in permission)
         return {link: {"drive_id": drive, "item_id": item, "permission_id": link} for link in links}
 
-    def delete_share(self, path: str) -> None:
-        status = self.client.request("DELETE", path)
+    def delete_share(self, folder: SharedFolder, path: str) -> None:
+        status = self.client.request("DELETE", path, final=(_FAILURE,))
+        if status == _FAILURE:
+            self._check_drive(folder)
+            status = self.client.request("DELETE", path)
+        if status == _MALFORMED:
+            raise SharedFolderError(
+                "the server does not take the ids of a share link in its record in the database for ids (HTTP status 400)"
+            )
         if status not in (204, GONE):
             raise SharedFolderError(f"the server answered the deletion of a share link with HTTP status {status}")
+
+    def _check_drive(self, folder: SharedFolder) -> None:
+        """:raises SharedFolderError: the folder's drive is another account's, whose share links the server does not delete"""
+        status, answer = self.client.ask("GET", _DRIVES)
+        own = {str(drive.get("id", "")) for drive in _values(status, answer)}
+        if status == 200 and self.root(folder) not in {_SPACES + url_path(drive) for drive in own}:
+            raise SharedFolderError(
+                "its drive belongs to another account than the one in section [shared_folder] of the controller's settings, which"
+                " must be the account that made the folder (the server answers with HTTP status 500)"
+            )
 
 
 def _permissions(drive: str, item: str) -> str:

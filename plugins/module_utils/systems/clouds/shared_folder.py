@@ -142,6 +142,21 @@ class SharedFolderProvider(ABC):
         self._directory = directory
         self._availability = Availability(client)
         self._confirmed: set[str] = set()
+        self._lacks_directory = False
+
+    @property
+    def lacks_directory(self) -> str:
+        """The directory that holds all shared folders, if it is known that the cloud has no such directory; otherwise empty."""
+        return self._directory if self._lacks_directory else ""
+
+    def sign_in(self, folder: SharedFolder) -> None:
+        """Send the first request of all, if none has been answered. Call it while nobody waits for locks.
+
+        :param folder: one that is to be deleted
+        :raises SharedFolderError: the cloud does not work
+        :raises PauseError: the cloud asks for a pause first
+        """
+        self._availability.sign_in(self._outer(folder))
 
     def check(self, folder: SharedFolder) -> None:
         """:raises SharedFolderError: the folder can never be deleted here; no request is sent for this check"""
@@ -226,7 +241,7 @@ class SharedFolderProvider(ABC):
         if folder.found:
             folder = replace(folder, shares=self.find_shares(folder))
         for path in self.share_paths(folder):
-            self.delete_share(path)
+            self.delete_share(folder, path)
         root = self.root(folder)
         path, headers = root + url_path(*guarded(folder.path, self._directory)), SKIP_TRASH if skip_trash else {}
         began = time.monotonic()
@@ -300,18 +315,21 @@ class SharedFolderProvider(ABC):
         """
 
     @abstractmethod
-    def delete_share(self, path: str) -> None:
+    def delete_share(self, folder: SharedFolder, path: str) -> None:
         """Delete a share link. A link that does not exist counts as deleted.
 
+        :param path: the URL path of the link
         :raises SharedFolderError: the link may still exist
         """
 
     def _confirm(self, root: str) -> None:
-        # A wrong address answers "not found", too. The answer is only believed if the root or the directory is found.
+        # A wrong address answers "not found", too. The answer is only believed if the directory or the root is found.
         if root in self._confirmed:
             return
-        for path in (root + "/", root + self._outer_path()):
-            if self.client.find(path) == MULTI_STATUS:
+        outer = self._outer_path()
+        for path in filter(None, (outer, "/")):
+            if self.client.find(root + path) == MULTI_STATUS:
+                self._lacks_directory |= path != (outer or "/")
                 self._confirmed.add(root)
                 return
         raise SharedFolderError(
