@@ -10,8 +10,8 @@ class ModuleDocFragment:
 options:
   temporary_indexes:
     description:
-      - Whether the job builds missing indexes of foreign keys before it deletes rows, and drops them at the end. Without
-        them PostgreSQL reads whole tables to check these foreign keys.
+      - Whether the job builds missing indexes before it deletes rows, and drops them at the end. Without them PostgreSQL
+        reads whole tables to check foreign keys, and to find permissions and mail addresses for each batch.
       - The job builds an index only if it saves more time than it costs, and without locks that stop others. If the database
         user may not build it, or if another session is in the way for too long, the job warns and goes on without it.
       - Their names begin with C(opentalk_maintenance_tmp_). If a run dies, the next run of the same job drops its indexes.

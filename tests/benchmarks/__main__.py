@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Runs the benchmarks, prints a table, and writes the figures as JSON.
 
-Or it measures how long live sessions wait, how fast the database answers people, or what an approval costs.
+Or it measures how long live sessions wait, how fast the database answers people, what an approval costs, or how time
+and memory grow with the work.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from benchmarks import approval, living, waits
+from benchmarks import approval, living, scale, waits
 from benchmarks.case import ROUNDS, Case
 from benchmarks.databases import SETTINGS
 from benchmarks.deletion import EventCleanup, UserCleanup
@@ -39,6 +40,9 @@ def main(arguments: list[str]) -> None:
         elif arguments[:1] == ["--approval"]:
             print(machine(), server.description, storage.description, sep="; ")
             approval.measure(server, storage, arguments[1:])
+        elif arguments[:1] == ["--scale"]:
+            about = about_this_run(server, storage)
+            scale.measure(server, storage, arguments[1:], lambda found: save("scale", {**about, "results": found}))
         else:
             compare(server, storage, arguments)
 
@@ -59,20 +63,30 @@ def compare(server: PostgreSQLServer, storage: ObjectStorageServer, arguments: l
     if not chosen:
         raise SystemExit(f"The benchmarks are {', '.join(case.name for case in CASES)}.")
     results: dict[str, Any] = {}
-    about = {
+    about = about_this_run(server, storage)
+    for case in chosen:
+        benchmark = case(server, storage, events)
+        print(f"{benchmark.title} ...", flush=True)
+        results[case.name] = {"case": benchmark.title, **benchmark.measure().as_dict()}
+        print(json.dumps(results[case.name], indent=2), flush=True)
+    save("comparison", {**about, "results": results})
+    print(table(results))
+
+
+def save(part: str, figures: dict[str, Any]) -> None:
+    """Put figures into the file of results, beside its other parts."""
+    parts = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    RESULTS.write_text(json.dumps({**parts, part: figures}, indent=2) + "\n")
+
+
+def about_this_run(server: PostgreSQLServer, storage: ObjectStorageServer) -> dict[str, Any]:
+    return {
         "date": time.strftime("%Y-%m-%d", time.gmtime()),
         "machine": machine(),
         "postgresql": server.description,
         "minio": storage.description,
         "rounds": ROUNDS,
     }
-    for case in chosen:
-        benchmark = case(server, storage, events)
-        print(f"{benchmark.title} ...", flush=True)
-        results[case.name] = {"case": benchmark.title, **benchmark.measure().as_dict()}
-        print(json.dumps(results[case.name], indent=2), flush=True)
-    RESULTS.write_text(json.dumps({**about, "results": results}, indent=2) + "\n")
-    print(table(results))
 
 
 def machine() -> str:

@@ -72,8 +72,9 @@ class Case(ABC):
         """The title, with numbers."""
 
     @abstractmethod
-    def measure(self) -> Figures:
-        """:raises AssertionError: the job and the floor do not leave the same state"""
+    def measure(self, *, row_by_row: bool = True) -> Figures:
+        """:param row_by_row: whether to measure more than ours and the floor
+        :raises AssertionError: the job and the floor do not leave the same state"""
 
     def options(self, database: str, bucket: str | None = None) -> dict[str, Any]:
         """The options with which a job finds a database, and a bucket if it uses one."""

@@ -61,18 +61,20 @@ class DeletionCase(Case):
     def delete_one(self, connection: Any, delete_object: Callable[[str], None], identifier: str) -> None:
         """Delete one row with everything that goes with it, for row by row."""
 
-    def measure(self) -> Figures:
+    def measure(self, *, row_by_row: bool = True) -> Figures:
         figures = Figures()
         for _unused in range(ROUNDS):
-            with self.copy(self.databases.plain) as name:
-                figures.row_by_row.append(self._row_by_row(name))
+            if row_by_row:
+                with self.copy(self.databases.plain) as name:
+                    figures.row_by_row.append(self._row_by_row(name))
             with self.copy(self.databases.plain) as name:
                 figures.add_ours(self.run(name))
                 left = self.databases.counts(name), self.storage.objects(BUCKET)
             with self.copy(self.databases.indexed) as name:
                 figures.floor.append(self.databases.timed(name, self._floor))
                 assert (self.databases.counts(name), self.storage.objects(BUCKET)) == left
-        self.measure_more(figures)
+        if row_by_row:
+            self.measure_more(figures)
         return figures
 
     def _row_by_row(self, database: str) -> float:

@@ -11,7 +11,7 @@ from typing import Any
 
 from psycopg2.extras import execute_values
 
-from benchmarks import row_by_row
+from benchmarks import row_by_row as baseline
 from benchmarks.case import ROUNDS, Case, Figures
 from benchmarks.job_process import JobRun, run_job
 from benchmarks.listing_server import ListingServer
@@ -35,7 +35,9 @@ class SyncStorageFiles(Case):
     def title(self) -> str:
         return f"sync_storage_files, {self.events // 2:,} assets, nothing to change"
 
-    def measure(self) -> Figures:
+    def measure(self, *, row_by_row: bool = True) -> Figures:
+        if not row_by_row:
+            return self.measure_served()
         figures, assets = Figures(), self.events // 2
         with self._assets(assets) as database, contextlib.closing(self.server.connect(database)) as connection:
             cursor = connection.cursor()
@@ -50,7 +52,7 @@ class SyncStorageFiles(Case):
                 cursor.execute("SELECT size FROM assets WHERE id = %s", (key.rpartition("/")[2],))
 
             for _unused in range(ROUNDS):
-                figures.row_by_row.append(row_by_row.extrapolate(keys[:: assets // HEADS], assets, look))
+                figures.row_by_row.append(baseline.extrapolate(keys[:: assets // HEADS], assets, look))
                 run = run_job("sync_storage_files", self.options(database, BUCKET))
                 assert not run.result["changed"] and run.result["plan"]["rows_updated"] == {}
                 figures.add_ours(run)
@@ -62,9 +64,26 @@ class SyncStorageFiles(Case):
         figures.others["memory_ratio"] = large / small
         return figures
 
-    def _floor(self, connection: Any) -> float:
+    def measure_served(self) -> Figures:
+        """Ours and the floor, with a server that lists the objects without storing them."""
+        figures, assets = Figures(), self.events // 2
+        with (
+            self._assets(assets) as database,
+            ListingServer(assets, SIZE) as server,
+            contextlib.closing(self.server.connect(database)) as connection,
+        ):
+            options = self.options(database, BUCKET)
+            options["object_storage"]["uri"] = server.url
+            for _unused in range(ROUNDS):
+                run = run_job("sync_storage_files", options)
+                assert not run.result["changed"]
+                figures.add_ours(run)
+                figures.floor.append(self._floor(connection, server.url))
+        return figures
+
+    def _floor(self, connection: Any, url: str | None = None) -> float:
         """A bare listing plus a bare SELECT."""
-        client = self.storage.client()
+        client = self.storage.client(endpoint=url)
         started = time.monotonic()
         listed = sum(
             len(page.get("Contents", ())) for page in client.get_paginator("list_objects_v2").paginate(Bucket=BUCKET)
@@ -124,7 +143,7 @@ class KeycloakAccountSync(Case):
     def title(self) -> str:
         return f"keycloak_account_sync, {self.events // 4:,} users, database part"
 
-    def measure(self) -> Figures:
+    def measure(self, *, row_by_row: bool = True) -> Figures:
         figures, users = Figures(), self.events // 4
         with _Clock() as clock:
             realm = Realm(KeycloakServer(clock, "for benchmarks"))
@@ -134,13 +153,14 @@ class KeycloakAccountSync(Case):
             assert len(ids) == len(accounts)
             template = self._users([subject for subject, _unused in accounts], users)
             for _unused in range(ROUNDS):
-                with self._copy(template) as (_name, connection):
-                    sample = accounts[:: len(accounts) // 1000]
-                    figures.row_by_row.append(
-                        row_by_row.extrapolate(
-                            sample, users, lambda account, c=connection: row_by_row.sync_account(c, *account)
+                if row_by_row:
+                    with self._copy(template) as (_name, connection):
+                        sample = accounts[:: len(accounts) // 1000]
+                        figures.row_by_row.append(
+                            baseline.extrapolate(
+                                sample, users, lambda account, c=connection: baseline.sync_account(c, *account)
+                            )
                         )
-                    )
                 with self._copy(template) as (name, connection):
                     run = self._run(realm, name)
                     assert run.result["done"]["users_disabled"]["count"] == users - (users - users // 50)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from ansible_collections.opentalk.maintenance.plugins.module_utils.deletion import temporary_indexes
+from ansible_collections.opentalk.maintenance.plugins.module_utils.deletion import index_advice, temporary_indexes
 
 from support.limits import HANGS
 from support.oracle import survivors
@@ -147,3 +147,40 @@ def test_session_is_lost_while_it_builds_them(world: World) -> None:
     assert world.rows() == before
     world.run("event_cleanup")
     assert temporary(world) == set() and world.rows() == survivors(before, "events", expired(world))
+
+
+@pytest.fixture
+def scans(monkeypatch: pytest.MonkeyPatch) -> Callable[[World, str], int]:
+    """The number of times that a table was read as a whole, with indexes that pay for small tables, too."""
+    monkeypatch.setattr(index_advice, "_BUILD", 0)
+    monkeypatch.setattr(index_advice, "_BUILD_ANY", 0)
+    query = "SELECT seq_scan FROM pg_stat_user_tables WHERE relname = %s"
+    return lambda world, table: world.query(query, (table,))[0][0]
+
+
+def test_batches_do_not_read_all_permissions(open_world: Open, scans: Callable[[World, str], int]) -> None:
+    """Permissions name their rooms and events in paths, so no foreign key leads to them."""
+    world = open_world(52)
+    world.fill(events=4000, expired=3000, users=100, invites=1, invitees=1, assets_every=0, folders=False)
+    rows, before = world.rows(), scans(world, "casbin_rule")
+    gone = {str(row[0]) for row in world.query("SELECT id FROM events WHERE ends_at < now() - interval '31 days'")}
+    run = world.run("event_cleanup", batch_size=50)
+    assert ("casbin_rule", "v1") in listed(run["done"])
+    assert run["done"]["events"]["count"] == 3000 and run["done"]["rows_deleted"]["casbin_rule"] > 8 * 3000
+    assert world.rows() == survivors(rows, "events", gone)
+    # The plan reads the table, and so do the passes that build the index. The 60 batches and more do not.
+    assert scans(world, "casbin_rule") - before < 10
+    assert temporary(world) == set()
+
+
+def test_batches_do_not_read_all_addresses(open_world: Open, scans: Callable[[World, str], int]) -> None:
+    world = open_world()
+    world.fill(events=100, users=3000, assets_every=0, folders=False)
+    rows, before = world.rows(), scans(world, "users")
+    gone = {str(row[0]) for row in world.query("SELECT id FROM users WHERE disabled_since IS NOT NULL")}
+    run = world.run("user_cleanup", batch_size=5, days_since_user_has_been_disabled=0)
+    assert ("users", "email") in listed(run["done"]) and run["done"]["users"]["count"] == len(gone) == 300
+    assert world.rows() == survivors(rows, "users", gone)
+    # This is the plan, and building the index.
+    assert scans(world, "users") - before < 20
+    assert temporary(world) == set()

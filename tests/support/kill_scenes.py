@@ -197,10 +197,11 @@ def make(world: World, cloud: CloudServer, job: str, audit_log: Path) -> Scene:
 
 def build_indexes(patch: pytest.MonkeyPatch) -> None:
     """Let jobs build temporary indexes, although the tables are small, but only a few, because that takes long."""
-    worthwhile = deletion_run.worthwhile
+    worthwhile, for_batches = deletion_run.worthwhile, deletion_run.for_batches
     patch.setattr(index_advice, "_BUILD", 0)
     patch.setattr(index_advice, "_BUILD_ANY", 0)
     patch.setattr(deletion_run, "worthwhile", lambda *facts: worthwhile(*facts)[:INDEXES])
+    patch.setattr(deletion_run, "for_batches", lambda *facts: for_batches(*facts)[:1])
 
 
 def _share_folders(tangle: Tangle) -> None:

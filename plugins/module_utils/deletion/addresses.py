@@ -13,6 +13,8 @@ from ..systems.database import Composable, Database, sql
 from .catalogue import Catalogue, Table
 from .keys import KeySet, Sql, key_set
 
+# How addresses are compared, in SQL. A run with many batches builds indexes on it.
+IN_LOWER_CASE = "lower(email)"
 _COLUMNS = ("address", "tenant", "id")
 
 

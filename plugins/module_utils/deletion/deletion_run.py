@@ -23,7 +23,7 @@ from .content import Everything
 from .counting import count_rows
 from .graph import DeletionGraph
 from .hindrances import find
-from .index_advice import ForeignKeyIndex, worthwhile
+from .index_advice import TemporaryIndex, for_batches, worthwhile
 from .keys import KeySet, without
 from .origins import roots_of
 from .outside import Outside, Things
@@ -96,7 +96,7 @@ class DeletionRun:
         for warning in hindrances.warnings:
             run.warn(warning)
         self._doubtful = hindrances.doubtful | hindrances.doubtful_updates
-        self._indexes: list[ForeignKeyIndex] = []
+        self._indexes: list[TemporaryIndex] = []
         self._total = 0
         with database.transaction(snapshot=True):
             self._roots = self._choose(self._candidates())
@@ -220,6 +220,7 @@ class DeletionRun:
             deleted = effects.rows_deleted
             references = [found for found in self._graph.catalogue.references if deleted[found.target.label]]
             self._indexes = worthwhile(run.database, references, deleted)
+            self._indexes += for_batches(run.database, self._graph, deleted)
             run.plan["temporary_indexes"].add(index.as_item() for index in self._indexes)
 
     # Apply

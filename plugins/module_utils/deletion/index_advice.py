@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: The opentalk.maintenance authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Foreign keys that PostgreSQL would check without an index, and the indexes that are worth building for one run."""
+"""The indexes that are worth building for one run: on foreign keys, and on what a batch compares."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..systems.database import Database
+from . import addresses, permissions, policy
 from .catalogue import Reference, Table
+from .graph import DeletionGraph
 
 # The names of temporary indexes begin with this.
 PREFIX = "opentalk_maintenance_tmp_"
@@ -21,16 +23,25 @@ _SCAN = 5e-8
 _BUILD = 1e-6
 # Seconds that building and dropping an index takes even for an empty table.
 _BUILD_ANY = 0.1
+# Seconds per row of a scan that computes an expression and compares it, also measured.
+_SCAN_EXPRESSION = 5e-7
+# Events, and users with all that they own, of a usual batch.
+_EVENTS_PER_BATCH = 500
+_USERS_PER_BATCH = 25
 # An index must save this many times what it costs.
 _MARGIN = 2
 
 
 @dataclass(frozen=True)
-class ForeignKeyIndex:
-    """An index on the columns of a foreign key."""
+class TemporaryIndex:
+    """An index that a run builds for its own time.
+
+    :ivar expression: the SQL expression of the columns to be indexed; None for the columns themselves
+    """
 
     table: Table
     columns: tuple[str, ...]
+    expression: str | None = None
 
     @property
     def place(self) -> tuple[str, str]:
@@ -42,9 +53,7 @@ class ForeignKeyIndex:
         return {"table": self.table.label, "columns": list(self.columns)}
 
 
-def worthwhile(
-    database: Database, references: Iterable[Reference], deleted: Mapping[str, int]
-) -> list[ForeignKeyIndex]:
+def worthwhile(database: Database, references: Iterable[Reference], deleted: Mapping[str, int]) -> list[TemporaryIndex]:
     """The indexes that save more time than they cost.
 
     For every deleted row, PostgreSQL searches for rows that refer to it. If the foreign key has no index, each search
@@ -55,16 +64,42 @@ def worthwhile(
     """
     sizes = _sizes(database)
     indexed = _indexed(database)
-    checks: dict[ForeignKeyIndex, int] = {}
+    checks: dict[TemporaryIndex, int] = {}
     for reference in references:
-        index = ForeignKeyIndex(reference.table, reference.columns)
+        index = TemporaryIndex(reference.table, reference.columns)
         if index.place in sizes and not _covered(reference, indexed):
             checks[index] = checks.get(index, 0) + deleted.get(reference.target.label, 0)
+    return [index for index, number in checks.items() if _pays(number * sizes[index.place] * _SCAN, sizes[index.place])]
+
+
+def for_batches(database: Database, graph: DeletionGraph, deleted: Mapping[str, int]) -> list[TemporaryIndex]:
+    """The indexes on expressions that save more time than they cost.
+
+    Without them each batch reads all permissions, and all addresses of users and of invitations.
+
+    :param deleted: the number of rows that are deleted, by table
+    """
+    catalogue = graph.catalogue
+    batches: dict[TemporaryIndex, float] = {}
+    if catalogue.has(policy.PERMISSIONS):
+        index = TemporaryIndex(catalogue.table(policy.PERMISSIONS), ("v1",), permissions.ID_IN_PATH)
+        batches[index] = max(deleted.get("rooms", 0), deleted.get("events", 0)) / _EVENTS_PER_BATCH
+    for edge in graph.edges:
+        if edge.by_address:
+            for table in (edge.source, edge.target):
+                index = TemporaryIndex(table, ("email",), addresses.IN_LOWER_CASE)
+                batches[index] = deleted.get(edge.source.label, 0) / _USERS_PER_BATCH
+    sizes = _sizes(database) if any(batches.values()) else {}
     return [
         index
-        for index, number in checks.items()
-        if number * sizes[index.place] * _SCAN > _MARGIN * (_BUILD_ANY + sizes[index.place] * _BUILD)
+        for index, number in batches.items()
+        if (size := sizes.get(index.place)) and _pays(number * size * _SCAN_EXPRESSION, size)
     ]
+
+
+def _pays(seconds: float, rows: float) -> bool:
+    """Whether an index that saves these seconds is worth building on a table with so many rows."""
+    return seconds > _MARGIN * (_BUILD_ANY + rows * _BUILD)
 
 
 def _covered(reference: Reference, indexed: set[tuple[str, str, str]]) -> bool:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from .closure import Closure
 
 _UUID = "([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})"
+# The id in the path of a room or an event, in SQL. A run with many batches builds an index on it.
+ID_IN_PATH = "split_part(v1, '/', 3)"
 # What a subject and a path are about, with a space between them.
 _ABOUT = {
     "rooms": re.compile(f" /rooms/{_UUID}(?:/|$)"),
@@ -67,8 +69,8 @@ def _path(kind: str, keys: KeySet) -> list[Composable]:
     if not keys:
         return []
     return [
-        sql.SQL("(v1 LIKE {} AND split_part(v1, '/', 3) = ANY ({}::text[]))").format(
-            sql.Literal(f"/{kind}/%"), sql.Literal(_ids(keys))
+        sql.SQL("(v1 LIKE {} AND {} = ANY ({}::text[]))").format(
+            sql.Literal(f"/{kind}/%"), sql.SQL(ID_IN_PATH), sql.Literal(_ids(keys))
         )
     ]
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from ..base.errors import ConnectionLostError, DatabaseError, DeadlineExceeded, TransientDatabaseError
 from ..systems.database import Composable, Database, sql
-from .index_advice import PREFIX, ForeignKeyIndex
+from .index_advice import PREFIX, TemporaryIndex
 
 # Milliseconds that building or dropping an index waits for each session that blocks it.
 LOCK_TIMEOUT = 5000
@@ -36,7 +36,7 @@ class TemporaryIndexes:
         self._prefix = f"{PREFIX}{job_type}_"
 
     @contextlib.contextmanager
-    def during(self, indexes: list[ForeignKeyIndex]) -> Iterator[tuple[list[ForeignKeyIndex], list[str]]]:
+    def during(self, indexes: list[TemporaryIndex]) -> Iterator[tuple[list[TemporaryIndex], list[str]]]:
         """Build the indexes, and drop them at the end of the block. Indexes that earlier runs left are dropped, too.
 
         :returns: the indexes that were built, and warnings; the end of the block may add warnings
@@ -60,21 +60,25 @@ class TemporaryIndexes:
             {"prefix": self._prefix},
         )
 
-    def _build(self, indexes: list[ForeignKeyIndex], warnings: list[str]) -> list[ForeignKeyIndex]:
+    def _build(self, indexes: list[TemporaryIndex], warnings: list[str]) -> list[TemporaryIndex]:
         self._database.rows(
             "SELECT set_config('maintenance_work_mem', %(memory)s, false)"
             " WHERE pg_size_bytes(current_setting('maintenance_work_mem')) < pg_size_bytes(%(memory)s)",
             {"memory": MEMORY},
         )
-        failed: dict[ForeignKeyIndex, DatabaseError] = {}
+        failed: dict[TemporaryIndex, DatabaseError] = {}
         for index in indexes:
             statement = sql.SQL("CREATE INDEX CONCURRENTLY {} ON {} ({})").format(
                 sql.Identifier(self._name(index)),
                 sql.Identifier(*index.place),
-                sql.SQL(", ").join(map(sql.Identifier, index.columns)),
+                sql.SQL(f"({index.expression})") if index.expression else _names(index.columns),
             )
             try:
                 self._database.define(statement, lock_timeout=LOCK_TIMEOUT)
+                if index.expression:
+                    # PostgreSQL knows nothing of the values of an expression until then, and would not use the index.
+                    statement = sql.SQL("ANALYZE {}").format(sql.Identifier(*index.place))
+                    self._database.define(statement, lock_timeout=LOCK_TIMEOUT)
             except ConnectionLostError:
                 raise
             except DatabaseError as error:
@@ -109,7 +113,11 @@ class TemporaryIndexes:
                 return
         self._database.define(statement, lock_timeout=LOCK_TIMEOUT)
 
-    def _name(self, index: ForeignKeyIndex) -> str:
+    def _name(self, index: TemporaryIndex) -> str:
         # PostgreSQL cuts a name after 63 bytes.
         columns = ".".join((*index.place, *index.columns))
         return f"{self._prefix}{zlib.crc32(columns.encode()):08x}"
+
+
+def _names(columns: tuple[str, ...]) -> Composable:
+    return sql.SQL(", ").join(map(sql.Identifier, columns))
