@@ -80,11 +80,6 @@ class Provisioned:
 
 
 @pytest.fixture(scope="module")
-def controllers(fleet: Fleet) -> Controllers:
-    return Controllers(fleet)
-
-
-@pytest.fixture(scope="module")
 def first_provisioning(fleet: Fleet, controllers: Controllers) -> Provisioned:
     before = files(fleet.hosts)
     check = controllers.provision(JOBS, "--check", "--diff", **FIRST)
@@ -390,7 +385,7 @@ def test_failed_job_is_a_failed_unit(provisioned: Provisioned, open_world: Open)
 
 def _command_for_the_reason() -> str:
     (command,) = re.findall(
-        r"^\$ (journalctl -t opentalk-maintenance-event-cleanup -p err .*)$",
+        r"^root@\w+:~# (journalctl -t opentalk-maintenance-event-cleanup -p err .*)$",
         (ROOT / "docs" / "operators-guide.md").read_text(),
         re.MULTILINE,
     )

@@ -232,7 +232,7 @@ def test_shared_folders_left_behind_count_until_somebody_says_that_they_are_deal
     assert metrics(tmp_path, "", **failure)["shared_folders_left_behind"] == 3
 
     guide = (ROOT / "docs" / "operators-guide.md").read_text()
-    (command,) = re.findall(r"^\$ (sed -i .*) \S+\.prom$", guide, re.MULTILINE)
+    (command,) = re.findall(r"^root@\w+:~# (sed -i .*) \S+\.prom$", guide, re.MULTILINE)
     path = tmp_path / "metrics" / "job.prom"
     before = path.read_text()
     subprocess.run([*shlex.split(command), path], check=True)
@@ -242,7 +242,7 @@ def test_shared_folders_left_behind_count_until_somebody_says_that_they_are_deal
 
     # Without metrics the number is in the state.
     path.unlink()
-    (command,) = re.findall(r"^\$ (sed -i .*) \S+/event_cleanup\.json$", guide, re.MULTILINE)
+    (command,) = re.findall(r"^root@\w+:~# (sed -i .*) \S+\.json$", guide, re.MULTILINE)
     before = json.loads((tmp_path / "state.json").read_text())
     subprocess.run([*shlex.split(command), tmp_path / "state.json"], check=True)
     assert state(tmp_path) == {**before, "shared_folders_left_behind": 0} != before

@@ -18,7 +18,7 @@ from support.fleet import HANGS, Fleet, Host
 from support.world import World
 
 CONFIG = "/etc/opentalk/controller.toml"
-TEXTFILES = "/var/lib/node-exporter"
+TEXTFILES = "/var/lib/prometheus/node-exporter"
 ALERTS = "/var/lib/test-alerts"
 NEVER = "2099-01-01 00:00"
 _ALERT = f"[Unit]\nDescription=Alert\n[Service]\nType=oneshot\nExecStart=/bin/sh -c 'echo failed >> {ALERTS}/%i'\n"
@@ -72,8 +72,8 @@ class Controllers:
         self.fleet, self.hosts = fleet, fleet.hosts
         for host in self.hosts:
             host.run(
-                "umask 022 && groupadd --system opentalk && groupadd --system exporter"
-                f" && mkdir -p /etc/opentalk {TEXTFILES} {ALERTS} && chgrp exporter {TEXTFILES} && chmod 2775 {TEXTFILES}"
+                "umask 022 && groupadd --system opentalk && groupadd --system prometheus"
+                f" && mkdir -p /etc/opentalk {TEXTFILES} {ALERTS} && chgrp prometheus {TEXTFILES} && chmod 2775 {TEXTFILES}"
                 f" && chmod 1777 {ALERTS}"
                 f" && install -m 640 -g opentalk /dev/null {CONFIG}"
             )
@@ -101,12 +101,22 @@ class Controllers:
                 host.try_run(f"systemctl stop {name.replace('.service', '.timer')}")
                 host.try_run(f"systemctl stop {name}; systemctl reset-failed {name}; rm -f {ALERTS}/*")
 
-    def connect(self, world: World, hosts: list[Host] | None = None, **overrides: Any) -> None:
-        """Write the controller's settings file. No other file may have the secrets in it."""
-        storage = "".join(f"{key} = {json.dumps(value)}\n" for key, value in world.options["object_storage"].items())
-        url = overrides.get("database_url", world.options["database_url"])
+    def connect(
+        self, world: World, hosts: list[Host] | None = None, *, database_url: str = "", **further: dict[str, str]
+    ) -> None:
+        """Write the controller's settings file. No other file may have the secrets in it.
+
+        :param database_url: another one than that of the world
+        :param further: further sections of the settings
+        """
+        options = world.options
+        sections = {"database": {"url": database_url or options["database_url"]}, "minio": options["object_storage"]}
+        text = "".join(
+            f"[{section}]\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in settings.items())
+            for section, settings in {**sections, **further}.items()
+        )
         for host in hosts or self.hosts:
-            _inside(host, CONFIG).write_text(f'[database]\nurl = "{url}"\n[minio]\n{storage}')
+            _inside(host, CONFIG).write_text(text)
 
     def status(self, on: list[Host] | None = None, **of_host: Any) -> Played:
         """The playbook status, with inventory variables of single hosts."""
@@ -127,7 +137,7 @@ class Controllers:
             "timers_randomized_delay": 0,
             "timers_wheelhouse": str(self.fleet.wheelhouse),
             "timers_textfile_directory": TEXTFILES,
-            "timers_textfile_group": "exporter",
+            "timers_textfile_group": "prometheus",
             "timers_on_failure": "alert@%n.service",
             "timers_alert_command": _TELL,
             "ansible_managed": "Made by Ansible.\nDo not edit.",

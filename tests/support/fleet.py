@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The opentalk.maintenance authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Hosts with a real systemd: Debian 12 in systemd-nspawn containers, which Ansible reaches over SSH.
+"""Hosts with a real systemd: Debian 12 and 13 in systemd-nspawn containers, which Ansible reaches over SSH.
 
 The hosts share this machine's network, so that they reach the tests' servers on 127.0.0.1.
 """
@@ -23,7 +23,7 @@ from typing import Any
 from support import ansible, fleet_image
 from support.server_process import ServerFailed, ServerProcess, free_port
 
-NAMES = ("alpha", "beta", "gamma")
+RELEASES = {"alpha": "bookworm", "beta": "trixie", "gamma": "bookworm"}
 # Seconds: what takes longer will not come to an end, however loaded the machine is.
 HANGS = 600.0
 _BOOT_HANGS = 180.0
@@ -150,18 +150,18 @@ class Fleet:
 
     def __init__(self, collections_path: str) -> None:
         self._collections_path = collections_path
-        image = fleet_image.find_or_build()
+        images = {release: fleet_image.find_or_build(release) for release in fleet_image.RELEASES}
         self.wheelhouse = fleet_image.wheelhouse()
         self.folder = Path(tempfile.mkdtemp(prefix="fleet-"))
         try:
-            self.hosts = [Host(name, self.folder / name, self.folder) for name in NAMES]
+            self.hosts = [Host(name, self.folder / name, self.folder) for name in RELEASES]
             (self.folder / "ansible.cfg").touch()
             for key in ("client", "host"):
                 subprocess.run(
                     ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(self.folder / key)], check=True
                 )
             for host in self.hosts:
-                host.prepare(image)
+                host.prepare(images[RELEASES[host.name]])
             self.hosts[0].set_umask("077")
             for host in self.hosts:
                 host.boot()
@@ -173,8 +173,11 @@ class Fleet:
         except BaseException:
             self.stop()
             raise
-        version = self.hosts[0].run("systemctl --version").splitlines()[0]
-        self.description = f"{version}, in {len(self.hosts)} Debian 12 containers"
+        systems = {
+            host.run(". /etc/os-release && echo -n $PRETTY_NAME: $(systemctl --version | head -n 1)")
+            for host in self.hosts
+        }
+        self.description = f"{', '.join(sorted(systems))}; {len(self.hosts)} containers"
 
     def play(
         self,

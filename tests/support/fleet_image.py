@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import fcntl
+import functools
 import hashlib
 import os
 import shutil
@@ -16,8 +17,8 @@ from pathlib import Path
 
 from support.collection import ROOT
 
-RELEASE = "bookworm"
-RELEASE_PYTHON = "3.11"
+# Debian's releases, and the Python of each.
+RELEASES = {"bookworm": "3.11", "trixie": "3.13"}
 PACKAGES = ("systemd", "systemd-sysv", "dbus", "python3", "python3-venv", "ca-certificates", "openssh-server")
 PROGRAMS = ("systemd-nspawn", "debootstrap", "ssh", "ssh-keygen", "unshare")
 REQUIREMENTS = ROOT / "roles" / "timers" / "files" / "requirements.txt"
@@ -28,21 +29,21 @@ class FleetUnavailable(RuntimeError):
     """There can be no hosts with systemd here; the message is the reason."""
 
 
-def find_or_build() -> Path:
+def find_or_build(release: str) -> Path:
     """The directory with the file system of a host that has never been booted."""
     if os.geteuid() != 0:
         raise FleetUnavailable("hosts with systemd need root")
     missing = [program for program in PROGRAMS if not shutil.which(program)]
     if missing:
         raise FleetUnavailable(f"these programs are missing: {', '.join(missing)}")
-    return _cached(f"image-{RELEASE}-{_stamp(' '.join(PACKAGES))}", _build_image)
+    return _cached(f"image-{release}-{_stamp(' '.join(PACKAGES))}", functools.partial(_build_image, release))
 
 
 def wheelhouse() -> Path:
-    """A directory with the wheels that the role's requirements name, for the hosts' Python."""
+    """A directory with the wheels that the role's requirements name, for the Python of each release."""
     if sys.version_info < (3, 11):
         raise FleetUnavailable("the hosts' packages can be downloaded with Python 3.11 or newer only")
-    return _cached(f"wheelhouse-{_stamp(REQUIREMENTS.read_text())}", _download)
+    return _cached(f"wheelhouse-{_stamp(f'{RELEASES} {REQUIREMENTS.read_text()}')}", _download)
 
 
 def _stamp(text: str) -> str:
@@ -70,8 +71,8 @@ def _cached(name: str, build: Callable[[Path], None]) -> Path:
     return directory
 
 
-def _build_image(directory: Path) -> None:
-    _run("debootstrap", "--variant=minbase", f"--include={','.join(PACKAGES)}", RELEASE, str(directory))
+def _build_image(release: str, directory: Path) -> None:
+    _run("debootstrap", "--variant=minbase", f"--include={','.join(PACKAGES)}", release, str(directory))
     for key in (directory / "etc/ssh").glob("ssh_host_*"):
         key.unlink()
     shutil.rmtree(directory / "var/cache/apt/archives", ignore_errors=True)
@@ -80,11 +81,12 @@ def _build_image(directory: Path) -> None:
 def _download(directory: Path) -> None:
     machine = os.uname().machine
     glibc = [f"--platform=manylinux_2_{minor}_{machine}" for minor in (36, 34, 28, 17)]
-    _run(
-        sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--only-binary=:all:",
-        "--implementation=cp", f"--python-version={RELEASE_PYTHON}", *glibc, f"--platform=manylinux2014_{machine}",
-        f"--dest={directory}", f"--requirement={REQUIREMENTS}",
-    )  # fmt: skip
+    for python in RELEASES.values():
+        _run(
+            sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--only-binary=:all:",
+            "--implementation=cp", f"--python-version={python}", *glibc, f"--platform=manylinux2014_{machine}",
+            f"--dest={directory}", f"--requirement={REQUIREMENTS}",
+        )  # fmt: skip
 
 
 def _run(*command: str) -> None:

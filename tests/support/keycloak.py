@@ -108,9 +108,9 @@ class KeycloakServer:
 class Realm:
     """A realm with clients that have different roles, and with the accounts that a test adds."""
 
-    def __init__(self, server: KeycloakServer, *, lifespan: int = 300) -> None:
+    def __init__(self, server: KeycloakServer, *, name: str = "", lifespan: int = 300) -> None:
         self.server = server
-        self.name = f"realm {next(_numbers)}"
+        self.name = name or f"realm {next(_numbers)}"
         self.secret = secrets.token_urlsafe(24)
         clients = [
             {
