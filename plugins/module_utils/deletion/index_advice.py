@@ -23,7 +23,7 @@ _SCAN = 5e-8
 _BUILD = 1e-6
 # Seconds that building and dropping an index takes even for an empty table.
 _BUILD_ANY = 0.1
-# Seconds per row of a scan that computes an expression and compares it, also measured.
+# Seconds per row of a scan that computes an expression and compares it. This is careful: EXPLAIN ANALYZE showed 1.4e-6.
 _SCAN_EXPRESSION = 5e-7
 # Events, and users with all that they own, of a usual batch.
 _EVENTS_PER_BATCH = 500
