@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Runs the benchmarks, prints a table, and writes the figures as JSON.
 
-Or it measures how long live sessions wait, how fast the database answers people, what an approval costs, or how time
-and memory grow with the work.
+Or it measures how long live sessions wait, how fast the database answers people, what an approval costs, how time and memory
+grow with the work, or how long a job takes that has nothing to do.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from benchmarks import approval, living, scale, waits
+from benchmarks import approval, living, scale, start_up, waits
 from benchmarks.case import ROUNDS, Case
 from benchmarks.databases import SETTINGS
 from benchmarks.deletion import EventCleanup, UserCleanup
@@ -43,6 +43,9 @@ def main(arguments: list[str]) -> None:
         elif arguments[:1] == ["--scale"]:
             about = about_this_run(server, storage)
             scale.measure(server, storage, arguments[1:], lambda found: save("scale", {**about, "results": found}))
+        elif arguments[:1] == ["--start-up"]:
+            print(machine(), server.description, storage.description, sep="; ")
+            start_up.measure(server, storage, arguments[1:])
         else:
             compare(server, storage, arguments)
 

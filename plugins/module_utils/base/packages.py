@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
-
 from ansible.module_utils.compat.version import LooseVersion
 
 from .errors import OutdatedLibraryError
@@ -25,6 +23,9 @@ _ALSO = {"psycopg2": ("psycopg2-binary",)}
 
 def version(name: str) -> str | None:
     """The version of an installed package; None if it is not installed, or does not tell."""
+    # The import takes so long that a job does without where it can.
+    import importlib.metadata
+
     for candidate in (name, *_ALSO.get(name, ())):
         try:
             return importlib.metadata.version(candidate)
@@ -33,9 +34,13 @@ def version(name: str) -> str | None:
     return None
 
 
-def check(name: str) -> None:
-    """:raises OutdatedLibraryError: the installed version is older than the oldest one that works"""
-    found = version(name)
+def check(name: str, found: str | None = None) -> None:
+    """Check that a package is new enough.
+
+    :param found: the version that the package itself tells; otherwise that of its installation
+    :raises OutdatedLibraryError: the installed version is older than the oldest one that works
+    """
+    found = found or version(name)
     if found and _is_older(found, LOWEST[name]):
         raise OutdatedLibraryError(
             f"The Python package {name} has version {found}, but {LOWEST[name]} or newer is needed; upgrade it in the Python"

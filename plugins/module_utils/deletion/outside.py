@@ -72,17 +72,12 @@ class Outside:
 
     def __init__(self, run: Run) -> None:
         self._run = run
-        connection = {
-            "deadline": run.budget,
-            "gate": run.gate,
-            "validate_certs": run.options["validate_certs"],
-            "ca_path": run.options["ca_path"],
-        }
-        self._storage = ObjectStorage(StorageClient(run.settings.object_storage(), **connection))
+        bucket = run.settings.object_storage()
+        self._storage = ObjectStorage(StorageClient.for_job(bucket, run.options, deadline=run.budget, gate=run.gate))
         self._parallel = run.options["shared_folder_requests"]
         cloud = run.settings.shared_folder()
         self._folders = FolderDeletion(
-            provider(cloud, parallel=self._parallel, **connection) if cloud else None,
+            provider(cloud, run.options, deadline=run.budget, gate=run.gate) if cloud else None,
             parallel=self._parallel,
             fail=run.parameters["fail_on_shared_folder_deletion_error"],
             empty_trash=run.options["empty_trash"],

@@ -17,7 +17,6 @@ from ..deletion.outside import Outside
 from ..deletion.selection import Candidates
 from ..systems.database import Database, sql
 from .job import Job
-from .parts import recurrence
 from .parts.event_columns import DATES, RECURRENCES, EventColumns, out_of_range
 
 # The most ids in a warning.
@@ -84,6 +83,9 @@ class EventCleanup(Job):
 
     def _finished_series(self, events: Candidates, columns: EventColumns) -> tuple[list[str], list[str]]:
         """The ids of series that ended by the cutoff, and of those that stay because of a date that contradicts it."""
+        # Few installations ask for this, and it takes a while to import.
+        from .parts import recurrence
+
         limit = self._cutoff()
         query = sql.SQL(
             "SELECT e.id::text, {starts_at}, {timezone}, {duration}, {pattern}, {ends_nowhere} OR EXISTS ("

@@ -49,12 +49,11 @@ class KeycloakAccountSync(Job):
         for warning in self._settings.warnings:
             self.run.warn(warning)
         dumps = self.run.parameters["dump_failed_responses"]
-        self._keycloak = Keycloak(
+        self._keycloak = Keycloak.for_job(
             self._settings,
+            self.run.options,
             deadline=self.run.deadline,
             gate=self.run.gate,
-            validate_certs=self.run.options["validate_certs"],
-            ca_path=self.run.options["ca_path"],
             dump=self.run.log.warn if dumps else lambda line: None,
         )
         return self

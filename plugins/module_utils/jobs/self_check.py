@@ -9,7 +9,6 @@ from ..base.errors import IncompleteError
 from ..record.effects import Listing
 from ..record.safety import Share
 from .job import Job
-from .parts import connection_checks
 
 
 class SelfCheck(Job):
@@ -46,6 +45,9 @@ class SelfCheck(Job):
 
     def _look_at_connections(self) -> None:
         """:raises IncompleteError: something that jobs need does not work"""
+        # It imports almost everything, which takes longer than all the rest of this job.
+        from .parts import connection_checks
+
         found = self.run.more["connections"] = []
         for check in connection_checks.checks(self.run):
             found.append(check.as_item())

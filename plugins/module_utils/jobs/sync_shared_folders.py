@@ -66,14 +66,8 @@ class SyncSharedFolders(Job):
                 raise error(text) from None
             if path in (place.path for place in self._places):
                 continue
-            made = provider(
-                replace(settings, directory=path),
-                deadline=self.run.budget,
-                gate=self.run.gate,
-                validate_certs=self.run.options["validate_certs"],
-                ca_path=self.run.options["ca_path"],
-                parallel=self.run.options["shared_folder_requests"],
-            )
+            cloud = replace(settings, directory=path)
+            made = provider(cloud, self.run.options, deadline=self.run.budget, gate=self.run.gate)
             self._places.append(Place(path, made))
         return self
 

@@ -63,13 +63,8 @@ class SyncStorageFiles(Job):
         }
 
     def work(self) -> SyncStorageFiles:
-        self._client = StorageClient(
-            self.run.settings.object_storage(),
-            deadline=self.run.budget,
-            gate=self.run.gate,
-            validate_certs=self.run.options["validate_certs"],
-            ca_path=self.run.options["ca_path"],
-        )
+        bucket = self.run.settings.object_storage()
+        self._client = StorageClient.for_job(bucket, self.run.options, deadline=self.run.budget, gate=self.run.gate)
         self._storage = ObjectStorage(self._client)
         return self
 

@@ -54,7 +54,8 @@ class Database:
     def __init__(self, url: str, *, deadline: Deadline, read_only: bool, application_name: str) -> None:
         if psycopg2 is None:
             raise MissingLibraryError("psycopg2", PSYCOPG2_TRACEBACK)
-        packages.check("psycopg2")
+        # Such as "2.9.9 (dt dec pq3 ext lo64)".
+        packages.check("psycopg2", psycopg2.__version__.partition(" ")[0])  # type: ignore[attr-defined]
         self._deadline = deadline
         self._url = database_url.parse(url)
         self._connection = database_connection.connect(self._url, deadline)

@@ -14,8 +14,6 @@ import time
 import traceback
 from collections.abc import Callable, Mapping
 from datetime import datetime, timezone
-from email.utils import parsedate_to_datetime
-from http.cookiejar import DefaultCookiePolicy
 from typing import Any
 
 from ..base import packages
@@ -172,6 +170,8 @@ class HttpSession:
         with self._opening:
             if self._session is None:
                 try:
+                    from http.cookiejar import DefaultCookiePolicy
+
                     import requests
                     import urllib3
                 except ImportError:
@@ -252,6 +252,8 @@ def _seconds(retry_after: str | None) -> float:
         return 0.0
     if re.fullmatch(r"\s*[0-9]+\s*", retry_after):
         return float(retry_after.strip()[:9])
+    from email.utils import parsedate_to_datetime
+
     try:
         moment = parsedate_to_datetime(retry_after)
         if moment.tzinfo is None:

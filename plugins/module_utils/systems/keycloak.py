@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -70,6 +70,26 @@ class Keycloak:
             validate_certs=validate_certs,
             ca_path=ca_path,
             auth=lambda request: request,
+        )
+
+    @classmethod
+    def for_job(
+        cls,
+        settings: KeycloakSettings,
+        options: Mapping[str, Any],
+        *,
+        deadline: Deadline,
+        gate: WriteGate,
+        dump: Callable[[str], None] = lambda line: None,
+    ) -> Keycloak:
+        """The realm as a job with these options reads it."""
+        return cls(
+            settings,
+            deadline=deadline,
+            gate=gate,
+            validate_certs=options["validate_certs"],
+            ca_path=options["ca_path"],
+            dump=dump,
         )
 
     def count(self) -> int:

@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
-from email.utils import parsedate_to_datetime
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -30,6 +29,9 @@ def asset_key(asset_id: str) -> str:
 
 def age(written: str, listed_at: str) -> float:
     """Seconds between a time in ISO 8601 and one as in the HTTP header Date; -1 if the server does not give both."""
+    # Only a few jobs list objects, and the import takes longer than the rest of this file.
+    from email.utils import parsedate_to_datetime
+
     try:
         moment = datetime.fromisoformat(written.replace("Z", "+00:00"))
         # The header has whole seconds, so an object that was just written can seem to be from the future.

@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -52,6 +52,19 @@ class StorageClient:
         self._client: Any = None
         self._connecting = threading.Lock()
         self._call = threading.local()
+
+    @classmethod
+    def for_job(
+        cls, settings: ObjectStorageSettings, options: Mapping[str, Any], *, deadline: Deadline, gate: WriteGate
+    ) -> StorageClient:
+        """The client of a job with these options."""
+        return cls(
+            settings,
+            deadline=deadline,
+            gate=gate,
+            validate_certs=options["validate_certs"],
+            ca_path=options["ca_path"],
+        )
 
     def call(self, request: Callable[[Any], Any]) -> Any:
         """Call a function with a boto3 client, and return its answer. Several threads may do this at the same time.

@@ -129,15 +129,7 @@ def _database(run: Run) -> str:
 
 def _object_storage(run: Run) -> str:
     settings = run.settings.object_storage()
-    storage = ObjectStorage(
-        StorageClient(
-            settings,
-            deadline=run.deadline,
-            gate=run.gate,
-            validate_certs=run.options["validate_certs"],
-            ca_path=run.options["ca_path"],
-        )
-    )
+    storage = ObjectStorage(StorageClient.for_job(settings, run.options, deadline=run.deadline, gate=run.gate))
     storage.check()
     next(storage.objects(), None)
     for warning in storage.take_warnings():
@@ -150,14 +142,7 @@ def _shared_folders(run: Run) -> str:
     settings = run.settings.shared_folder()
     if settings is None:
         raise _NotSet("the settings have no section [shared_folder]")
-    cloud = provider(
-        settings,
-        deadline=run.deadline,
-        gate=run.gate,
-        validate_certs=run.options["validate_certs"],
-        ca_path=run.options["ca_path"],
-        parallel=1,
-    )
+    cloud = provider(settings, run.options, deadline=run.deadline, gate=run.gate)
     try:
         found = cloud.list_directory().entries
     except (SharedFolderError, PauseError) as error:
@@ -177,14 +162,7 @@ def _keycloak(run: Run) -> str:
     settings = run.settings.keycloak()
     for warning in settings.warnings:
         run.warn(warning)
-    keycloak = Keycloak(
-        settings,
-        deadline=run.deadline,
-        gate=run.gate,
-        validate_certs=run.options["validate_certs"],
-        ca_path=run.options["ca_path"],
-        dump=lambda line: None,
-    )
+    keycloak = Keycloak.for_job(settings, run.options, deadline=run.deadline, gate=run.gate)
     count = keycloak.count()
     keycloak.page(0, 1)
     where = f"realm {settings.api.realm}" if settings.api.realm else settings.api.url
