@@ -44,6 +44,9 @@ def survivors(before: Snapshot, table: str, ids: set[str]) -> Snapshot:
     )
     after: Snapshot = {}
     for name, rows in content.items():
+        if name not in _TOUCHED:
+            after[name] = before[name]
+            continue
         kept = []
         for row, text in zip(rows, before[name], strict=True):
             if row.get("id") in gone.get(name, ()) or _belongs(name, row, gone) or _permits(name, row, gone):
@@ -75,6 +78,9 @@ def without_permissions(before: Snapshot, invites: set[str]) -> Snapshot:
 
 # Tables whose ids are in other rows.
 IDENTIFIED = ("users", "rooms", "events", "assets", "invites", "module_resources")
+# All tables whose rows may go or change.
+_TOUCHED = {*BELONGS, *REPOINTED, *IDENTIFIED, "casbin_rule"}
+_NOTHING: dict[str, str] = {}
 
 
 def _gone(content: dict[str, list[dict[str, Any]]], table: str, ids: set[str]) -> dict[str, set[str]]:
@@ -91,7 +97,11 @@ def _gone(content: dict[str, list[dict[str, Any]]], table: str, ids: set[str]) -
 
 
 def _belongs(table: str, row: dict[str, Any], gone: dict[str, set[str]]) -> bool:
-    return any(row[column] in gone[target] for column, target in BELONGS.get(table, {}).items())
+    # This runs for every row, so it does without a generator.
+    for column, target in BELONGS.get(table, _NOTHING).items():
+        if row[column] in gone[target]:
+            return True
+    return False
 
 
 def _repointed(table: str, row: dict[str, Any], text: str, users: set[str]) -> str:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from typing import Any
@@ -67,6 +68,8 @@ def ended_invites(before: Snapshot, expired_before: datetime) -> set[str]:
     }
 
 
+# The same rows are read many times.
+@functools.lru_cache(maxsize=20_000)
 def moment(text: str) -> datetime:
     """A timestamp of PostgreSQL in JSON, as UTC."""
     # Fractions of a second can have any length. fromisoformat takes these only since Python 3.11.
@@ -96,15 +99,23 @@ def _is_finished(when: Row, cutoff: datetime) -> bool:
     pattern, duration, zone = (when[name] for name in ("recurrence_pattern", "duration_secs", "starts_at_tz"))
     if when["starts_at"] is None or duration is None:
         return False
-    parts = dict(part.split("=", 1) for part in (pattern or "").removeprefix("RRULE:").split(";") if "=" in part)
+    parts = _parts(pattern)
     understood = parts.get("FREQ") in ("DAILY", "WEEKLY", "MONTHLY", "YEARLY") and zone in (
         "UTC", "Europe/Berlin", "Asia/Tokyo", "America/Bogota",
     )  # fmt: skip
     if not understood or not ("UNTIL" in parts or int(parts.get("COUNT", 0)) > 0):
         return False
-    start = moment(when["starts_at"])
-    last = max([start, *_occurrences(start, parts, ZoneInfo(zone))])
-    return last + timedelta(seconds=duration) <= cutoff
+    return _last(moment(when["starts_at"]), pattern, zone) + timedelta(seconds=duration) <= cutoff
+
+
+@functools.lru_cache(maxsize=20_000)
+def _last(start: datetime, pattern: str, zone: str) -> datetime:
+    """The start of the last occurrence of a series that has an end."""
+    return max([start, *_occurrences(start, _parts(pattern), ZoneInfo(zone))])
+
+
+def _parts(pattern: str | None) -> dict[str, str]:
+    return dict(part.split("=", 1) for part in (pattern or "").removeprefix("RRULE:").split(";") if "=" in part)
 
 
 def _occurrences(start: datetime, parts: dict[str, str], zone: ZoneInfo) -> Iterator[datetime]:
