@@ -8,6 +8,7 @@ import json
 import syslog
 import threading
 import time
+import unicodedata
 from collections import Counter
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
@@ -261,6 +262,35 @@ def test_directory_that_is_absent_is_said_once(
     assert {item["event_id"] for item in run["done"]["shared_folders"]["items"]} == events
     for result in (preview, run):
         assert sum(f'[WARN ] {there} "{cloud.server.directory}"' in line for line in result["log"]) == 1
+
+
+@pytest.mark.parametrize(("version", "provider"), INSTALLATIONS)
+def test_preview_asks_once_for_all_folders_in_one_place(
+    open_installation: Callable[..., Cloud], version: int, provider: str
+) -> None:
+    """It asks folder by folder where a list is refused, and for names that a list may write in another way."""
+    cloud = open_installation(provider, version)
+    for number in range(30):
+        cloud.folder(f"folder {number}")
+    decomposed = unicodedata.normalize("NFD", "Grüße")
+    for name in ("deep/er", decomposed):
+        cloud.folder(name)
+    gone = {f"folder {number}" for number in range(4)} | {decomposed}
+    cloud.server.folders -= {f"{cloud.server.directory}/{name}" for name in gone}
+    told = "to be deleted: 32, of which are already gone: 5"
+
+    def asked(run: dict[str, Any]) -> Counter[str]:
+        assert any(told in line for line in run["log"]) and cloud.left_behind(run) == {} and cloud.server.writes == []
+        requests, cloud.server.requests = cloud.server.requests, []
+        return Counter(request.operation for request in requests)
+
+    # The first request, the folder deep inside, and the one with the decomposed name.
+    assert asked(cloud.run(check_mode=True)) == {"ListFolder": 1, "FindFolder": 3}
+    for status in (403, 503):
+        cloud.server.fail(status, lambda request: request.operation == "ListFolder")
+        requests = asked(cloud.run(check_mode=True))
+        assert requests["ListFolder"] == 1 and requests["FindFolder"] >= 1 + 32
+        cloud.server.clear_faults()
 
 
 # What is never deleted

@@ -106,9 +106,13 @@ class FolderDeletion:
     def look(self, folders: list[SharedFolder]) -> tuple[list[str], Refusals]:
         """Ask the cloud whether deletable folders exist, without changing anything.
 
+        One request asks for all folders in one place. Where that is refused, each folder has a request.
+
         :returns: the ids of events whose folder does not exist any more, and the folders for which there was no answer
         """
-        missing: list[str] = []
+        known = self._look_into_places(folders)
+        missing = [event_id for event_id, exists in known.items() if not exists]
+        others = [folder for folder in folders if folder.event_id not in known]
 
         def exists(folder: SharedFolder, provider: SharedFolderProvider) -> None:
             try:
@@ -117,7 +121,7 @@ class FolderDeletion:
             except PauseError as error:
                 raise SharedFolderError(f"the server asks to be left alone for {error.seconds:.0f} seconds") from None
 
-        return missing, self._each(folders, exists, stop=False)
+        return missing, self._each(others, exists, stop=False)
 
     def defer(self, folder: SharedFolder) -> None:
         """Leave a folder to the deletion of another event that has the same folder. It counts as deleted with that one."""
@@ -175,6 +179,20 @@ class FolderDeletion:
         with self._lock:
             deleted, self._unreported = self._unreported, []
         return deleted
+
+    def _look_into_places(self, folders: list[SharedFolder]) -> dict[str, bool]:
+        """Whether folders exist, by the ids of their events, as far as lists tell of the folders that they are in."""
+        known: dict[str, bool] = {}
+        if (provider := self._provider) is None:
+            return known
+        by_place: dict[tuple[str, ...], list[SharedFolder]] = defaultdict(list)
+        for folder in folders:
+            by_place[provider.place(folder)].append(folder)
+        for same in by_place.values():
+            if len(same) > 1:
+                with contextlib.suppress(SharedFolderError, PauseError):
+                    known.update(provider.which_exist(same))
+        return known
 
     def _objection(self, folder: SharedFolder) -> tuple[str, str] | None:
         if self._provider is None:

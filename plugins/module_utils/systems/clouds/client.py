@@ -163,17 +163,18 @@ class CloudClient:
         self._accepted = True
         return status, answer
 
-    def list_folder(self, path: str, body: bytes) -> tuple[int, Any]:
+    def list_folder(self, path: str, body: bytes, *, attempts: int | None = None) -> tuple[int, Any]:
         """Ask for properties of a folder and of what is directly inside of it (RFC 4918, 9.1).
 
         :param body: says which properties
-        :returns: status and answer; the errors are those of :meth:`ask`
+        :returns: status and answer; the other parameters and the errors are those of :meth:`ask`
         """
         return self.ask(
             "PROPFIND",
             path,
             headers={"Depth": "1", "Content-Type": "application/xml; charset=utf-8"},
             body=body,
+            attempts=attempts,
             largest=LARGEST_LISTING,
         )
 

@@ -9,9 +9,11 @@ import functools
 import json
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from typing import Any, ClassVar
+from unicodedata import is_normalized
 
 from ...base.errors import SharedFolderError
 from .availability import Availability
@@ -28,6 +30,7 @@ UNKNOWN = datetime.max.replace(tzinfo=timezone.utc)
 # Seconds for times that a cloud rounds.
 _SLACK = 2.0
 ITEM = f"{OWNCLOUD}fileid"
+_KINDS = query(f"{DAV}resourcetype")
 _LISTED = query(f"{DAV}resourcetype", f"{DAV}getlastmodified", f"{DAV}creationdate", f"{NEXTCLOUD}creation_time", ITEM)
 
 
@@ -203,6 +206,19 @@ class SharedFolderProvider(ABC):
         self.check(folder)
         return self._availability.ask(self._outer(folder), functools.partial(self._exists, folder))
 
+    def place(self, folder: SharedFolder) -> tuple[str, ...]:
+        """The account's root and the names of the folder that this one is directly inside of."""
+        return self.root(folder), *guarded(folder.path, self._directory)[:-1]
+
+    def which_exist(self, folders: Sequence[SharedFolder]) -> dict[str, bool]:
+        """Whether folders exist that are all in the same place, with one request.
+
+        :returns: the answers by the ids of their events; a folder of which the list tells nothing is left out
+        :raises SharedFolderError: the cloud gives no list
+        :raises PauseError: the cloud asks for a pause first
+        """
+        return self._availability.ask(self._outer(folders[0]), functools.partial(self._which_exist, folders))
+
     def list_directory(self) -> Directory:
         """List the directory.
 
@@ -277,6 +293,21 @@ class SharedFolderProvider(ABC):
         elif status != MULTI_STATUS:
             raise SharedFolderError(f"the server answered with HTTP status {status}")
         return status != GONE
+
+    def _which_exist(self, folders: Sequence[SharedFolder]) -> dict[str, bool]:
+        root, *names = self.place(folders[0])
+        # The same question about each folder costs less than further attempts.
+        status, answer = self.client.list_folder(root + url_path(*names) + "/", _KINDS, attempts=1)
+        if status == GONE:
+            self._confirm(root)
+            return dict.fromkeys((folder.event_id for folder in folders), False)
+        if status != MULTI_STATUS:
+            raise SharedFolderError(f"the server answered with HTTP status {status}")
+        there = below(read(answer.content), names)
+        self._confirmed.add(root)
+        last = {folder.event_id: guarded(folder.path, self._directory)[-1] for folder in folders}
+        # A cloud may write a name in a list in its composed form.
+        return {event: name in there for event, name in last.items() if name in there or is_normalized("NFC", name)}
 
     @abstractmethod
     def root(self, folder: SharedFolder) -> str:
