@@ -31,6 +31,7 @@ import time
 from typing import Any
 
 from ansible.plugins.callback import CallbackBase
+from ansible_collections.opentalk.maintenance.plugins.module_utils.base.text import one_line
 
 # The journal's numbers for severities: https://www.freedesktop.org/software/systemd/man/sd-daemon.html
 _SEVERITIES = {"ERROR": 3, "WARN": 4, "INFO": 6, "DEBUG": 7, "TRACE": 7}
@@ -101,6 +102,7 @@ class CallbackModule(CallbackBase):
         job = values.get("job_type") or result._task.action.rpartition(".")[2]
         # Further lines could be a traceback with data that must not be in a log.
         reason = (str(values.get("msg") or "").strip().splitlines() or ["no reason was given"])[0]
+        reason = one_line(reason)
         self._summary = ("ERROR", f"{job}: failed. {reason}")
         self._outcome["reason"] = reason
 

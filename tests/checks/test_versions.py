@@ -15,7 +15,7 @@ import pytest
 from ansible_collections.opentalk.maintenance.plugins.module_utils.base import packages
 
 from conftest import COMPONENTS
-from support import ansible, environments
+from support import ansible, environments, keycloak_program, minio
 from support.collection import ROOT
 from support.limits import HANGS
 
@@ -57,6 +57,32 @@ def test_oldest_versions_are_those_that_jobs_look_for() -> None:
     bounds = dict(requirement.split(">=") for requirement in _bounds())
     told = {names.get(name, name): bound for name, bound in bounds.items() if name not in ("tomli", "jsonschema")}
     assert told == packages.LOWEST
+
+
+def test_page_of_compatibility_is_true() -> None:
+    """Every version in its tables is one that the tests use."""
+    page = (ROOT / "docs" / "compatibility.md").read_text()
+    rows = [tuple(cell.strip() for cell in line.strip("|").split("|")) for line in page.splitlines() if line[:1] == "|"]
+    tables: dict[str, dict[str, str]] = {}
+    for first, second, *_more in rows:
+        if second in ("Run", "ansible-core", "Lowest version"):
+            table = tables.setdefault(second, {})
+        elif set(first) != {"-", " "} and set(first) != {"-"}:
+            table[first] = second
+    assert tables["Lowest version"] == dict(requirement.split(">=") for requirement in _bounds())
+    wanted = {python: core.removeprefix("==").removesuffix(".*") or "the newest" for python, core in ANSIBLE.items()}
+    assert tables["ansible-core"] == wanted
+    run = tables["Run"]
+    assert (run["Keycloak"], run["MinIO"]) == (keycloak_program.VERSION, f"`{minio.VERSION}`")
+    readme = (ROOT / "README.md").read_text()
+    assert f"It is tested with PostgreSQL {run['PostgreSQL']}." in readme
+    assert (
+        f"The tests use PgBouncer {run['PgBouncer'].partition(',')[0]}."
+        in (ROOT / "docs" / "database-connection.md").read_text()
+    )
+    assert f"The role is tested on {run['Hosts with systemd']}." in (ROOT / "roles/timers/README.md").read_text()
+    # No cloud is run by the tests.
+    assert run["Nextcloud"] == run["OpenCloud"] == ""
 
 
 def _check(version: str, python: Path) -> str:

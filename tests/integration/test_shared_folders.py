@@ -328,7 +328,8 @@ def test_paths_outside_the_directory_are_never_sent(
         assert run["failed"] and FAIL in run["msg"]
         assert cloud.world.rows() == rows
     else:
-        assert {left["event_id"]: left["path"] for left in run["shared_folders_left_behind"]} == events
+        shown = {event: path.replace("\n", "\\n") for event, path in events.items()}
+        assert {left["event_id"]: left["path"] for left in run["shared_folders_left_behind"]} == shown
         assert cloud.world.ids("events") == set()
 
 

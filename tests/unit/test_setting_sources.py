@@ -240,6 +240,8 @@ def test_address_of_a_realm(read: Read, address: str, url: str, realm: str) -> N
         ("https://h/realms/r", "https://h/realms/r"),
         ("https://h/realms/r", "https://h/admin/realms/r/users"),
         ("https://h/realms/a\nb", "https://h/admin/realms/r"),
+        ("https://u:p/w@h/realms/r", "https://h/admin/realms/r"),
+        ("https://u:1/w@h/realms/r", "https://h/admin/realms/r"),
     ],
 )
 def test_address_that_is_no_realm_is_refused(read: Read, authority: str, api: str) -> None:

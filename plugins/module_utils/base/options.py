@@ -12,6 +12,8 @@ from typing import Any
 
 from .errors import ParameterError
 from .parameters import check_bounds
+from .paths import native
+from .text import without_credentials
 
 SETTINGS_FILE: dict[str, Any] = {"controller_config": {"type": "path"}}
 
@@ -123,8 +125,8 @@ BOUNDS: dict[str, tuple[float, float | None]] = {
 }
 
 
-# Suboptions with a login name, by option. A login name is no secret, but can be a mail address.
-NAMES = {"object_storage": ("access_key",), "shared_folder": ("username",)}
+# Suboptions with a login name, by the options that name a server. A login name is no secret, but can be a mail address.
+NAMES: dict[str, tuple[str, ...]] = {"object_storage": ("access_key",), "shared_folder": ("username",), "keycloak": ()}
 # Ansible shows this text in place of a secret.
 NOT_SHOWN = "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER"
 # No mail address and no full name fits. It goes into the audit log, which has no personal data.
@@ -139,19 +141,26 @@ def merge(*groups: dict[str, Any]) -> dict[str, Any]:
 def presentable(options: dict[str, Any]) -> dict[str, Any]:
     """The options of a module as they may be shown: without login names, persons to erase, and the ids of an approval.
 
+    Addresses lose the name and the password in them.
+
     A million ids would be searched for secrets, logged and printed, so their number stands for them.
     """
     shown: dict[str, Any] = {name: NOT_SHOWN if name in PERSONS and value else value for name, value in options.items()}
     for group, names in NAMES.items():
         if isinstance(shown.get(group), dict):
             shown[group] = {
-                name: NOT_SHOWN if name in names and value else value for name, value in shown[group].items()
+                name: NOT_SHOWN if name in names and value else _without_credentials(value)
+                for name, value in shown[group].items()
             }
     approval = shown.get("approved_plan")
     if isinstance(approval, dict) and isinstance(approval.get("roots"), dict):
         numbers = {kind: len(ids) if isinstance(ids, list) else 0 for kind, ids in approval["roots"].items()}
         shown["approved_plan"] = {**approval, "roots": numbers}
     return shown
+
+
+def _without_credentials(value: Any) -> Any:
+    return without_credentials(value) if isinstance(value, str) else value
 
 
 # A path that a unit takes as it is and a service sees: https://www.freedesktop.org/software/systemd/man/systemd.exec.html
@@ -162,7 +171,7 @@ def check(options: dict[str, Any]) -> None:
     for name in ("controller_config", "ca_path", "audit_log"):
         _check_path(name, options.get(name))
     ca_path = options.get("ca_path")
-    if ca_path and not os.path.isfile(ca_path):
+    if ca_path and not os.path.isfile(native(ca_path)):
         raise ParameterError(f"The option ca_path names {ca_path}, which is not a file; correct the path.")
     reference = options.get("approved_by")
     if reference is not None and not _REFERENCE.fullmatch(reference):
@@ -177,7 +186,7 @@ def check(options: dict[str, Any]) -> None:
 
 def _check_path(name: str, path: str | None) -> None:
     try:
-        valid = path is None or b"\0" not in os.fsencode(path)
+        valid = path is None or b"\0" not in path.encode()
     except UnicodeEncodeError:
         valid = False
     if not valid:

@@ -1,7 +1,9 @@
 # SPDX-FileCopyrightText: The opentalk.maintenance authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Ansible's module class, with two corrections: it shows no login names, and refuses an infinite number with a sentence."""
+"""Ansible's module class, with corrections: it shows neither login names nor characters that steer a terminal,
+and refuses an infinite number with a sentence.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +13,12 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.common.validation import check_type_int
 
 from ..base.options import PERSONS, presentable
-from ..base.text import one_line
+from ..base.text import one_line, visible
 
 # Characters that a name or an address has at least, so that Ansible looks for it in all output.
 SHORT = 6
+# Values of a result that have several lines.
+_WITH_LINES = ("diff", "exception")
 
 
 class JobModule(AnsibleModule):
@@ -52,9 +56,17 @@ class JobModule(AnsibleModule):
         finally:
             self.params = shown
 
+    def warn(self, warning: str, **arguments: Any) -> None:
+        super().warn(one_line(warning), **arguments)
+
     def _return_formatted(self, kwargs: dict[str, Any]) -> None:
         kwargs.setdefault("invocation", {"module_args": presentable(self.params)})
-        super()._return_formatted(kwargs)
+        # Ansible prints a result as it is. What is in an approval must come back unchanged, and is checked then.
+        shown = {
+            name: value if name == "approval" else visible(value, lines=name in _WITH_LINES)
+            for name, value in kwargs.items()
+        }
+        super()._return_formatted(shown)
 
 
 def _loggable(options: dict[str, Any]) -> dict[str, Any]:

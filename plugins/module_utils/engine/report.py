@@ -5,11 +5,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import Any
 
 from ..base import journal
+from ..base.text import as_yaml
 from ..record import effects
 from ..record.effects import Effects, Listing, SizedListing
 from ..run import Run
@@ -95,14 +95,12 @@ def _summary(touched: dict[str, Listing], *, changes: bool) -> Iterator[str]:
 
 
 def _numbers(name: str, counts: dict[str, int]) -> str:
-    return f"{name}:\n" + "".join(f"  {table}: {count}\n" for table, count in counts.items()) if counts else ""
+    return f"{name}:\n" + "".join(f"  {as_yaml(table)}: {count}\n" for table, count in counts.items()) if counts else ""
 
 
 def _listing(kind: str, listing: Listing) -> dict[str, str]:
     def text(things: list[Any]) -> str:
-        lines = [
-            f"    - {thing if isinstance(thing, str) else json.dumps(thing, ensure_ascii=False)}\n" for thing in things
-        ]
+        lines = [f"    - {as_yaml(thing)}\n" for thing in things]
         more = listing.count - len(lines)
         return f"{kind}:\n  {listing.key}:\n" + "".join(lines) + (f"    # and {more} more\n" if more else "")
 

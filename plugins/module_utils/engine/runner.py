@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import contextlib
 import math
-import os
 from collections.abc import Iterator
 from datetime import timezone
 from typing import Any
 
 from ansible.module_utils.basic import missing_required_lib
 
-from ..base import options
+from ..base import options, paths
 from ..base.deadline import Budget, Deadline
 from ..base.errors import AuditLogError, IncompleteError, MaintenanceError, MissingLibraryError, ParameterError
 from ..base.log import JobLog
@@ -65,7 +64,7 @@ def _prepare(job_class: type[Job], module: JobModule, log: JobLog) -> Run:
         job_type=job_class.job_type,
         parameters=registry.JOBS[job_class.job_type].parameters.values(module.params),
         options=module.params,
-        settings=Settings(module.params["controller_config"], module.params, os.environ),
+        settings=Settings(module.params["controller_config"], module.params, paths.environment()),
         deadline=deadline,
         budget=Budget(deadline, module.params.get("outside_timeout", math.inf)),
         gate=WriteGate(is_open=not module.check_mode),

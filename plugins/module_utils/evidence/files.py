@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator
 from importlib import import_module
 from typing import Any
 
+from ..base.paths import native, readable
+
 # audit.log.1, audit.log.2.gz, audit.log-20261101.xz
 _ROTATED = re.compile(r"[.-]\d[\d.-]*?(\.[a-z]\w*)?")
 _LIBRARIES = {".gz": "gzip", ".bz2": "bz2", ".xz": "lzma"}
@@ -30,9 +32,9 @@ def find(path: str) -> list[str]:
 
     :raises UnreadableError: the directory cannot be read
     """
-    directory, name = os.path.split(os.path.abspath(path))
+    directory, name = os.path.split(readable(os.path.abspath(native(path))))
     try:
-        names = sorted(os.listdir(directory))
+        names = sorted(map(readable, os.listdir(native(directory))))
     except OSError as error:
         raise UnreadableError(f"its directory cannot be read ({error.strerror})") from None
     found = [
@@ -49,7 +51,8 @@ def lines(path: str) -> Iterator[bytes]:
     suffix = os.path.splitext(path)[1]
     damaged: tuple[type[Exception], ...] = (EOFError, zlib.error)
     opened: Callable[..., Any] = open
-    if not os.path.isfile(path):
+    place = native(path)
+    if not os.path.isfile(place):
         raise UnreadableError("it is no file")
     if suffix in _UNKNOWN:
         raise UnreadableError(f"files with the ending {suffix} cannot be read here; decompress it beside the others")
@@ -57,7 +60,7 @@ def lines(path: str) -> Iterator[bytes]:
         if suffix in _LIBRARIES:
             library = import_module(_LIBRARIES[suffix])
             opened, damaged = library.open, (*damaged, getattr(library, "LZMAError", zlib.error))
-        with opened(path, "rb") as file:
+        with opened(place, "rb") as file:
             while line := file.readline(_LONGEST):
                 yield line
     except ImportError:

@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Collection
 from typing import Any
 
+from ..base.text import visible
 from . import files, lines
 from .lines import DamagedLine
 from .moments import seconds_between
@@ -66,16 +67,18 @@ class Reader:
         unfinished = [
             thing.as_result() for thing in self._unfinished.values() if thing.done is None or thing.done >= self._begin
         ]
-        return {
-            "runs": runs,
-            "unfinished": unfinished,
-            "open_ids": sorted(f"{thing['kind']} {thing['id']}" for thing in unfinished if thing["done"] is None),
-            "found": self._found,
-            "files": self.files,
-            "damaged_lines": self.damaged,
-            "damaged_count": self.damaged_count,
-            "problems": self.problems,
-        }
+        return visible(
+            {
+                "runs": runs,
+                "unfinished": unfinished,
+                "open_ids": sorted(f"{thing['kind']} {thing['id']}" for thing in unfinished if thing["done"] is None),
+                "found": self._found,
+                "files": self.files,
+                "damaged_lines": self.damaged,
+                "damaged_count": self.damaged_count,
+                "problems": self.problems,
+            }
+        )
 
     # Files
 

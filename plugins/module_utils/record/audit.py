@@ -19,6 +19,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from ..base.errors import AuditLogError
+from ..base.paths import native
 
 
 class AuditLog:
@@ -37,7 +38,7 @@ class AuditLog:
         self._batches = 0
         self._file: int | None = None
         if path is not None:
-            self._open(path)
+            self._open(native(path))
             self._write([{"event": "run_started"}], sync=True)
 
     @property

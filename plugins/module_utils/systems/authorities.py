@@ -11,6 +11,8 @@ from __future__ import annotations
 import os
 import ssl
 
+from ..base.paths import native
+
 # Where systems keep the authorities in one file. OpenSSL of other builds of Python may look elsewhere.
 _FILES = (
     "/etc/ssl/certs/ca-certificates.crt",  # Debian, Ubuntu, Alpine
@@ -29,5 +31,5 @@ def verification(*, validate_certs: bool, ca_path: str | None) -> bool | str:
     if not validate_certs:
         return False
     # The first one heeds SSL_CERT_FILE.
-    found = (ca_path, ssl.get_default_verify_paths().cafile, *_FILES)
+    found = (ca_path and native(ca_path), ssl.get_default_verify_paths().cafile, *_FILES)
     return next((path for path in found if path and os.path.isfile(path)), True)

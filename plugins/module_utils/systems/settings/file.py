@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ...base import paths
 from ...base.errors import ConfigurationError, MissingLibraryError
 
 ENVIRONMENT_PREFIX = "opentalk_ctrl_"
@@ -33,7 +34,7 @@ def places(environment: Mapping[str, str]) -> list[Path]:
 def searched(environment: Mapping[str, str]) -> str:
     """These places as a list in words, with whole paths as far as the working directory is known."""
     try:
-        here = Path.cwd()
+        here = Path(paths.readable(os.getcwd()))
     except OSError:
         here = Path()
     return ", ".join(str(here / place) for place in places(environment))
@@ -43,7 +44,7 @@ def find(environment: Mapping[str, str]) -> Path | None:
     """The path of the settings file, or None if there is no file in any of the places."""
     for candidate in places(environment):
         try:
-            if candidate.is_file():
+            if Path(paths.native(str(candidate))).is_file():
                 return candidate
         except OSError:
             continue
@@ -55,12 +56,12 @@ def load(path: Path) -> dict[str, Any]:
 
     :raises ConfigurationError: the file cannot be read, or is not valid
     """
-    toml = toml_parser()
+    toml, place = toml_parser(), Path(paths.native(str(path)))
     try:
-        if path.exists() and not path.is_file():
+        if place.exists() and not place.is_file():
             # Reading a pipe or a device may never end.
             raise ConfigurationError(f"The settings file {path} is not a file; correct the path.")
-        return toml.loads(path.read_bytes().decode("utf-8-sig"))
+        return toml.loads(place.read_bytes().decode("utf-8-sig"))
     except FileNotFoundError:
         raise ConfigurationError(
             f"The settings file {path} does not exist; set the option controller_config to the controller's file."

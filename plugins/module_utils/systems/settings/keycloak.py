@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from urllib.parse import quote, unquote
 
 from ...base.errors import ConfigurationError
-from .lookup import Lookup
+from .lookup import Lookup, is_address
 
 BACKEND = "keycloak_webapi"
 _OPTION = "keycloak"
@@ -158,8 +158,10 @@ def _parsed(url: str) -> tuple[RealmAddress | None, bool]:
 
     Names may be percent-encoded or not, as in the controller's settings (https://url.spec.whatwg.org/#path-state).
     """
-    found = _ADDRESS.fullmatch(url.strip())
-    if not found or not url.strip().isprintable():
+    url = url.strip()
+    found = _ADDRESS.fullmatch(url)
+    # An @ between slashes is the end of a password with a raw slash.
+    if not found or not url.isprintable() or not is_address(url) or re.search("@.*/", found[2] or ""):
         return None, False
     path = quote(found[2] or "", safe=_PATH).rstrip("/")
     realm = _REALM.search(path)

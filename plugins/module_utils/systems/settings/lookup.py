@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from ...base.errors import ConfigurationError
 
@@ -114,10 +115,10 @@ class Lookup:
 
     def check_address(self, url: str, what: str, section: str, key: str, option: str) -> None:
         """:raises ConfigurationError: the URL is not the address of a web server"""
-        if not re.match(r"https?://[^/]", url):
+        if not is_address(url):
             raise ConfigurationError(
                 f"The address of {what} ({self.where(section, key, option)})"
-                " must begin with http:// or https:// and name a host."
+                " must begin with http:// or https:// and name a host, with a valid port if there is one."
             )
 
     def missing_section(self, section: str, option: str) -> ConfigurationError:
@@ -139,6 +140,15 @@ class Lookup:
     def where(self, section: str, key: str, option: str) -> str:
         """The places where a value can be set, for messages."""
         return f"option {option}, or {key} in section [{section}] of {self.source()}"
+
+
+def is_address(url: str) -> bool:
+    """Whether a URL has the form of the address of a web server."""
+    try:
+        # In a URL whose password has a raw "/", the first part of the password is no port.
+        return bool(re.match(r"https?://[^/]", url, re.IGNORECASE)) and urlsplit(url).port != 0
+    except ValueError:
+        return False
 
 
 def _text(value: Any) -> str | None:

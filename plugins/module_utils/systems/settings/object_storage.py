@@ -42,9 +42,5 @@ def read(lookup: Lookup) -> ObjectStorageSettings:
 
 def _without_path(uri: str) -> str:
     # The controller drops the path, too.
-    try:
-        parts = urlsplit(uri)
-    except ValueError:
-        # botocore refuses it in a sentence of its own.
-        return uri
+    parts = urlsplit(uri)
     return f"{parts.scheme}://{parts.netloc}"
