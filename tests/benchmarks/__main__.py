@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Runs the benchmarks, prints a table, and writes the figures as JSON.
 
-Or it measures how long live sessions wait, how fast the database answers people, what an approval costs, how time and memory
-grow with the work, or how long a job takes that has nothing to do.
+Or it measures how long live sessions wait, how fast the database answers people, what an approval costs, how long the lists of
+many accounts take, how time and memory grow with the work, or how long a job takes that has nothing to do.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from benchmarks import approval, living, scale, start_up, waits
+from benchmarks import accounts, approval, living, scale, start_up, waits
 from benchmarks.case import ROUNDS, Case
 from benchmarks.databases import SETTINGS
 from benchmarks.deletion import EventCleanup, UserCleanup
@@ -26,26 +26,25 @@ from support.object_storage import ObjectStorageServer
 from support.postgresql import PostgreSQLServer
 
 CASES: tuple[type[Case], ...] = (EventCleanup, UserCleanup, SyncStorageFiles, KeycloakAccountSync)
+MEASUREMENTS = {
+    "--waits": waits.measure,
+    "--living": living.measure,
+    "--approval": approval.measure,
+    "--accounts": accounts.measure,
+    "--start-up": start_up.measure,
+}
 RESULTS = collection.ROOT / "docs" / "benchmarks.json"
 
 
 def main(arguments: list[str]) -> None:
     with servers() as (server, storage):
-        if arguments[:1] == ["--waits"]:
-            print(machine(), server.description, storage.description, sep="; ")
-            waits.measure(server, storage, arguments[1:])
-        elif arguments[:1] == ["--living"]:
-            print(machine(), server.description, storage.description, sep="; ")
-            living.measure(server, storage, arguments[1:])
-        elif arguments[:1] == ["--approval"]:
-            print(machine(), server.description, storage.description, sep="; ")
-            approval.measure(server, storage, arguments[1:])
-        elif arguments[:1] == ["--scale"]:
+        kind, *others = arguments or [""]
+        if kind == "--scale":
             about = about_this_run(server, storage)
-            scale.measure(server, storage, arguments[1:], lambda found: save("scale", {**about, "results": found}))
-        elif arguments[:1] == ["--start-up"]:
+            scale.measure(server, storage, others, lambda found: save("scale", {**about, "results": found}))
+        elif kind in MEASUREMENTS:
             print(machine(), server.description, storage.description, sep="; ")
-            start_up.measure(server, storage, arguments[1:])
+            MEASUREMENTS[kind](server, storage, others)
         else:
             compare(server, storage, arguments)
 

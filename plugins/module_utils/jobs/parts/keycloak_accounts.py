@@ -9,7 +9,8 @@ twice or not at all.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 from ...base.errors import KeycloakError
@@ -59,11 +60,7 @@ def read(keycloak: Keycloak, page_size: int, log: JobLog, progress: Progress) ->
 
 def _list(keycloak: Keycloak, page_size: int, expected: int, advance: Callable[[int], None]) -> dict[str, Account]:
     accounts: dict[str, Account] = {}
-    received = 0
-    # A server that repeats the same accounts is not asked for ever.
-    while received <= 2 * expected + page_size:
-        page = keycloak.page(received, page_size)
-        received += len(page)
+    for page in _pages(keycloak, page_size, expected):
         advance(len(page))
         for account in page:
             known = accounts.get(account.id)
@@ -74,6 +71,21 @@ def _list(keycloak: Keycloak, page_size: int, expected: int, advance: Callable[[
         if not page or (len(page) < page_size and len(accounts) >= expected):
             break
     return accounts
+
+
+def _pages(keycloak: Keycloak, page_size: int, expected: int) -> Iterator[list[Account]]:
+    """The pages in their order. While one is worked on, the next one is fetched, if there should be one."""
+    first = 0
+    ahead: Future[list[Account]] | None = None
+    with ThreadPoolExecutor(max_workers=1) as worker:
+        # A server that repeats the same accounts is not asked for ever.
+        while first <= 2 * expected + page_size:
+            page = (ahead or worker.submit(keycloak.page, first, page_size)).result()
+            first += len(page)
+            # Behind a short page, the next one begins elsewhere.
+            is_full = len(page) == page_size
+            ahead = worker.submit(keycloak.page, first, page_size) if is_full and first < expected else None
+            yield page
 
 
 def _accounts(listed: dict[str, Account]) -> Accounts:
