@@ -261,6 +261,7 @@ def test_address_that_is_no_realm_is_refused(read: Read, authority: str, api: st
         (STORAGE.replace('bucket = "file"\n', ""), r"bucket of section \[minio\] is missing"),
         (STORAGE.replace('bucket = "file"', "bucket = []"), "bucket .* must be a string"),
         (STORAGE.replace("http://file", "file:///etc"), "must begin with http:// or https://"),
+        (STORAGE.replace("http://file", "http://name:123/secret@file"), "no @ behind"),
     ],
 )
 def test_wrong_file_is_refused_by_a_sentence_that_names_the_place(read: Read, text: Any, words: str) -> None:

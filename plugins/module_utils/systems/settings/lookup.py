@@ -115,10 +115,11 @@ class Lookup:
 
     def check_address(self, url: str, what: str, section: str, key: str, option: str) -> None:
         """:raises ConfigurationError: the URL is not the address of a web server"""
-        if not is_address(url):
+        # An @ behind the host is the end of a password with a raw slash.
+        if not is_address(url) or any("@" in part for part in urlsplit(url)[2:]):
             raise ConfigurationError(
                 f"The address of {what} ({self.where(section, key, option)})"
-                " must begin with http:// or https:// and name a host, with a valid port if there is one."
+                " must begin with http:// or https:// and name a host, with a valid port if there is one, and no @ behind them."
             )
 
     def missing_section(self, section: str, option: str) -> ConfigurationError:
