@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import itertools
 import secrets
+import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -70,6 +71,7 @@ class KeycloakServer:
         self.kind = "keycloak" if isinstance(server, KeycloakProcess) else "stand-in"
         self.description = f"Keycloak {VERSION}" if self.kind == "keycloak" else f"Python ({remark})"
         self.session = requests.Session()
+        self._signed_in_until = 0.0
 
     @classmethod
     def start(cls, *, require: bool = False) -> KeycloakServer:
@@ -93,16 +95,23 @@ class KeycloakServer:
 
     def send(self, method: str, path: str, content: Any = None) -> Any:
         """Send a request to the admin API as its administrator, and return the content of the answer."""
-        form = {"grant_type": "password", "client_id": "admin-cli", "username": ADMINISTRATOR}
-        form["password"] = self._server.password
-        for _unused in range(2):
-            answer = self.session.request(method, f"{self.url}/admin/realms{path}", json=content, timeout=HANGS)
-            if answer.status_code != 401:
-                break
-            token = self.session.post(f"{self.url}/realms/master{TOKEN_PATH}", data=form, timeout=HANGS).json()
-            self.session.headers["Authorization"] = f"Bearer {token['access_token']}"
+        self._sign_in()
+        answer = self.session.request(method, f"{self.url}/admin/realms{path}", json=content, timeout=HANGS)
         answer.raise_for_status()
         return answer.json() if answer.content else None
+
+    def _sign_in(self) -> None:
+        """Get a token, if the last one may expire. Keycloak stops reading from a connection whose large request it refuses."""
+        if time.monotonic() < self._signed_in_until:
+            return
+        form = {"grant_type": "password", "client_id": "admin-cli", "username": ADMINISTRATOR}
+        form["password"] = self._server.password
+        began = time.monotonic()
+        answer = requests.post(f"{self.url}/realms/master{TOKEN_PATH}", data=form, timeout=HANGS)
+        answer.raise_for_status()
+        token = answer.json()
+        self.session.headers["Authorization"] = f"Bearer {token['access_token']}"
+        self._signed_in_until = began + token["expires_in"] / 2
 
 
 class Realm:
