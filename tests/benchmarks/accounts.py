@@ -13,6 +13,7 @@ from collections.abc import Iterator
 
 from benchmarks.account_server import identifier
 from benchmarks.case import ROUNDS
+from benchmarks.databases import add_users
 from benchmarks.job_process import run_job
 from support.object_storage import ObjectStorageServer
 from support.postgresql import PostgreSQLServer
@@ -43,19 +44,8 @@ def measure(server: PostgreSQLServer, _storage: ObjectStorageServer, arguments: 
     size = int(arguments[1]) if len(arguments) > 1 else PAGE
     database = server.database_for(MIGRATION)
     with contextlib.closing(server.connect(database)) as connection, _accounts(number) as url:
-        with connection.cursor() as cursor:
-            cursor.execute("INSERT INTO tenants (id, oidc_tenant_id) VALUES (gen_random_uuid(), 'tenant')")
-            cursor.execute(
-                "INSERT INTO tariffs (id, name, quotas, disabled_modules) VALUES (gen_random_uuid(), 't', '{}', '{}')"
-            )
-            # One of them has no account, so that the accounts are listed twice.
-            cursor.execute(
-                "INSERT INTO users (oidc_sub, email, title, firstname, lastname, language, display_name,"
-                " dashboard_theme, conference_theme, tenant_id, tariff_id)"
-                " SELECT subject, subject || '@example.org', '', 'A', 'B', 'de', 'C', 'system', 'system', t.id, f.id"
-                " FROM unnest(%s) subject, tenants t, tariffs f",
-                ([identifier(place) for place in range(1000)] + ["gone"],),
-            )
+        # One of them has no account, so that the accounts are listed twice.
+        add_users(connection, [identifier(place) for place in range(1000)] + ["gone"])
         connection.commit()
         bare, ours = [], []
         for _unused in range(ROUNDS):

@@ -26,6 +26,22 @@ UNINDEXED = (
 )  # fmt: skip
 
 
+def add_users(connection: Any, subjects: list[str]) -> None:
+    """Fill an empty database with users who have these ids of accounts."""
+    with connection.cursor() as cursor:
+        cursor.execute("INSERT INTO tenants (id, oidc_tenant_id) VALUES (gen_random_uuid(), 'tenant')")
+        cursor.execute(
+            "INSERT INTO tariffs (id, name, quotas, disabled_modules) VALUES (gen_random_uuid(), 't', '{}', '{}')"
+        )
+        cursor.execute(
+            "INSERT INTO users (oidc_sub, email, title, firstname, lastname, language, display_name,"
+            " dashboard_theme, conference_theme, tenant_id, tariff_id)"
+            " SELECT subject, subject || '@example.org', '', 'A', 'B', 'de', 'C', 'system', 'system', t.id, f.id"
+            " FROM unnest(%s) subject, tenants t, tariffs f",
+            (subjects,),
+        )
+
+
 class Databases:
     """Copies of one filled database.
 

@@ -13,6 +13,7 @@ from psycopg2.extras import execute_values
 
 from benchmarks import row_by_row as baseline
 from benchmarks.case import ROUNDS, Case, Figures
+from benchmarks.databases import add_users
 from benchmarks.job_process import JobRun, run_job
 from benchmarks.listing_server import ListingServer
 from support.keycloak import KeycloakServer, Realm
@@ -210,18 +211,7 @@ class KeycloakAccountSync(Case):
         database = self.server.database_for(MIGRATION)
         others = [f"gone-{number}" for number in range(users - len(subjects))]
         with contextlib.closing(self.server.connect(database)) as connection:
-            cursor = connection.cursor()
-            cursor.execute("INSERT INTO tenants (id, oidc_tenant_id) VALUES (gen_random_uuid(), 'tenant')")
-            cursor.execute(
-                "INSERT INTO tariffs (id, name, quotas, disabled_modules) VALUES (gen_random_uuid(), 't', '{}', '{}')"
-            )
-            cursor.execute(
-                "INSERT INTO users (oidc_sub, email, title, firstname, lastname, language, display_name,"
-                " dashboard_theme, conference_theme, tenant_id, tariff_id)"
-                " SELECT subject, subject || '@example.org', '', 'A', 'B', 'de', 'C', 'system', 'system', t.id, f.id"
-                " FROM unnest(%s) subject, tenants t, tariffs f",
-                (subjects + others,),
-            )
+            add_users(connection, subjects + others)
             connection.commit()
             connection.autocommit = True
             connection.cursor().execute("VACUUM ANALYZE users")
