@@ -15,12 +15,10 @@ import pytest
 from ansible_collections.opentalk.maintenance.plugins.module_utils.base import packages
 
 from conftest import COMPONENTS
-from support import ansible, environments, keycloak_program, minio
+from support import ansible, environments
 from support.collection import ROOT
 from support.limits import HANGS
 
-# The ansible-core for each Python: from the oldest that the collection takes to the newest that there is.
-ANSIBLE = {"3.10": "==2.17.*", "3.11": "==2.19.*", "3.12": "==2.18.*", "3.13": ""}
 PLAYED = (
     "tests/checks/test_collection.py::test_playbooks_on_an_installed_collection",
     "tests/integration/test_playbook_variables.py",
@@ -48,51 +46,21 @@ def test_unit_tests_and_playbooks_on_other_versions() -> None:
     COMPONENTS["python"] = ", ".join([COMPONENTS["python"], *described])
 
 
-def _bounds() -> list[str]:
-    return environments.requirements("requirements.txt").splitlines()
-
-
 def test_oldest_versions_are_those_that_jobs_look_for() -> None:
     names = {"psycopg2-binary": "psycopg2"}
-    bounds = dict(requirement.split(">=") for requirement in _bounds())
-    told = {names.get(name, name): bound for name, bound in bounds.items() if name not in ("tomli", "jsonschema")}
+    bounds = environments.lowest_versions().items()
+    told = {names.get(name, name): bound for name, bound in bounds if name not in ("tomli", "jsonschema")}
     assert told == packages.LOWEST
-
-
-def test_page_of_compatibility_is_true() -> None:
-    """Every version in its tables is one that the tests use."""
-    page = (ROOT / "docs" / "compatibility.md").read_text()
-    rows = [tuple(cell.strip() for cell in line.strip("|").split("|")) for line in page.splitlines() if line[:1] == "|"]
-    tables: dict[str, dict[str, str]] = {}
-    for first, second, *_more in rows:
-        if second in ("Run", "ansible-core", "Lowest version"):
-            table = tables.setdefault(second, {})
-        elif set(first) != {"-", " "} and set(first) != {"-"}:
-            table[first] = second
-    assert tables["Lowest version"] == dict(requirement.split(">=") for requirement in _bounds())
-    wanted = {python: core.removeprefix("==").removesuffix(".*") or "the newest" for python, core in ANSIBLE.items()}
-    assert tables["ansible-core"] == wanted
-    run = tables["Run"]
-    assert (run["Keycloak"], run["MinIO"]) == (keycloak_program.VERSION, f"`{minio.VERSION}`")
-    readme = (ROOT / "README.md").read_text()
-    assert f"It is tested with PostgreSQL {run['PostgreSQL']}." in readme
-    assert (
-        f"The tests use PgBouncer {run['PgBouncer'].partition(',')[0]}."
-        in (ROOT / "docs" / "database-connection.md").read_text()
-    )
-    assert f"The role is tested on {run['Hosts with systemd']}." in (ROOT / "roles/timers/README.md").read_text()
-    # No cloud is run by the tests.
-    assert run["Nextcloud"] == run["OpenCloud"] == ""
 
 
 def _check(version: str, python: Path) -> str:
     all_packages = environments.requirements("tests/requirements.txt")
-    wanted = all_packages.replace("ansible-core>=2.17", f"ansible-core{ANSIBLE[version]}")
+    wanted = all_packages.replace("ansible-core>=2.17", f"ansible-core{environments.ANSIBLE[version]}")
     assert wanted != all_packages
     played_here = PLAYED
     if version == OLDEST:
         played_here += PLAYED_WITH_OLDEST
-        lowest = {requirement.partition(">=")[0]: requirement.replace(">=", "==") for requirement in _bounds()}
+        lowest = {name: f"{name}=={bound}" for name, bound in environments.lowest_versions().items()}
         lines = wanted.splitlines()
         assert lowest.keys() <= set(lines)
         wanted = "".join(f"{lowest.get(line, line)}\n" for line in lines)

@@ -199,7 +199,9 @@ def until(condition: Callable[[], Any], what: str, hosts: list[Host] | None = No
     end = time.monotonic() + HANGS
     while not (value := condition()):
         if time.monotonic() > end:
-            journals = "\n".join(host.run("journalctl --no-pager -n 60") for host in hosts or [])
+            # Without what the modules of Ansible say, which is most of it.
+            show = "journalctl --no-pager -n 200 --grep='^(?!ansible-)'"
+            journals = "\n".join(host.try_run(show).stdout for host in hosts or [])
             raise AssertionError(f"{what} did not happen\n{journals}")
         time.sleep(0.2)
     return value

@@ -16,13 +16,19 @@ from support import cache
 from support.collection import ROOT
 from support.limits import HANGS
 
-VERSIONS = ("3.10", "3.11", "3.12", "3.13")
+# The ansible-core for each Python: from the oldest that the collection takes to the newest that there is.
+ANSIBLE = {"3.10": "==2.17.*", "3.11": "==2.19.*", "3.12": "==2.18.*", "3.13": ""}
 _MAKE = '. "$1"; make_environment "$2" >&2; echo "$python"'
 
 
 def requirements(name: str) -> str:
     """The content of a file with requirements."""
     return (ROOT / name).read_text()
+
+
+def lowest_versions() -> dict[str, str]:
+    """The lowest version of each package that the collection needs, by the package's name."""
+    return dict(line.split(">=") for line in requirements("requirements.txt").splitlines())
 
 
 def environment(wanted: str, python: Path | None = None) -> Path:
@@ -51,7 +57,7 @@ def pythons() -> dict[str, Path]:
     """The Pythons of this machine by version, such as 3.12. They are on the path, or from pyenv or uv."""
     home = Path.home()
     found = {}
-    for version in VERSIONS:
+    for version in ANSIBLE:
         name = f"python{version}"
         candidates = [
             *(home / ".pyenv" / "versions").glob(f"{version}.*/bin/{name}"),
