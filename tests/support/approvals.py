@@ -159,8 +159,11 @@ class HeldRun:
         assert not stay or is_sentence(run["msg"])
         return stay
 
-    def check_preview(self) -> None:
-        """A preview with the approval shows what the run will do if nothing changes any more."""
+    def check_preview(self) -> set[str]:
+        """A preview with the approval shows what the run will do if nothing changes any more.
+
+        :returns: the roots that stay because of later rows
+        """
         rows = self.world.rows()
         chosen, stay = self._chosen(rows), self._stay(rows)
         preview = self.world.run(self.case.module, check_mode=True, approved_plan=self.approval, **self.case.options)
@@ -172,6 +175,7 @@ class HeldRun:
         after = chosen.effect(rows, (chosen.roots & self.case.roots) - stay)
         assert preview["plan"]["rows_deleted"] == deleted(rows, after)
         assert self.world.rows() == rows
+        return stay
 
     def _stay(self, rows: Snapshot) -> set[str]:
         """The approved roots with which a later row would go or be changed."""
