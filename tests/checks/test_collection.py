@@ -20,7 +20,7 @@ import yaml
 from ansible_collections.opentalk.maintenance.plugins.module_utils.engine.report import SHOWN
 from ansible_collections.opentalk.maintenance.plugins.module_utils.jobs.registry import JOB_TYPES, NIGHT, ON_REQUEST
 from ansible_collections.opentalk.maintenance.plugins.module_utils.jobs.registry import JOBS as REGISTERED
-from ansible_collections.opentalk.maintenance.plugins.modules import audit_log_info
+from ansible_collections.opentalk.maintenance.plugins.modules import audit_log_info, timers_info
 from ansible_collections.opentalk.maintenance.plugins.plugin_utils import erasure_report
 
 from support import ansible, checkout, readme
@@ -118,6 +118,7 @@ def test_documentation_is_complete(installed: Path, module: str) -> None:
         ("filter", "timer_problems"),
         ("filter", "status_table"),
         ("filter", "to_toml"),
+        ("lookup", "differing_files"),
         ("lookup", "job_options"),
         ("lookup", "night"),
         ("callback", "job_log"),
@@ -140,6 +141,8 @@ def _argument_spec(module: str) -> dict[str, Any]:
         return audit_log_info.OPTIONS
     if module == "erasure_report":
         return erasure_report.OPTIONS
+    if module == "timers_info":
+        return timers_info.OPTIONS
     return REGISTERED[module].argument_spec()
 
 
