@@ -3,7 +3,8 @@
 """Runs the benchmarks, prints a table, and writes the figures as JSON.
 
 Or it measures how long live sessions wait, how fast the database answers people, what an approval costs, how long the lists of
-many accounts take, how time and memory grow with the work, or how long a job takes that has nothing to do.
+many accounts take, how time and memory grow with the work, how long a job takes that has nothing to do, or what the timers of a
+fleet cost.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from benchmarks import accounts, approval, living, scale, start_up, waits
+from benchmarks import accounts, approval, fleet, living, scale, start_up, waits
 from benchmarks.case import ROUNDS, Case
 from benchmarks.databases import SETTINGS
 from benchmarks.deletion import EventCleanup, UserCleanup
@@ -32,6 +33,7 @@ MEASUREMENTS = {
     "--approval": approval.measure,
     "--accounts": accounts.measure,
     "--start-up": start_up.measure,
+    "--fleet": fleet.measure,
 }
 RESULTS = collection.ROOT / "docs" / "benchmarks.json"
 

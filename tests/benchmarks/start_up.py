@@ -55,7 +55,8 @@ class Cost(NamedTuple):
     processor: float
 
 
-def _processor_seconds() -> float:
+def processor_seconds() -> float:
+    """What programs that have ended used of the processors."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 
@@ -77,9 +78,9 @@ class Playbooks:
 
     def cost(self, name: str) -> Cost:
         """:raises RuntimeError: the playbook failed or had something to do"""
-        started, before = time.monotonic(), _processor_seconds()
+        started, before = time.monotonic(), processor_seconds()
         self._play(name)
-        return Cost(time.monotonic() - started, _processor_seconds() - before)
+        return Cost(time.monotonic() - started, processor_seconds() - before)
 
     def sent(self, name: str) -> tuple[int, int]:
         """The number of files that Ansible sends for a module, and the bytes of their archive."""

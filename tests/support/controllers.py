@@ -130,6 +130,7 @@ class Controllers:
         on: list[Host] | None = None,
         of_host: dict[str, dict[str, Any]] | None = None,
         collections_path: str | None = None,
+        copies: int = 1,
         **variables: Any,
     ) -> Played:
         values = {
@@ -146,7 +147,7 @@ class Controllers:
         limit = ["--limit", ",".join(host.name for host in on)] if on else []
         ended = self.fleet.play(
             "opentalk.maintenance.provision_timers", *limit, *options,
-            variables=values, of_host=of_host, collections_path=collections_path,
+            variables=values, of_host=of_host, collections_path=collections_path, copies=copies,
         )  # fmt: skip
         return Played(ended)
 

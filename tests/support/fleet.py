@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The opentalk.maintenance authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Hosts with a real systemd: Debian 12 and 13 in systemd-nspawn containers, which Ansible reaches over SSH.
+"""Hosts with a real systemd: Debian 12 and 13 and Ubuntu 24.04 in systemd-nspawn containers, which Ansible reaches over SSH.
 
 The hosts share this machine's network, so that they reach the tests' servers on 127.0.0.1.
 """
@@ -23,7 +23,9 @@ from typing import Any
 from support import ansible, fleet_image
 from support.server_process import ServerFailed, ServerProcess, free_port
 
-RELEASES = {"alpha": "bookworm", "beta": "trixie", "gamma": "bookworm"}
+RELEASES = {"alpha": "bookworm", "beta": "trixie", "gamma": "noble"}
+# What a host has instead where the packages of Ubuntu cannot be had.
+INSTEAD = "bookworm"
 # Seconds: what takes longer will not come to an end, however loaded the machine is.
 HANGS = 600.0
 _BOOT_HANGS = 180.0
@@ -78,6 +80,14 @@ class Host:
     @property
     def is_up(self) -> bool:
         return self._process is not None and self._process.running
+
+    def processor_seconds(self) -> float:
+        """What the processes of the host have used of the processors since it was booted.
+
+        https://docs.kernel.org/admin-guide/cgroup-v2.html, cpu.stat
+        """
+        (text,) = (path.read_text() for group in self._groups if (path := group / "cpu.stat").exists())
+        return int(text.split()[text.split().index("usage_usec") + 1]) / 1_000_000
 
     def boot(self) -> None:
         command = ["unshare", "--mount", "sh", "-c", _BOOT, str(self.root), *map(str, self._groups)]
@@ -137,6 +147,19 @@ class Host:
         return pid
 
 
+def _images() -> tuple[dict[str, Path], str]:
+    """The file system for each release, and which release could not be had, as a part of a sentence."""
+    images, not_tried = {}, ""
+    for release in dict.fromkeys(RELEASES.values()):
+        try:
+            images[release] = fleet_image.find_or_build(release)
+        except fleet_image.FleetUnavailable as error:
+            if release not in fleet_image.UBUNTU:
+                raise
+            images[release], not_tried = images[INSTEAD], f"; {release} was not tried: {error}"
+    return images, not_tried
+
+
 def ssh_options(keys: Path) -> str:
     """Options for ssh as one string."""
     return (
@@ -156,7 +179,7 @@ class Fleet:
 
     def __init__(self, collections_path: str) -> None:
         self._collections_path = collections_path
-        images = {release: fleet_image.find_or_build(release) for release in fleet_image.RELEASES}
+        images, not_tried = _images()
         self.wheelhouse = fleet_image.wheelhouse()
         self.folder = Path(tempfile.mkdtemp(prefix="fleet-"))
         try:
@@ -183,7 +206,7 @@ class Fleet:
             host.run(". /etc/os-release && echo -n $PRETTY_NAME: $(systemctl --version | head -n 1)")
             for host in self.hosts
         }
-        self.description = f"{', '.join(sorted(systems))}; {len(self.hosts)} containers"
+        self.description = f"{', '.join(sorted(systems))}; {len(self.hosts)} containers{not_tried}"
 
     def play(
         self,
@@ -193,6 +216,7 @@ class Fleet:
         of_host: dict[str, dict[str, Any]] | None = None,
         collections_path: str | None = None,
         group: str = "opentalk_controllers",
+        copies: int = 1,
     ) -> subprocess.CompletedProcess[str]:
         """Run a playbook on the fleet. The inventory names no Python.
 
@@ -200,10 +224,16 @@ class Fleet:
         :param of_host: inventory variables of single hosts
         :param collections_path: where another version of the collection is
         :param group: the group that the hosts are in
+        :param copies: how often each host is in the inventory, with a number behind its name from the second time on
         """
         hosts = {
-            host.name: {"ansible_host": "127.0.0.1", "ansible_port": host.port, **(of_host or {}).get(host.name, {})}
+            f"{host.name}{copy or ''}": {
+                "ansible_host": "127.0.0.1",
+                "ansible_port": host.port,
+                **(of_host or {}).get(host.name, {}),
+            }
             for host in self.hosts
+            for copy in range(copies)
         }
         common = {"ansible_user": "root", **variables}
         inventory = self.folder / "inventory.json"

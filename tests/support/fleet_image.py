@@ -12,13 +12,22 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
 from support.collection import ROOT
 
-# Debian's releases, and the Python of each.
-RELEASES = {"bookworm": "3.11", "trixie": "3.13"}
+# The releases of Debian and Ubuntu, and the Python of each.
+RELEASES = {"bookworm": "3.11", "trixie": "3.13", "noble": "3.12"}
+# Debian has neither Ubuntu's keys nor a script for its newer releases, which need what older ones needed. The package with the
+# keys is checked by its digest. Its key for the archive has the fingerprint F6EC B376 2474 EDA9 D21B 7022 8719 20D1 991B C93C,
+# https://wiki.ubuntu.com/SecurityTeam/FAQ
+UBUNTU = ("noble",)
+_UBUNTU_ARCHIVE = "http://archive.ubuntu.com/ubuntu"
+_UBUNTU_SCRIPT = "/usr/share/debootstrap/scripts/gutsy"
+_UBUNTU_KEYS = "pool/main/u/ubuntu-keyring/ubuntu-keyring_2023.11.28.1_all.deb"
+_UBUNTU_KEYS_SHA256 = "36de43b15853ccae0028e9a767613770c704833f82586f28eb262f0311adb8a8"
 PACKAGES = ("systemd", "systemd-sysv", "dbus", "python3", "python3-venv", "ca-certificates", "openssh-server")
 PROGRAMS = ("systemd-nspawn", "debootstrap", "ssh", "ssh-keygen", "unshare")
 REQUIREMENTS = ROOT / "roles" / "timers" / "files" / "requirements.txt"
@@ -72,10 +81,26 @@ def _cached(name: str, build: Callable[[Path], None]) -> Path:
 
 
 def _build_image(release: str, directory: Path) -> None:
-    _run("debootstrap", "--variant=minbase", f"--include={','.join(PACKAGES)}", release, str(directory))
+    command = ["debootstrap", "--variant=minbase", f"--include={','.join(PACKAGES)}"]
+    with tempfile.TemporaryDirectory() as keys:
+        if release in UBUNTU:
+            command += [f"--keyring={_ubuntu_keyring(Path(keys))}", "--components=main,universe"]
+        from_where = [_UBUNTU_ARCHIVE, _UBUNTU_SCRIPT] if release in UBUNTU else []
+        _run(*command, release, str(directory), *from_where)
     for key in (directory / "etc/ssh").glob("ssh_host_*"):
         key.unlink()
     shutil.rmtree(directory / "var/cache/apt/archives", ignore_errors=True)
+
+
+def _ubuntu_keyring(directory: Path) -> Path:
+    """:raises OSError: the keys cannot be had, or are others"""
+    package = directory / "keys.deb"
+    with urllib.request.urlopen(f"{_UBUNTU_ARCHIVE}/{_UBUNTU_KEYS}", timeout=60) as answer:
+        package.write_bytes(answer.read())
+    if hashlib.sha256(package.read_bytes()).hexdigest() != _UBUNTU_KEYS_SHA256:
+        raise OSError("the package with the keys of Ubuntu has another digest")
+    _run("dpkg-deb", "--extract", str(package), str(directory))
+    return directory / "usr/share/keyrings/ubuntu-archive-keyring.gpg"
 
 
 def _download(directory: Path) -> None:
