@@ -5,13 +5,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from support import checkout, code_tools, environments
+from support import checkout, code_tools, environments, verdicts
 from support.collection import ROOT
 
 
@@ -26,20 +27,49 @@ def run(tree: Path, *command: str, **variables: str) -> str:
     return code_tools.run(tree, tree.parents[2], *command, **variables)
 
 
+def everything(_name: str) -> bool:
+    return True
+
+
+def no_program_of_tests(name: str) -> bool:
+    return not (name.startswith("tests/") and name.endswith(".py"))
+
+
+def nothing_of_tests(name: str) -> bool:
+    return not name.startswith("tests/") or name == "tests/config.yml"
+
+
 @pytest.fixture(scope="module", autouse=True)
-def sanity(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Future[str]]:
-    """What ansible-test prints; it takes longest, and so runs beside the other tools."""
+def sanity(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Future[str]]]:
+    """What ansible-test prints of the collection, and of its tests; it takes longest, and so runs beside the other tools."""
     tree = checkout.copy(tmp_path_factory.mktemp("sanity"))
-    found = [str(python.parent) for python in environments.pythons().values()]
-    path = os.pathsep.join([str(code_tools.programs()), *found, os.environ["PATH"]])
+    pythons = list(environments.pythons().values())
+    path = os.pathsep.join(
+        [str(code_tools.programs()), *(str(python.parent) for python in pythons), os.environ["PATH"]]
+    )
     home = str(checkout.ansible_test_home(code_tools.programs()))
-    command = ["ansible-test", "sanity", "--requirements", "--color", "no"]
+    facts = [
+        code_tools.programs(),
+        *(python.resolve() for python in pythons),
+        *map(shutil.which, ("shellcheck", "pwsh")),
+    ]
+
+    def judge(wanted: Callable[[str], bool], *targets: str) -> str:
+        command = ["ansible-test", "sanity", "--requirements", "--color", "no", *targets]
+        return verdicts.of_tree(lambda: run(tree, *command, PATH=path, HOME=home), tree, wanted, command, facts)
+
     with ThreadPoolExecutor(1) as executor:
-        yield executor.submit(run, tree, *command, PATH=path, HOME=home)
+        # pylint follows the imports of the tests into the collection.
+        yield [
+            executor.submit(judge, nothing_of_tests, "--exclude", "tests/"),
+            executor.submit(judge, everything, "tests/"),
+        ]
 
 
 def test_ansible_lint(tree: Path) -> None:
-    assert "Profile 'production' was required" in run(tree, "ansible-lint", "--nocolor")
+    command = ("ansible-lint", "--nocolor")
+    said = verdicts.of_tree(lambda: run(tree, *command), tree, no_program_of_tests, command, code_tools.programs())
+    assert "Profile 'production' was required" in said
 
 
 def test_documentation_is_built_without_a_warning(tree: Path, tmp_path: Path) -> None:
@@ -68,10 +98,12 @@ def test_linters(tree: Path, command: list[str]) -> None:
     run(tree, *command)
 
 
-def test_ansible_test_sanity(sanity: Future[str]) -> None:
+def test_ansible_test_sanity(sanity: list[Future[str]]) -> None:
     """Every test that ansible-test has, on every Python of this machine that the collection runs on."""
     assert not list(ROOT.glob("tests/sanity/ignore*"))
-    said = sanity.result()
+    collection, tests = (judged.result() for judged in sanity)
     for test in ("import", "pylint", "shellcheck", "validate-modules"):
-        assert f'Running sanity test "{test}"' in said
-    assert "not found" not in said, said
+        assert f'Running sanity test "{test}"' in collection
+    for test in ("pep8", "pylint", "shellcheck"):
+        assert f'Running sanity test "{test}"' in tests
+    assert "not found" not in collection + tests, collection + tests
