@@ -22,7 +22,7 @@ from support.talks import Talks
 from support.tangle import SEED_VARIABLE, first_seed
 
 NUMBER_VARIABLE = "OPENTALK_TEST_CRASH_POINTS"
-NUMBER = int(os.environ.get(NUMBER_VARIABLE, "20"))
+NUMBER = int(os.environ.get(NUMBER_VARIABLE, "18"))
 SEED = first_seed()
 
 

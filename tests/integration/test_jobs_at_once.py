@@ -19,6 +19,7 @@ from support import selection
 from support.children import Child
 from support.keycloak import KeycloakServer, Realm
 from support.keycloak_stand_in import KeycloakStandIn
+from support.kill_scenes import build_indexes
 from support.limits import HANGS
 from support.oracle import survivors
 from support.snapshot import Snapshot, deleted, parsed
@@ -43,9 +44,8 @@ ATTRIBUTE = "externalId"
 
 @pytest.fixture(autouse=True)
 def worth_while(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make jobs use temporary indexes although the databases are small."""
-    monkeypatch.setattr(index_advice, "_BUILD", 0)
-    monkeypatch.setattr(index_advice, "_BUILD_ANY", 0)
+    """Make jobs use temporary indexes although the databases are small, but only a few, because that takes long."""
+    build_indexes(monkeypatch)
 
 
 @pytest.fixture(scope="module")

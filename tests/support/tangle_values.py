@@ -55,7 +55,7 @@ class Context:
 
     def text(self, length: int | None) -> str:
         wanted = self.random.randint(1, min(length or 20, 20))
-        text = "".join(self.random.choice(_CHARACTERS) for _unused in range(wanted))
+        text = "".join(self.random.choices(_CHARACTERS, k=wanted))
         return text.title()[:wanted] if self.random.random() < 0.2 else text
 
 
