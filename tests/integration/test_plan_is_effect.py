@@ -52,7 +52,7 @@ def test_plan_is_effect(
     oracle: str,
 ) -> None:
     world, cloud = open_world(version), open_cloud(provider)
-    world.fill(in_place=True, events=440, users=60)
+    world.fill(in_place=True, events=220, users=60)
     world.share_folders_on(cloud)
     rows, objects, folders = world.rows(), world.objects(), set(cloud.folders)
     expected = {row[0] for row in world.query(oracle)}
