@@ -23,6 +23,7 @@ from ansible_collections.opentalk.maintenance.plugins.module_utils.base.deadline
 from ansible_collections.opentalk.maintenance.plugins.module_utils.systems import database_connection, libpq
 from ansible_collections.opentalk.maintenance.plugins.module_utils.systems.database import Database, sql
 
+from support.limits import HANGS
 from support.locales import LocaleUnavailable, german_server
 from support.messages import is_sentence
 from support.modules import run_module
@@ -162,7 +163,7 @@ def test_failed_statements(server: PostgreSQLServer) -> None:
         with pytest.raises(errors.SchemaError, match="lacks a table or column"):
             session.execute("SELECT FROM nothing")
         with pytest.raises(errors.TransientDatabaseError, match="because of a deadlock"):
-            deadlock(session, second)
+            deadlock(session, second, server)
         with pytest.raises(errors.DatabaseError, match="accepts no writes"), session.transaction(snapshot=True):
             session.execute("DELETE FROM things")
         (pid,) = session.row("SELECT pg_backend_pid()")
@@ -175,7 +176,18 @@ def test_failed_statements(server: PostgreSQLServer) -> None:
         other.commit()
 
 
-def deadlock(first: Database, second: Database) -> None:
+def wait_for_lock(server: PostgreSQLServer) -> None:
+    """Wait until a session waits for a lock."""
+    end = time.monotonic() + HANGS
+    with contextlib.closing(server.connect("postgres")) as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
+        while cursor.fetchone() == (0,):
+            assert time.monotonic() < end, "no session waits for a lock"
+            time.sleep(0.01)
+            cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
+
+
+def deadlock(first: Database, second: Database, server: PostgreSQLServer) -> None:
     with ThreadPoolExecutor(1) as executor, first.transaction():
         first.execute("UPDATE things SET name = 'a' WHERE id = 1")
 
@@ -186,7 +198,7 @@ def deadlock(first: Database, second: Database) -> None:
 
         working = executor.submit(work)
         try:
-            time.sleep(0.3)
+            wait_for_lock(server)
             first.execute("UPDATE things SET name = 'a' WHERE id = 2")
         except errors.TransientDatabaseError:
             first.execute("ROLLBACK")

@@ -20,6 +20,7 @@ from ansible_collections.opentalk.maintenance.plugins.module_utils.engine import
 from ansible_collections.opentalk.maintenance.plugins.module_utils.jobs.registry import JOB_TYPES
 from ansible_collections.opentalk.maintenance.plugins.module_utils.systems.database import Database
 
+from support.limits import HANGS
 from support.messages import is_sentence
 from support.world import World
 
@@ -120,10 +121,11 @@ def test_run_that_holds_the_lock_longer_than_its_timeout_is_a_failure(
     world = open_world()
     world.fill(events=22)
     before = world.rows()
-    monkeypatch.setattr(lock, "_GRACE", 1)
     with session(world, read_only=False, application_name=lock.session_name("event_cleanup", 2)) as other:
         assert lock.acquire(other, "event_cleanup")
+        monkeypatch.setattr(lock, "_GRACE", HANGS)
         assert run_meanwhile(world, check_mode=check_mode)[0]["skipped"]
+        monkeypatch.setattr(lock, "_GRACE", 1)
         time.sleep(4)
         result, _line = run_meanwhile(world, check_mode=check_mode)
         assert result["failed"] and not result["skipped"] and is_sentence(result["msg"]), result

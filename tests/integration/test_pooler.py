@@ -16,6 +16,7 @@ from ansible_collections.opentalk.maintenance.plugins.module_utils.base.errors i
 from ansible_collections.opentalk.maintenance.plugins.module_utils.systems import database, pooler
 from ansible_collections.opentalk.maintenance.plugins.module_utils.systems.database import Database
 
+from support.limits import HANGS
 from support.messages import is_sentence
 from support.pgbouncer import PgBouncer, PgBouncerUnavailable
 from support.postgresql import PostgreSQLServer
@@ -75,7 +76,7 @@ def check_nothing_left(world: World) -> None:
         " AND (application_name LIKE 'opentalk%' OR application_name = 'ours' OR state LIKE 'idle in%')"
         " UNION ALL SELECT locktype, mode FROM pg_locks WHERE locktype = 'advisory'"
     )
-    end = time.monotonic() + 20
+    end = time.monotonic() + HANGS
     while found := world.query(left):
         assert time.monotonic() < end, found
         time.sleep(0.1)

@@ -612,8 +612,15 @@ def test_server_that_works_again_is_found_out(
 # Pauses that the server asks for
 
 
+# Seconds. What is on its way already arrives before the last one of them.
+PAUSE = 5
+
+
 @pytest.mark.parametrize("form", ["seconds", "date"])
-def test_all_threads_keep_a_pause(open_installation: Callable[..., Cloud], form: str) -> None:
+def test_all_threads_keep_a_pause(
+    open_installation: Callable[..., Cloud], monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    monkeypatch.setattr(client, "LONGEST_PAUSE", 2.0 * PAUSE)
     cloud = open_installation()
     for number in range(12):
         cloud.folder(f"folder {number}")
@@ -621,11 +628,11 @@ def test_all_threads_keep_a_pause(open_installation: Callable[..., Cloud], form:
 
     def ask(request: Request) -> Answer:
         # A date has no fractions of a second.
-        moment = datetime.now(timezone.utc).replace(microsecond=0) + timedelta(seconds=2)
+        moment = datetime.now(timezone.utc).replace(microsecond=0) + timedelta(seconds=PAUSE)
         until.append(
-            time.monotonic() + (2 if form == "seconds" else (moment - datetime.now(timezone.utc)).total_seconds())
+            time.monotonic() + (PAUSE if form == "seconds" else (moment - datetime.now(timezone.utc)).total_seconds())
         )
-        return 503, {"Retry-After": "2" if form == "seconds" else format_datetime(moment, usegmt=True)}, b""
+        return 503, {"Retry-After": str(PAUSE) if form == "seconds" else format_datetime(moment, usegmt=True)}, b""
 
     cloud.server.fault(ask, deletes_folder, times=1)
     run = cloud.run(shared_folder_requests=4)

@@ -117,7 +117,7 @@ def test_server_ends_the_session_and_the_next_run_completes_the_work(
     world.fill(events=66)
     seconds = cut(world, point)
     print(f"{point}: the server had nothing left after {seconds:.1f} seconds, with a limit of {database.SILENCE}")
-    assert seconds < database.SILENCE + 2
+    assert seconds < database.SILENCE + 20
 
 
 @pytest.mark.usefixtures("hurry")
@@ -144,7 +144,7 @@ def test_job_that_waits_for_others_keeps_its_session(open_world: Open) -> None:
         assert session.row("SELECT pg_backend_pid()") == pid
     for thread in threading.enumerate():
         if thread.name == "heartbeat":
-            thread.join(5)
+            thread.join(HANGS)
             assert not thread.is_alive(), "the heartbeat goes on after the session"
 
 

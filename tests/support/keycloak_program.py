@@ -24,7 +24,7 @@ ARTIFACT = f"org.keycloak:keycloak-quarkus-dist:{VERSION}:zip"
 COPY = "org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy"
 HOME_VARIABLE = "OPENTALK_TEST_KEYCLOAK"
 FETCH_SECONDS = 900.0
-START_SECONDS = 180.0
+START_SECONDS = 900.0
 ADMINISTRATOR = "admin"
 _HEAP = "-Xms64m -Xmx512m"
 # The server runs for a few minutes, so code that is compiled quickly costs less than code that is compiled well.

@@ -12,6 +12,7 @@ import pytest
 from ansible_collections.opentalk.maintenance.plugins.plugin_utils import environment_file
 
 from support.environment_lines import DIFFERENT, GOOD
+from support.limits import HANGS
 
 
 def test_lines_that_both_read_in_the_same_way_are_taken() -> None:
@@ -80,7 +81,7 @@ def test_as_a_program_it_prints_sentences(tmp_path: Path) -> None:
 
     def said() -> str:
         command = [sys.executable, "-I", environment_file.__file__, str(path)]
-        return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
+        return subprocess.run(command, capture_output=True, text=True, timeout=HANGS, check=True).stdout
 
     assert said() == f"{path} is not there, or is not a file; correct the path.\n"
     path.write_text(GOOD)
