@@ -39,6 +39,7 @@ _FOREIGN = {
 }
 _AT_WORK = "systemctl list-units --plain --no-legend --state=activating,deactivating 'opentalk-maintenance-*.service'"
 Files = dict[str, tuple[Any, ...]]
+_DIGESTS: dict[tuple[int, ...], str] = {}
 _RECAP = re.compile(r"^(\w+) +: (.*)$", re.MULTILINE)
 
 
@@ -210,8 +211,16 @@ def until(condition: Callable[[], Any], what: str, hosts: list[Host] | None = No
 
 def _facts(path: Path) -> tuple[Any, ...]:
     status = path.lstat()
-    content = hashlib.sha256(path.read_bytes()).hexdigest() if stat.S_ISREG(status.st_mode) else ""
+    content = _digest(path, status) if stat.S_ISREG(status.st_mode) else ""
     return (stat.filemode(status.st_mode), status.st_uid, status.st_gid, content)
+
+
+def _digest(path: Path, status: os.stat_result) -> str:
+    """Of the content. It is read again only if the file has changed since: nothing can set its time of change back."""
+    key = (status.st_dev, status.st_ino, status.st_ctime_ns, status.st_size)
+    if key not in _DIGESTS:
+        _DIGESTS[key] = hashlib.sha256(path.read_bytes()).hexdigest()
+    return _DIGESTS[key]
 
 
 def _inside(host: Host, path: str) -> Path:
