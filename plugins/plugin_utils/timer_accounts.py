@@ -8,31 +8,28 @@ from __future__ import annotations
 
 from typing import Any
 
-_NOBODY = "65534"
-
 
 def decisions(variables: dict[str, Any], found: dict[str, Any], jobs: dict[str, Any]) -> dict[str, Any]:
     """Which groups there must be, and what is tried on the host as the user that the jobs will be.
 
+    :param found: what the module timers_info found on the host
     :param jobs: what timer_units has decided
     """
-    user, group, exists = variables["timers_user"], variables["timers_group"], found["user"].get("rc") == 0
+    group = variables["timers_group"]
     # A file that the role writes has the group of the jobs.
     wanted = [*([variables["timers_settings_group"]] if variables["timers_controller_config"] else []), group]
     if variables["timers_textfile_directory"]:
         wanted.append(variables["timers_textfile_group"])
-    entries = [pair for result in found["groups"] for pair in result["ansible_facts"]["getent_group"].items()]
-    gids = {name: entry[1] for name, entry in entries if entry}
-    made = [group] if group == user and not exists else []
-    numbers = [*gids.values(), *(found["user"]["stdout"].split() if exists else [])] or [_NOBODY]
+    groups = list(dict.fromkeys(wanted))
+    there = [name for name, gid in found["groups"].items() if gid is not None]
+    made = [group] if group == variables["timers_user"] and not found["user"]["exists"] else []
     return {
-        "groups": list(dict.fromkeys(wanted)),
-        "gids": gids,
-        "missing_groups": [name for name in dict.fromkeys(wanted) if name not in [*gids, *made]],
-        "supplementary_groups": [name for name in dict.fromkeys(wanted) if name != group],
-        # As somebody who owns nothing before the role has made the account.
-        "as_the_jobs": ["setpriv", "--reuid", user if exists else _NOBODY, "--regid", gids.get(group, _NOBODY)]
-        + ["--groups", ",".join(dict.fromkeys(numbers)), "--"],
+        "groups": groups,
+        "missing_groups": [name for name in groups if name not in [*there, *made]],
+        "has_group": group in there,
+        "has_account": found["user"]["exists"],
+        "made_account": found["user"]["comment"] == variables["account_comment"],
+        "supplementary_groups": [name for name in groups if name != group],
         "uses": _uses(variables, jobs),
     }
 

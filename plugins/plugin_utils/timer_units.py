@@ -11,13 +11,14 @@ import os
 import re
 from typing import Any
 
-# The registry imports no job: almost every task of the role loads this file anew.
+# The registry imports no job: many tasks of the role load this file anew.
 from ansible_collections.opentalk.maintenance.plugins.module_utils.jobs.registry import SCHEDULED
 from ansible_collections.opentalk.maintenance.plugins.module_utils.timers.units import STATE_DIRECTORY, state_file, unit
 from ansible_collections.opentalk.maintenance.plugins.plugin_utils.job_variables import variable
 
 _LOG_DIRECTORY = "/var/log/opentalk-maintenance"
 _ALERT = "opentalk-maintenance-alert@{}.service"
+_RUNNING = ("activating", "active", "reloading", "deactivating")
 
 
 def settings_file(variables: dict[str, Any]) -> str:
@@ -34,24 +35,30 @@ def decisions(variables: dict[str, Any], found: dict[str, Any]) -> dict[str, Any
     """What is in the units, and what happens to them.
 
     :param variables: the role's variables by their names, see its vars
-    :param found: what was found on the host so far, see there
+    :param found: what the module timers_info found on the host
     """
     present = variables["timers_state"] == "present"
     entries, command = (variables["timers_jobs"], variables["timers_alert_command"]) if present else ({}, [])
     enabled = {job_type: entry for job_type, entry in entries.items() if entry.get("enabled", True)}
-    jobs = {job_type: _job(job_type, entry, variables, found["limits"]) for job_type, entry in enabled.items()}
+    all_services = [unit(job_type, "service") for job_type in SCHEDULED]
+    running = [name for name in all_services if _of_unit(found, name, "ActiveState") in _RUNNING]
+    # A limit that a run already has counts only for as long as it runs.
+    limits = {os.path.basename(path): limit for path, limit in found["limits"].items()}
+    in_use = {name: limit for name, limit in limits.items() if name in running}
+    jobs = {job_type: _job(job_type, entry, variables, in_use) for job_type, entry in enabled.items()}
     timers, services = [job["timer"] for job in jobs.values()], [job["service"] for job in jobs.values()]
-    running = [line.split()[0] for line in found["running"]]
+    known = [name for name in timers if name in found["units"]]
     environment = sorted(variables["timers_environment"].items(), key=lambda pair: str(pair[0]).lower())
     return {
         "jobs": jobs,
         "timers": timers,
-        "units": timers + services,
-        "all_services": [unit(job_type, "service") for job_type in SCHEDULED],
+        "services": services,
+        "all_services": all_services,
         "running": running,
-        "running_units": [f"{variables['timers_unit_directory']}/{name}" for name in services if name in running],
         "lowered_later": [job for job in jobs.values() if job["limit"] < job["limit_in_unit"]],
-        "inactive": [timer for timer, state in zip(timers, found["active"], strict=False) if state != "active"],
+        "inactive": [name for name in known if _of_unit(found, name, "ActiveState") != "active"],
+        "disabled": [name for name in known if _of_unit(found, name, "UnitFileState") != "enabled"],
+        "need_reload": [name for name in timers + services if _of_unit(found, name, "NeedDaemonReload") == "yes"],
         "state_directory": STATE_DIRECTORY,
         "alert_instances": _ALERT.format("*"),
         "alert_unit": f"{variables['timers_unit_directory']}/{_ALERT.format('')}",
@@ -59,6 +66,11 @@ def decisions(variables: dict[str, Any], found: dict[str, Any]) -> dict[str, Any
         "on_failure_units": _on_failure_units(variables["timers_on_failure"], services),
         "environment": [json.dumps(f"{name}={value}").replace("%", "%%") for name, value in environment],
     }
+
+
+def _of_unit(found: dict[str, Any], name: str, key: str) -> str:
+    """The property of a unit. Empty before the host was looked at."""
+    return str(found["units"].get(name, {}).get(key, ""))
 
 
 def _on_failure_units(wanted: str, services: list[str]) -> list[str]:
@@ -79,10 +91,10 @@ def _argument(text: str) -> str:
     return json.dumps(text, ensure_ascii=False).replace("%", "%%").replace("$", "$$")
 
 
-def _job(job_type: str, entry: dict[str, Any], variables: dict[str, Any], limits: list[str]) -> dict[str, Any]:
+def _job(job_type: str, entry: dict[str, Any], variables: dict[str, Any], in_use: dict[str, str]) -> dict[str, Any]:
     service, timeout, own = unit(job_type, "service"), entry.get("timeout", 3600), entry.get("parameters", {})
     limit = int(timeout) + int(variables["startup_allowance"])  # seconds until systemd ends the job
-    in_use = [line.rpartition("=")[2] for line in limits if f"/{service}:" in line]
+    kept = in_use.get(service, "")
     options = dict(sorted(entry.get("options", {}).items()))
     shared = {"controller_config": settings_file(variables), "timeout": timeout, **options}
     audit_directory = os.path.dirname(options.get("audit_log", ""))
@@ -92,7 +104,7 @@ def _job(job_type: str, entry: dict[str, Any], variables: dict[str, Any], limits
         "timer": unit(job_type, "timer"),
         "limit": limit,
         # While the job is running, its unit keeps a higher one.
-        "limit_in_unit": max([limit, *(int(seconds) for seconds in in_use if seconds.isdecimal())]),
+        "limit_in_unit": max(limit, int(kept) if kept.isdecimal() else 0),
         "makes_log_directory": audit_directory == _LOG_DIRECTORY,
         "audit_directory": "" if audit_directory == _LOG_DIRECTORY else audit_directory,
         "on_failure": " ".join(filter(None, told)),

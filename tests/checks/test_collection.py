@@ -20,7 +20,7 @@ import yaml
 from ansible_collections.opentalk.maintenance.plugins.module_utils.engine.report import SHOWN
 from ansible_collections.opentalk.maintenance.plugins.module_utils.jobs.registry import JOB_TYPES, NIGHT, ON_REQUEST
 from ansible_collections.opentalk.maintenance.plugins.module_utils.jobs.registry import JOBS as REGISTERED
-from ansible_collections.opentalk.maintenance.plugins.modules import audit_log_info
+from ansible_collections.opentalk.maintenance.plugins.modules import audit_log_info, timers_info
 from ansible_collections.opentalk.maintenance.plugins.plugin_utils import erasure_report
 
 from support import ansible, checkout, readme
@@ -125,7 +125,7 @@ def test_documentation_is_complete(modules: dict[str, Any], module: str) -> None
     "kind, names",
     [
         ("filter", ["night_outcome", "timer_decisions", "timer_problems", "status_table", "to_toml"]),
-        ("lookup", ["job_options", "night"]),
+        ("lookup", ["differing_files", "job_options", "night"]),
         ("callback", ["job_log"]),
         ("role", ["timers"]),
     ],
@@ -147,6 +147,8 @@ def _argument_spec(module: str) -> dict[str, Any]:
         return audit_log_info.OPTIONS
     if module == "erasure_report":
         return erasure_report.OPTIONS
+    if module == "timers_info":
+        return timers_info.OPTIONS
     return REGISTERED[module].argument_spec()
 
 

@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 import yaml
 from ansible_collections.opentalk.maintenance.plugins.filter.timer_decisions import timer_decisions
+from ansible_collections.opentalk.maintenance.plugins.modules import timers_info
+from ansible_collections.opentalk.maintenance.plugins.plugin_utils import timer_collection
 from ansible_collections.opentalk.maintenance.plugins.plugin_utils.timer_units import SCHEDULED, STATE_DIRECTORY, unit
 from ansible_collections.opentalk.maintenance.plugins.plugin_utils.timer_variables import setting_problems
 
@@ -22,6 +24,7 @@ LOGS = "/var/log/opentalk-maintenance"
 VARIABLES: dict[str, Any] = {
     "role_path": "/collection/roles/timers",
     "startup_allowance": 120,
+    "account_comment": "Made by the role",
     "requirements": "ansible-core==2.19.0",
     "timers_state": "present",
     "timers_jobs": {},
@@ -38,55 +41,41 @@ VARIABLES: dict[str, Any] = {
     "timers_nice": 10,
     "timers_textfile_directory": TEXTFILES,
     "timers_textfile_group": "exporter",
+    "timers_python": "python3",
+    "platform_pythons": ["python3.11", "python3"],
     "timers_wheelhouse": "",
     "timers_directory": "/versions",
     "timers_config_directory": SETTINGS,
     "timers_unit_directory": UNITS,
-}
-NOTHING: dict[str, Any] = {
-    "user": {"rc": 1},
-    "groups": [],
-    "python": "3.11.2",
-    "collection": {},
-    "files": [],
-    "marked": [],
-    "running": [],
-    "limits": [],
-    "active": [],
-    "versions": [],
-    "link": {},
-    "rest": [],
 }
 
 
 def decided(found: dict[str, Any] | None = None, **variables: Any) -> dict[str, Any]:
     """What is decided; variables of the role without their prefix."""
     given = {f"timers_{name}": value for name, value in variables.items()}
-    return timer_decisions({**VARIABLES, **given}, {**NOTHING, **(found or {})})
+    return timer_decisions({**VARIABLES, **given}, found)
 
 
-def at(*paths: str) -> list[dict[str, str]]:
-    """Paths as the module find returns them."""
-    return [{"path": path} for path in paths]
+def at(*paths: str, **facts: Any) -> dict[str, Any]:
+    """Files as the module returns them."""
+    return {path: facts for path in paths}
 
 
-def listed(*services: str) -> list[str]:
-    """Lines of `systemctl list-units`."""
-    return [f"{service} loaded activating start OpenTalk maintenance" for service in services]
+def units(state: str, *names: str, **further: str) -> dict[str, Any]:
+    """Units of systemd in that state."""
+    return {name: {"LoadState": "loaded", "ActiveState": state, **further} for name in names}
 
 
-def group(name: str, gid: str | None) -> dict[str, Any]:
-    """What the module getent returns for a group."""
-    return {"ansible_facts": {"getent_group": {name: gid and ["x", gid, ""]}}}
-
-
-def test_the_role_gives_its_variables_and_what_its_tasks_found() -> None:
+def test_the_role_gives_its_variables_and_the_module_takes_what_it_looks_for() -> None:
     given = yaml.safe_load((ROLE / "vars" / "main.yml").read_text())
-    assert set(given["_timers_variables"]) == set(VARIABLES) and set(given["_timers_found"]) == set(NOTHING)
+    assert set(given["_timers_variables"]) == set(VARIABLES)
     defaults = yaml.safe_load((ROLE / "defaults" / "main.yml").read_text())
     for name, value in given["_timers_variables"].items():
         if name.startswith("timers_"):
             assert name in defaults and value == f"{{{{ {name} }}}}"
+    options = yaml.safe_load(timers_info.DOCUMENTATION)["options"]["look_for"]["suboptions"]
+    for name in ("look_for", "look_for_python"):
+        assert set(decided()[name]) == set(options)
 
 
 def test_no_file_of_the_role_decides_by_the_name_of_a_job() -> None:
@@ -96,14 +85,11 @@ def test_no_file_of_the_role_decides_by_the_name_of_a_job() -> None:
 
 
 def test_all_jobs_are_asked_for_and_looked_for() -> None:
-    known = decided()
+    known = decided()["look_for"]
     assert known["directories"] == [UNITS, SETTINGS, TEXTFILES, STATE_DIRECTORY, STAMPS]
-    assert (
-        STAMPS in decided(textfile_directory="")["directories"]
-        and "" not in decided(textfile_directory="")["directories"]
-    )
+    assert decided(textfile_directory="")["directories"] == [UNITS, SETTINGS, STATE_DIRECTORY, STAMPS]
     for job in SCHEDULED:
-        assert unit(job, "service") in known["all_services"]
+        assert unit(job, "service") in known["units"]
         wanted = {unit(job, "service"), unit(job, "timer"), f"stamp-{unit(job, 'timer')}", f"{job}.yml"}
         assert wanted | {f"opentalk_maintenance_{job}.prom", f"{job}.json"} <= set(known["names"])
 
@@ -117,7 +103,9 @@ def test_only_enabled_jobs_have_timers() -> None:
     known = decided(jobs=jobs)
     timers = [unit("room_cleanup", "timer"), unit("self_check", "timer")]
     assert known["timers"] == timers and list(known["jobs"]) == ["room_cleanup", "self_check"]
-    assert known["units"] == [*timers, unit("room_cleanup", "service"), unit("self_check", "service")]
+    assert known["services"] == [unit("room_cleanup", "service"), unit("self_check", "service")]
+    assert known["look_for"]["calendars"] == {"room_cleanup": "daily", "self_check": ""}
+    assert set(timers) <= set(known["look_for"]["units"])
     assert decided(jobs="wrong", state="absent")["jobs"] == {}
 
 
@@ -151,22 +139,30 @@ def test_environment_is_quoted_for_systemd_and_sorted() -> None:
 def test_limit_of_a_running_job_is_raised_at_once_and_lowered_later() -> None:
     running, other = unit("room_cleanup", "service"), unit("adhoc_event_cleanup", "service")
     jobs = {"room_cleanup": {"timeout": 80}, "event_cleanup": {"timeout": 80}}
-    found = {"running": listed(running, other)}
-    assert decided(found, jobs=jobs)["running_units"] == [f"{UNITS}/{running}"]
-    for seconds, in_unit in (("720", 720), ("10", 200), ("infinity", 200)):
-        known = decided({**found, "limits": [f"{UNITS}/{running}:TimeoutStartSec={seconds}"]}, jobs=jobs)
+    for seconds, in_unit in (("720", 720), ("10", 200), ("infinity", 200), ("", 200)):
+        limits = {f"{UNITS}/{unit(job, 'service')}": seconds for job in jobs}
+        found = {"units": units("activating", running, other), "limits": limits}
+        known = decided(found, jobs=jobs)
         job, beside = known["jobs"]["room_cleanup"], known["jobs"]["event_cleanup"]
         assert (job["limit"], job["limit_in_unit"], beside["limit_in_unit"]) == (200, in_unit, 200)
-        assert known["lowered_later"] == ([job] if in_unit > 200 else [])
+        assert known["lowered_later"] == ([job] if in_unit > 200 else []) and known["running"] == sorted(
+            known["running"]
+        )
+        assert list(limits) == known["look_for"]["services"]
 
 
 def test_timers_that_are_not_active_start_from_now() -> None:
     jobs: dict[str, Any] = {job: {} for job in ("self_check", "room_cleanup", "user_cleanup")}
     timers = [unit(job, "timer") for job in jobs]
     there = at(*(f"{STAMPS}/stamp-{timer}" for timer in timers[:2]))
-    known = decided({"active": ["active", "inactive", "failed"], "files": there}, jobs=jobs)
+    found = units("active", timers[0], UnitFileState="enabled", NeedDaemonReload="yes")
+    found |= units("inactive", timers[1], UnitFileState="enabled") | units(
+        "failed", timers[2], UnitFileState="disabled"
+    )
+    known = decided({"units": found, "files": there}, jobs=jobs)
     assert known["inactive"] == timers[1:] and known["stamps"] == [f"{STAMPS}/stamp-{timers[1]}"]
-    assert decided(jobs=jobs)["inactive"] == []
+    assert known["disabled"] == timers[2:] and known["need_reload"] == timers[:1]
+    assert decided(jobs=jobs)["inactive"] == decided(jobs=jobs)["disabled"] == []
 
 
 def test_what_a_running_job_needs_stays_until_its_end() -> None:
@@ -179,7 +175,7 @@ def test_what_a_running_job_needs_stays_until_its_end() -> None:
 
     found = {
         "files": at(*own(kept), *own(gone), *own(running)),
-        "running": listed(unit(running, "service"), unit(kept, "service")),
+        "units": units("activating", unit(running, "service"), unit(kept, "service")),
     }
     known = decided(found, jobs={kept: {}, running: {"enabled": False}})
     _service, *timer_and_stamp, _settings, _metrics = own(running)
@@ -187,34 +183,50 @@ def test_what_a_running_job_needs_stays_until_its_end() -> None:
     assert known["removed"] == [*own(gone), *timer_and_stamp]
     assert known["removed_later"] == [unit(running, "service")]
     assert known["forgotten"] == [unit(gone, "service")]
-    found["running"] = []
+    found["units"] = units("inactive", unit(running, "service"))
     assert decided(found, state="absent")["removed"] == [*own(kept), *own(gone), *own(running)]
 
 
-def test_versions_are_named_after_what_is_in_them() -> None:
-    files = {"/collection/plugins/b.py": "2", "/collection/meta/a.yml": "1"}
-    first = decided({"collection": files})
-    assert first["collection_folders"] == ["/collection/plugins", "/collection/playbooks", "/collection/meta"]
-    elsewhere = {"/other/meta/a.yml": "1", "/other/plugins/b.py": "2"}
-    moved = timer_decisions({**VARIABLES, "role_path": "/other/roles/timers"}, {**NOTHING, "collection": elsewhere})
-    assert (moved["collections"], moved["venv"]) == (first["collections"], first["venv"])
-    for other in (
-        {**files, "/collection/meta/a.yml": "3"},
-        {"/collection/meta/c.yml": "1", "/collection/plugins/b.py": "2"},
-    ):
-        assert decided({"collection": other})["collections"] != first["collections"]
-    assert decided({"python": "3.12.1"})["venv"] != first["venv"]
-    assert timer_decisions({**VARIABLES, "requirements": ""}, NOTHING)["venv"] != first["venv"]
+def test_versions_are_named_after_what_is_in_them(tmp_path: Path) -> None:
+    def make(root: str, files: dict[str, str]) -> str:
+        for path, text in files.items():
+            file = tmp_path / root / path
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(text)
+        return str(tmp_path / root / "roles" / "timers")
 
-    versions = at(first["venv"], first["collections"], "/versions/venv-0123456789ab")
-    assert decided({"collection": files, "versions": versions})["old_versions"] == ["/versions/venv-0123456789ab"]
-    assert len(decided({"collection": files, "versions": versions}, state="absent")["old_versions"]) == 3
+    def of(role_path: str, **found: Any) -> dict[str, Any]:
+        return timer_decisions({**VARIABLES, "role_path": role_path}, {"pythons": {"python3": "3.11.2"}, **found})
+
+    files = {"plugins/b.py": "2", "meta/a.yml": "1"}
+    left_out = {"plugins/__pycache__/b.pyc": "", "plugins/.b.py.swp": "", "tests/c.py": "", ".git/meta": ""}
+    role_path = make("one", {**files, **left_out})
+    first = of(role_path)
+    assert first["collection_files"] == ["meta/a.yml", "plugins/b.py"] and first["has_python"]
+    assert list(timer_collection.checksums(str(tmp_path / "one"))) == first["collection_files"]
+    assert first["collection_root"] == str(tmp_path / "one")
+    moved = of(make("other", files))
+    assert (moved["collections"], moved["venv"]) == (first["collections"], first["venv"])
+    for number, other in enumerate(({**files, "meta/a.yml": "3"}, {"meta/c.yml": "1", "plugins/b.py": "2"})):
+        assert of(make(str(number), other))["collections"] != first["collections"]
+    assert of(role_path, pythons={"python3": "3.12.1"})["venv"] != first["venv"]
+    assert timer_decisions({**VARIABLES, "requirements": ""})["venv"] != first["venv"]
+
+    versions = {first["venv"]: True, first["collections"]: False, "/versions/venv-0123456789ab": True}
+    known = of(role_path, versions=versions)
+    assert known["old_versions"] == ["/versions/venv-0123456789ab"]
+    assert known["has_venv"] and not known["has_environment"] and not known["has_collection"]
+    there = at("/versions", owner="root", group="root", mode="0755")
+    there |= at("/versions/current", target=os.path.basename(first["venv"]))
+    assert of(role_path, versions=versions, files=there)["has_environment"]
+    gone = timer_decisions({**VARIABLES, "timers_state": "absent"}, {"versions": versions})
+    assert gone["old_versions"] == list(versions)
 
 
 @pytest.mark.parametrize("target, goes", [("venv-0123456789ab", True), ("venv-of-somebody", False), (None, False)])
 def test_only_a_link_of_the_role_goes_and_only_with_everything(target: str | None, goes: bool) -> None:
-    found: dict[str, Any] = {"link": {"lnk_target": target} if target else {"exists": False}}
-    found["rest"] = [{"item": "/versions", "files": at("/versions/current")}]
+    found: dict[str, Any] = {"files": at("/versions/current", target=target)}
+    found["entries"] = {"/versions": ["/versions/current"]}
     assert decided(found)["link"] == "/versions/current" and not decided(found)["link_goes"]
     known = decided(found, state="absent")
     assert (known["link_goes"], known["emptied"]) == (goes, ["/versions"] * goes)
@@ -222,14 +234,13 @@ def test_only_a_link_of_the_role_goes_and_only_with_everything(target: str | Non
 
 def test_a_directory_in_which_others_have_something_stays() -> None:
     service, version = f"{SETTINGS}/self_check.yml", "/versions/venv-0123456789ab"
-    found: dict[str, Any] = {"files": at(service), "versions": at(version)}
-    found["rest"] = [
-        {"item": "/versions", "files": at(version)},
-        {"item": SETTINGS, "files": at(service, f"{SETTINGS}/ansible.cfg")},
-    ]
+    settings = [service, f"{SETTINGS}/ansible.cfg"]
+    found: dict[str, Any] = {"files": at(service), "versions": {version: True}}
+    found["entries"] = {"/versions": [version], SETTINGS: settings}
     assert decided(found, state="absent")["emptied"] == ["/versions", SETTINGS]
-    found["rest"][1]["files"] += at(f"{SETTINGS}/notes.yml")
+    settings.append(f"{SETTINGS}/notes.yml")
     assert decided(found, state="absent")["emptied"] == ["/versions"]
+    assert decided(state="absent")["look_for"]["entries_of"] == ["/versions", SETTINGS, STATE_DIRECTORY]
 
 
 def test_units_for_failures_are_those_that_systemd_must_know() -> None:
@@ -250,7 +261,7 @@ def test_unit_for_alerts_and_rotation_are_the_roles_where_its_mark_is() -> None:
     options = {"audit_log": f"{LOGS}/audit.jsonl"}
     jobs = {"event_cleanup": {"options": options}, "room_cleanup": {"options": options}, "self_check": {}}
     on: dict[str, Any] = {"jobs": jobs, "alert_command": ["/bin/tell"]}
-    own, others = {"marked": [f"{alert}:1", f"{rotation}:1"]}, {"marked": [f"{alert}:0", f"{rotation}:0"]}
+    own, others = ({"marked": {alert: mine, rotation: mine}, "files": at(alert, rotation)} for mine in (True, False))
     assert decided()["marked_files"] == [alert, rotation]
     assert decided(**on)["rotated"] == [options["audit_log"]] and decided(**on)["foreign"] == []
     assert (decided(own, **on)["removed"], decided(own, **on)["foreign"]) == ([], [])
@@ -269,16 +280,16 @@ def test_settings_of_the_inventory_are_written_and_removed() -> None:
 
     def of_settings(found: dict[str, Any], **variables: Any) -> list[Any]:
         known = decided(found, **variables)
-        assert known["own"] == known["removed"] == [] and "settings.toml" in known["names"]
-        return [known["settings_file"], known["removed_settings"], known["kept_settings"]]
+        assert known["own"] == known["removed"] == [] and own in known["look_for"]["paths"]
+        return [[file["path"] for file in known["settings"]], known["removed_settings"], known["kept_settings"]]
 
-    assert of_settings(found, controller_config="") == [own, [], []]
-    assert of_settings(found) == ["", [own], []]
-    assert of_settings({}) == ["", [], []]
-    assert of_settings(found, controller_config="", state="absent") == ["", [own], []]
-    found["running"] = listed(unit("room_cleanup", "service"))
-    assert of_settings(found) == ["", [], [own]]
-    found = {"files": at(own), "rest": [{"item": SETTINGS, "files": at(own)}]}
+    assert of_settings(found, controller_config="") == [[own], [], []]
+    assert of_settings(found) == [[], [own], []]
+    assert of_settings({}) == [[], [], []]
+    assert of_settings(found, controller_config="", state="absent") == [[], [own], []]
+    found["units"] = units("activating", unit("room_cleanup", "service"))
+    assert of_settings(found) == [[], [], [own]]
+    found = {"files": at(own), "entries": {SETTINGS: [own]}}
     assert decided(found, state="absent")["emptied"] == [SETTINGS]
 
 
@@ -292,29 +303,70 @@ def test_jobs_read_the_settings_that_the_role_writes_through_their_own_group() -
     assert [use["variable"] for use in known["uses"]] == ["timers_textfile_directory"]
 
 
-def test_before_the_account_is_made_files_are_tried_as_nobody() -> None:
-    found = {"groups": [group("opentalk", "990"), group("jobs", None), group("exporter", None)]}
+def test_groups_that_are_not_there_are_named() -> None:
+    found: dict[str, Any] = {"groups": {"opentalk": "990", "jobs": None, "exporter": None}}
     known = decided(found)
-    assert known["groups"] == ["opentalk", "jobs", "exporter"] and known["gids"] == {"opentalk": "990"}
-    assert known["missing_groups"] == ["exporter"]
+    assert known["groups"] == known["look_for"]["groups"] == ["opentalk", "jobs", "exporter"]
+    assert known["missing_groups"] == ["exporter"] and not known["has_group"] and not known["has_account"]
     assert known["supplementary_groups"] == ["opentalk", "exporter"]
-    assert known["as_the_jobs"] == ["setpriv", "--reuid", "65534", "--regid", "65534", "--groups", "990", "--"]
-    assert decided()["as_the_jobs"][-2] == "65534"
+    (sentence,) = known["refused_for_now"]
+    assert sentence.startswith("The group exporter is not there, and without it systemd starts no job;")
     # A group with another name than the user is not made.
     assert decided(found, group="others")["missing_groups"] == ["others", "exporter"]
     assert decided(found, textfile_directory="")["groups"] == ["opentalk", "jobs"]
+    found["user"] = {"exists": True, "groups": ["980"], "comment": "Made by the role"}
+    assert decided(found)["missing_groups"] == ["jobs", "exporter"]
+    assert decided(found)["has_account"] and decided(found)["made_account"]
 
 
-def test_with_the_account_files_are_tried_as_the_jobs() -> None:
-    found = {
-        "user": {"rc": 0, "stdout": "980 981"},
-        "groups": [group("opentalk", "990"), group("jobs", "980"), group("exporter", "985")],
+def test_what_was_found_wrong_has_a_sentence() -> None:
+    jobs: dict[str, Any] = {"event_cleanup": {"on_calendar": "often"}, "self_check": {"on_calendar": "daily"}}
+    alert = f"{UNITS}/opentalk-maintenance-alert@.service"
+    found: dict[str, Any] = {
+        "pythons": {"python3": "3.9.18", "python3.11": ""},
+        "groups": {"opentalk": "1", "jobs": "2", "exporter": "3"},
+        "calendars": {"event_cleanup": "Failed to parse", "self_check": ""},
+        "tries": {"timers_controller_config": False, "timers_textfile_directory": True},
+        "units": units("inactive", "page.service") | {"alert@instance.service": {"LoadState": "not-found"}},
+        "marked": {alert: False},
     }
-    known = decided(found)
-    assert known["missing_groups"] == []
-    assert known["as_the_jobs"] == ["setpriv", "--reuid", "jobs", "--regid", "980", "--groups", "990,980,985,981", "--"]
-    found["groups"][1] = group("jobs", None)
-    assert decided(found)["missing_groups"] == ["jobs"]
+    known = decided(found, jobs=jobs, on_failure="alert@%n.service page.service", alert_command=["/bin/tell"])
+    assert known["refused_calendars"] == ["timers_jobs.event_cleanup.on_calendar: Failed to parse."]
+    python, foreign = known["refused"]
+    assert python == "python3 is Python 3.9.18; name one that is 3.10 or newer with timers_python."
+    assert foreign.startswith(f"{alert} is not a file of the role; rename it")
+    unknown, unreadable = known["refused_for_now"]
+    assert unknown.startswith(
+        "timers_on_failure: systemd does not know the unit alert@.service, so nobody would be told"
+    )
+    assert unreadable.startswith(
+        "timers_controller_config: /etc/opentalk/controller.toml is not there, or cannot be read"
+    )
+    assert decided({"pythons": {"python3": "3.10.0"}})["refused"] == []
+    assert decided({"pythons": {"python3": ""}})["refused"] == [] and not decided()["has_python"]
+
+
+def test_a_host_without_systemd_can_be_prepared() -> None:
+    known = decided(jobs={"self_check": {"on_calendar": "daily"}})["look_for_python"]
+    assert [known[name] for name in ("units", "calendars", "uses", "services")] == [[], {}, [], []]
+    assert known["pythons"] == ["python3", "python3.11"]
+
+
+def test_what_is_written_has_owner_group_and_mode() -> None:
+    jobs: dict[str, Any] = {"room_cleanup": {"options": {"audit_log": f"{LOGS}/audit.jsonl"}}}
+    written = decided(jobs=jobs, alert_command=["/bin/tell"])["written"]
+    assert [(file["template"], file["path"], file["group"], file["mode"]) for file in written] == [
+        ("ansible.cfg.j2", f"{SETTINGS}/ansible.cfg", "jobs", "0640"),
+        ("variables.yml.j2", f"{SETTINGS}/room_cleanup.yml", "jobs", "0640"),
+        ("job.service.j2", f"{UNITS}/{unit('room_cleanup', 'service')}", "root", "0644"),
+        ("job.timer.j2", f"{UNITS}/{unit('room_cleanup', 'timer')}", "root", "0644"),
+        ("alert.service.j2", f"{UNITS}/opentalk-maintenance-alert@.service", "root", "0644"),
+    ]
+    assert [file["timer"] for file in written if file["timer"]] == [unit("room_cleanup", "timer")]
+    assert [file["is_unit"] for file in written] == [False, False, True, True, True]
+    with_rotation = decided({"files": at("/etc/logrotate.d")}, jobs=jobs)["written"]
+    assert with_rotation[-1]["path"] == "/etc/logrotate.d/opentalk-maintenance"
+    assert decided(jobs=jobs, state="absent")["written"] == []
 
 
 def test_files_that_the_jobs_use_are_tried_by_the_variable_that_names_them() -> None:
