@@ -179,8 +179,10 @@ entries:
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.opentalk.maintenance.plugins.module_utils.timers import host
 
-_TEXT, _PATH = {"type": "str", "required": True}, {"type": "path", "required": True}
-_TEXTS, _PATHS = ({"type": "list", "elements": kind, "required": True} for kind in ("str", "path"))
+_TEXT = {"type": "str", "required": True}
+_PATH = {"type": "path", "required": True}
+_TEXTS = {"type": "list", "elements": "str", "required": True}
+_PATHS = {"type": "list", "elements": "path", "required": True}
 _LOOK_FOR = {
     "pythons": _TEXTS,
     "user": _TEXT,
