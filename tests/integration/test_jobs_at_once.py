@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import json
 import multiprocessing
@@ -155,8 +156,20 @@ def check(world: World, before: Snapshot, after: Snapshot, results: Results) -> 
     assert left == [], [result.get("warnings") for result in results]
 
 
+def play(
+    world: World, accounts: Accounts, tangle: Tangle, before: Snapshot, objects: dict[str, int], *jobs: str
+) -> Results:
+    """Let jobs run at once on a database and a bucket as they were before, check, and return their results."""
+    print(f"{' and '.join(jobs)} on database {tangle.seed}")
+    tangle.write()
+    world.storage.upload(world.bucket, objects.items() - world.objects().items())
+    results = at_once(world, accounts, *jobs)
+    check(world, before, expected(world, accounts, before, tangle.now, *jobs), results)
+    return results
+
+
 def scenes(world: World, accounts: Accounts, rounds: int, offset: int = 0) -> Iterator[Callable[..., Results]]:
-    """A new tangled database for each round. What is yielded lets jobs run on it at once, checks, and returns their results."""
+    """A new tangled database for each round, as a function that takes the names of jobs, see :func:`play`."""
     print(f"{SEED_VARIABLE}={SEED}")
     for number in range(rounds):
         tangle = Tangle(world.connection, SEED + offset + number, users=12, rooms=16)
@@ -164,26 +177,15 @@ def scenes(world: World, accounts: Accounts, rounds: int, offset: int = 0) -> It
         world.storage.empty_bucket(world.bucket)
         before, objects = world.rows(), dict(installation.objects(world.connection))
         accounts.make(before, tangle.now)
-
-        def play(
-            *jobs: str, tangle: Tangle = tangle, before: Snapshot = before, objects: dict[str, int] = objects
-        ) -> Results:
-            print(f"{' and '.join(jobs)} on database {tangle.seed}")
-            tangle.write()
-            world.storage.upload(world.bucket, objects.items() - world.objects().items())
-            results = at_once(world, accounts, *jobs)
-            check(world, before, expected(world, accounts, before, tangle.now, *jobs), results)
-            return results
-
-        yield play
+        yield functools.partial(play, world, accounts, tangle, before, objects)
 
 
 @pytest.mark.parametrize("version", [52, 67])
 def test_same_job_on_two_hosts(open_world: Callable[..., World], accounts: Accounts, version: int) -> None:
     skipped: Counter[str] = Counter()
-    for play in scenes(open_world(version), accounts, ROUNDS):
+    for let_run in scenes(open_world(version), accounts, ROUNDS):
         for job in OPTIONS:
-            results = play(job, job)
+            results = let_run(job, job)
             skipped[job] += sum(result["skipped"] for result in results)
             assert sum(result["changed"] for result in results) <= 1
     assert all(skipped[job] for job in OPTIONS), skipped
@@ -191,6 +193,6 @@ def test_same_job_on_two_hosts(open_world: Callable[..., World], accounts: Accou
 
 @pytest.mark.parametrize("version", [52, 67])
 def test_different_jobs(open_world: Callable[..., World], accounts: Accounts, version: int) -> None:
-    for play in scenes(open_world(version), accounts, ROUNDS // 2, offset=100):
+    for let_run in scenes(open_world(version), accounts, ROUNDS // 2, offset=100):
         for jobs in itertools.combinations(OPTIONS, 2):
-            play(*jobs)
+            let_run(*jobs)
