@@ -21,6 +21,7 @@ from support.limits import HANGS
 
 PLAYED = (
     "tests/checks/test_collection.py::test_playbooks_on_an_installed_collection",
+    "tests/integration/test_differing_files.py",
     "tests/integration/test_playbook_variables.py",
     "tests/integration/test_with_approval.py::test_what_came_after_the_question_stays",
     "tests/integration/test_timers_programs.py::test_only_the_log_and_a_summary_are_printed",
