@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.opentalk.maintenance.plugins.module_utils.deletion import batches
 from ansible_collections.opentalk.maintenance.plugins.module_utils.systems import database
 
 from support.cloud_server import CloudServer
@@ -84,6 +85,7 @@ def _normal(path: str) -> str:
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(database, "LOCK_TIMEOUT", 100)
+    monkeypatch.setattr(batches, "LOCK_ATTEMPTS", 2)
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from ansible_collections.opentalk.maintenance.plugins.module_utils.deletion import batches
 from ansible_collections.opentalk.maintenance.plugins.module_utils.systems import database
 
 from support.cloud_server import CloudServer
@@ -40,6 +41,7 @@ CASES = [
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(database, "LOCK_TIMEOUT", 100)
+    monkeypatch.setattr(batches, "LOCK_ATTEMPTS", 2)
 
 
 @pytest.fixture

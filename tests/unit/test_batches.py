@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 
 import pytest
@@ -20,6 +21,8 @@ from ansible_collections.opentalk.maintenance.plugins.module_utils.base.errors i
 from ansible_collections.opentalk.maintenance.plugins.module_utils.deletion.batches import (
     ATTEMPTS,
     FIRST,
+    LOCK_ATTEMPTS,
+    LOCK_PAUSE,
     MOST_LOCKED,
     MOST_SLOW,
     TARGET,
@@ -126,9 +129,33 @@ def test_locked_row_is_found_by_halves_and_left() -> None:
     running = Running(work)
     running.run(8)
     assert running.left == {"5": "it is locked"} and running.done == 8
-    # In the order of the rows, and no part a second time: the lock was waited for.
-    assert running.tried == [list("01234567"), list("0123"), list("4567"), list("45"), list("4"), list("5"), list("67")]
-    assert running.deadline.slept == []
+    # In the order of the rows. Only the row itself is tried again, after pauses in which nobody waits for the batch.
+    before = [list("01234567"), list("0123"), list("4567"), list("45"), list("4")]
+    assert running.tried == [*before, *[["5"]] * LOCK_ATTEMPTS, list("67")]
+    assert running.deadline.slept == [LOCK_PAUSE] * (LOCK_ATTEMPTS - 1)
+
+
+def test_row_whose_lock_is_given_back_goes() -> None:
+    failures = iter([lock_timeout()] * (LOCK_ATTEMPTS - 1))
+
+    def work(batch: list[str]) -> None:
+        for error in failures:
+            raise error
+
+    running = Running(work)
+    running.run(1)
+    assert running.left == {} and running.done == 1
+
+
+def test_row_with_locks_and_deadlocks_in_turn_is_left() -> None:
+    failures = itertools.cycle([lock_timeout(), lock_timeout(), deadlock()])
+
+    def work(batch: list[str]) -> None:
+        raise next(failures)
+
+    running = Running(work)
+    running.run(1)
+    assert running.left.keys() == {"0"}
 
 
 def test_deadlock_is_tried_again_before_rows_are_parted() -> None:

@@ -26,6 +26,10 @@ from ..base.errors import (
 TARGET = 0.4
 FIRST = 25
 ATTEMPTS = 3
+# A row that somebody else holds a lock on is tried so many times, with a pause of so many seconds. The locks of the batch are
+# free in the pauses.
+LOCK_ATTEMPTS = 5
+LOCK_PAUSE = 0.1
 # If a whole table is locked, the job gives up after this number of rows.
 MOST_LOCKED = 10
 # If another server answers too late for this number of rows in a row, the job gives up.
@@ -136,14 +140,10 @@ class Batches:
             self._deadline.sleep(error.seconds)
             self._pending.appendleft(batch)
         except LockTimeoutError as error:
-            if len(batch.things) == 1:
-                self._locked += 1
-                if self._locked > MOST_LOCKED:
-                    raise
-            self._split(batch, error.cause)
+            self._try_locked_again(batch, error)
         except TransientDatabaseError as error:
             batch.attempts += 1
-            if batch.attempts == ATTEMPTS:
+            if batch.attempts >= ATTEMPTS:
                 self._split(batch, error.cause)
             else:
                 self._deadline.sleep(0.1 * batch.attempts)
@@ -164,6 +164,22 @@ class Batches:
             if batch.whole:
                 self._sizer.took(len(batch.things), time.monotonic() - started, batch.waited)
             self._progress(len(batch.things))
+
+    def _try_locked_again(self, batch: Batch, error: LockTimeoutError) -> None:
+        """Give the halves of a batch later, or its only row once more, or leave this row.
+
+        :raises LockTimeoutError: too many rows are locked
+        """
+        if len(batch.things) == 1:
+            batch.attempts += 1
+            if batch.attempts < LOCK_ATTEMPTS:
+                self._deadline.sleep(LOCK_PAUSE)
+                self._pending.appendleft(batch)
+                return
+            self._locked += 1
+            if self._locked > MOST_LOCKED:
+                raise error
+        self._split(batch, error.cause)
 
     def _split(self, batch: Batch, cause: str) -> None:
         """Give the halves of a batch later, or leave its only row."""

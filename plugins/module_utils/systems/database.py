@@ -30,8 +30,10 @@ except ImportError:
 
 # Rows that a stream fetches at once.
 STREAM_ROWS = 10_000
-# Milliseconds that a statement of a batch waits for a lock that somebody else holds.
-LOCK_TIMEOUT = 2000
+# Milliseconds that a statement of a batch waits for a lock that somebody else holds. People wait for the batch's own locks
+# meanwhile. PostgreSQL looks for a deadlock after a second, and ends the statement of whoever looked first; the job must have
+# given way before.
+LOCK_TIMEOUT = 300
 # Seconds that the server has to forget a session behind a pooler.
 _FORGET = 5.0
 # Seconds after which the server ends a session from which nothing comes, because the job or the network may be dead. The
