@@ -153,6 +153,24 @@ def test_folder_of_several_events_goes_with_the_last(
 
 
 @pytest.mark.parametrize("fail", [False, True])
+@pytest.mark.parametrize("parallel", [1, 4])
+@pytest.mark.parametrize(("version", "provider"), INSTALLATIONS)
+def test_folder_of_several_events_in_one_batch(
+    open_sharing: Callable[..., Sharing], version: int, provider: str, parallel: int, fail: bool
+) -> None:
+    """All share links go before the folder. Afterwards the cloud would not delete a link that leads nowhere."""
+    scene = open_sharing(version, provider)
+    first, second, third, _other = scene.roots
+    scene.move(first, third, to=[f"/{second.path}//", second.path])
+    run = scene.run(batch_size=100, shared_folder_requests=parallel, **{FAIL: fail})
+    assert not run.get("failed"), run["msg"]
+    assert scene.left_behind(run) == {} and scene.deletions(second.path) == 1
+    assert {item["event_id"] for item in run["done"]["shared_folders"]["items"]} == scene.ids
+    assert scene.cloud.folders == {"opentalk", scene.cloud.directory} and scene.cloud.shares == {}
+    assert scene.world.rows() == scene.survivors(scene.ids)
+
+
+@pytest.mark.parametrize("fail", [False, True])
 @pytest.mark.parametrize("why", ["moved", "held"])
 @pytest.mark.parametrize("order", [(0, 2), (2, 0)], ids=["last stays", "first stays"])
 @pytest.mark.parametrize("inside", ["", "/inner"])

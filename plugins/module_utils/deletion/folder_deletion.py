@@ -94,7 +94,7 @@ class FolderDeletion:
         if not (refused and self._fail):
             # The share links of a folder inside of another one cannot be deleted any more after that one.
             inside_out = sorted(self.deletable(folders), key=depth, reverse=True)
-            refused.update(self._each(inside_out, self._delete, stop=self._fail))
+            refused.update(self._delete_places(inside_out))
         if self._empty_trash and not (refused and self._fail):
             refused.update(self._delete_copies([folder for folder in folders if folder.event_id not in refused]))
         return refused
@@ -207,18 +207,39 @@ class FolderDeletion:
             return folder.event_id, str(error)
         return None
 
-    def _delete(self, folder: SharedFolder, provider: SharedFolderProvider) -> None:
-        # A batch may be done again after its transaction was rolled back.
-        if self._deleted.get(folder.event_id) == folder:
-            return
-        since = provider.delete(self._with_deferred(folder, provider), skip_trash=self._empty_trash)
+    def _delete_places(self, folders: list[SharedFolder]) -> Refusals:
+        """Delete folders, and each only once, however many events have it.
+
+        :returns: the folders that could not be deleted
+        """
+        if (provider := self._provider) is None:
+            return {}
+        by_place: dict[tuple[str, str], list[SharedFolder]] = defaultdict(list)
+        for folder in folders:
+            # A batch may be done again after its transaction was rolled back.
+            if self._deleted.get(folder.event_id) != folder:
+                by_place[_place(folder, provider)].append(folder)
+        same = {first.event_id: [first, *others] for first, *others in by_place.values()}
+        firsts = [first for first, *_others in same.values()]
+        refused = self._each(
+            firsts, lambda first, provider: self._delete(same[first.event_id], provider), stop=self._fail
+        )
+        return {folder.event_id: reason for first, reason in refused.items() for folder in same[first]}
+
+    def _delete(self, folders: list[SharedFolder], provider: SharedFolderProvider) -> None:
+        """Delete one folder that these events have."""
+        first, *others = folders
+        others += self._deferred_same(first, provider)
+        since = provider.delete(_with_links(first, others), skip_trash=self._empty_trash)
+        place = _place(first, provider)
         with self._lock:
             self._slow_in_a_row = 0
-            # Another event may have the same folder, and then only one of both finds it.
-            self._since[_place(folder, provider)] = since or self._since.get(_place(folder, provider))
-            if folder.event_id not in self._deleted:
-                self._unreported += [folder, *self._take_same(folder, provider)]
-            self._deleted[folder.event_id] = folder
+            # An earlier batch may have deleted it, and only one of them finds it.
+            self._since[place] = since or self._since.get(place)
+            fresh = [folder for folder in folders if folder.event_id not in self._deleted]
+            if fresh:
+                self._unreported += [*fresh, *self._take_same(first, provider)]
+            self._deleted.update((folder.event_id, folder) for folder in folders)
 
     def _is_finished(self, folder: SharedFolder) -> bool:
         return self._deleted.get(folder.event_id) == folder and not (self._empty_trash and self.in_trash(folder))
@@ -280,21 +301,15 @@ class FolderDeletion:
                     found[folder.event_id] = max(dated, key=lambda copy: copy.at or UNKNOWN)
         return found
 
-    def _with_deferred(self, folder: SharedFolder, provider: SharedFolderProvider) -> SharedFolder:
-        """The folder, also with the share links that other events have to it."""
-        same = self._same(folder, provider)
-        links = {f"{access} of {other.event_id}": ids for other in same for access, ids in other.shares.items()}
-        return replace(folder, shares={**folder.shares, **links}) if links and not folder.found else folder
-
     def _take_same(self, folder: SharedFolder, provider: SharedFolderProvider) -> list[SharedFolder]:
         """Take the deferred folders that went with this one."""
-        same = self._same(folder, provider)
+        same = self._deferred_same(folder, provider)
         deferred = self._deferred.pop(name(folder), [])
         if len(same) < len(deferred):
             self._deferred[name(folder)] = [other for other in deferred if other not in same]
         return same
 
-    def _same(self, folder: SharedFolder, provider: SharedFolderProvider) -> list[SharedFolder]:
+    def _deferred_same(self, folder: SharedFolder, provider: SharedFolderProvider) -> list[SharedFolder]:
         """The deferred folders that are this one. A folder with the same path may be on another drive."""
         deferred = self._deferred.get(name(folder), [])
         return [other for other in deferred if provider.root(other) == provider.root(folder)]
@@ -320,6 +335,12 @@ class FolderDeletion:
         finally:
             executor.shutdown(cancel_futures=True)
         return refused
+
+
+def _with_links(folder: SharedFolder, others: list[SharedFolder]) -> SharedFolder:
+    """The folder, also with the share links that other events have to it."""
+    links = {f"{access} of {other.event_id}": ids for other in others for access, ids in other.shares.items()}
+    return replace(folder, shares={**folder.shares, **links}) if links and not folder.found else folder
 
 
 def _place(folder: SharedFolder, provider: SharedFolderProvider) -> tuple[str, str]:
