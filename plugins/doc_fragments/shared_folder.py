@@ -39,7 +39,9 @@ requirements:
     HANDLING = r"""
 options:
   shared_folder_requests:
-    description: The number of shared folders that are worked on at the same time, from 1 to 64.
+    description:
+      - The number of shared folders that are worked on at the same time, from 1 to 64.
+      - The cloud gets fewer requests at once while most of its answers take three times as long as its quickest ones.
     type: int
     default: 4
   empty_trash:

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.opentalk.maintenance.plugins.module_utils.systems import http_session
-from ansible_collections.opentalk.maintenance.plugins.module_utils.systems.clouds import availability, client
+from ansible_collections.opentalk.maintenance.plugins.module_utils.systems.clouds import availability, client, pace
 from ansible_collections.opentalk.maintenance.plugins.module_utils.systems.database import Database
 
 from support import nextcloud
@@ -778,6 +778,26 @@ def test_a_few_requests_at_a_time(open_installation: Callable[..., Cloud], paral
     assert cloud.server.most_parallel == parallel
     # The directory, then two share links and the folder each.
     assert len(cloud.server.requests) == 1 + 3 * len(events)
+
+
+def test_server_that_is_slower_with_many_requests_gets_fewer(
+    open_installation: Callable[..., Cloud], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that can do two things at once is soon asked for two or three."""
+    monkeypatch.setattr(pace, "QUICK", 0.02)
+    cloud = open_installation()
+    events = {cloud.folder(f"folder {number}") for number in range(24)}
+    at_once: list[int] = []
+
+    def answer_at_its_pace(request: Request) -> None:
+        at_once.append(cloud.server.under_way)
+        time.sleep(0.4 if cloud.server.under_way > 2 else 0.05)
+
+    cloud.server.on_request(answer_at_its_pace)
+    run = cloud.run(shared_folder_requests=6)
+    assert run["done"]["shared_folders"]["count"] == len(events)
+    assert cloud.server.folders == {"opentalk", cloud.server.directory} and cloud.server.shares == {}
+    assert max(at_once[:10]) == 6 and max(at_once[len(at_once) // 2 :]) <= 3, at_once
 
 
 def test_folders_of_few_events_among_many_are_worked_on_at_the_same_time(

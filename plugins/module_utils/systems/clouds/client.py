@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Container, Mapping
 from typing import Any
 
@@ -13,6 +14,7 @@ from ...base.errors import SharedFolderError
 from ..http_session import LARGEST_ANSWER, HttpSession, NoAnswer, UnusableAddress
 from ..settings import SharedFolderSettings
 from ..write_gate import WriteGate
+from .pace import Pace
 
 # RFC 4918, 11.3, and RFC 6585, 4
 LOCKED, _TOO_MANY_REQUESTS = 423, 429
@@ -46,7 +48,7 @@ class CloudClient:
 
     :param gate: asked before every request
     :param ca_path: a file of CA certificates, or None for those of the system
-    :param parallel: the number of threads that will use it
+    :param parallel: the number of threads that will use it, which is the most requests at once
     """
 
     def __init__(
@@ -61,6 +63,7 @@ class CloudClient:
     ) -> None:
         self._url = settings.url.rstrip("/")
         self._accepted = False
+        self._pace = Pace(parallel)
         self._session = HttpSession(
             "the shared folders",
             deadline=deadline,
@@ -131,17 +134,20 @@ class CloudClient:
 
         first = not self._accepted
         try:
-            answer = self._session.request(
-                method,
-                self._url + path,
-                headers=dict(headers or {}),
-                data=body,
-                try_again=may_pass,
-                attempts=attempts,
-                largest=largest,
-                patience=_PATIENCE if first else 1.0,
-                again_if_late=not first,
-            )
+            with self._pace.turn():
+                began = time.monotonic()
+                answer = self._session.request(
+                    method,
+                    self._url + path,
+                    headers=dict(headers or {}),
+                    data=body,
+                    try_again=may_pass,
+                    attempts=attempts,
+                    largest=largest,
+                    patience=_PATIENCE if first else 1.0,
+                    again_if_late=not first,
+                )
+                self._pace.took((method, path.split("/")[1], answer.status_code), time.monotonic() - began)
         except NoAnswer as error:
             raise UnansweredError(str(error)) from None
         except UnusableAddress:
