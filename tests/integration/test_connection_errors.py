@@ -188,12 +188,13 @@ def wait_for_lock(server: PostgreSQLServer) -> None:
 
 
 def deadlock(first: Database, second: Database, server: PostgreSQLServer) -> None:
+    """Let PostgreSQL notice a deadlock, as it does on a server that looks for them sooner than a lock times out."""
     with ThreadPoolExecutor(1) as executor, first.transaction():
-        first.execute("UPDATE things SET name = 'a' WHERE id = 1")
+        first.execute("SET LOCAL lock_timeout = 0; UPDATE things SET name = 'a' WHERE id = 1")
 
         def work() -> None:
             with second.transaction():
-                second.execute("UPDATE things SET name = 'b' WHERE id = 2")
+                second.execute("SET LOCAL lock_timeout = 0; UPDATE things SET name = 'b' WHERE id = 2")
                 second.execute("UPDATE things SET name = 'b' WHERE id = 1")
 
         working = executor.submit(work)
