@@ -47,8 +47,8 @@ def test_nobody_is_ended_by_a_deadlock(open_world: Callable[..., World], job: st
                 cursor.execute(lock, (last.id,))
                 holds.set()
                 cursor.execute(SOMEBODY_WAITS)
+                # The job may have deleted it meanwhile.
                 cursor.execute(lock, (first.id,))
-                assert cursor.rowcount == 1
                 session.commit()
             except BaseException as error:
                 failures.append(error)

@@ -129,10 +129,10 @@ def test_locked_row_is_found_by_halves_and_left() -> None:
     running = Running(work)
     running.run(8)
     assert running.left == {"5": "it is locked"} and running.done == 8
-    # In the order of the rows. Only the row itself is tried again, after pauses in which nobody waits for the batch.
+    # In the order of the rows. Only the row itself is tried again. Nobody waits for a batch in the pauses.
     before = [list("01234567"), list("0123"), list("4567"), list("45"), list("4")]
     assert running.tried == [*before, *[["5"]] * LOCK_ATTEMPTS, list("67")]
-    assert running.deadline.slept == [LOCK_PAUSE] * (LOCK_ATTEMPTS - 1)
+    assert running.deadline.slept == [LOCK_PAUSE] * (3 + LOCK_ATTEMPTS)
 
 
 def test_row_whose_lock_is_given_back_goes() -> None:

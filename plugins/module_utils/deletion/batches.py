@@ -26,9 +26,9 @@ from ..base.errors import (
 TARGET = 0.4
 FIRST = 25
 ATTEMPTS = 3
-# A row that somebody else holds a lock on is tried so many times, with a pause of so many seconds. The locks of the batch are
-# free in the pauses.
+# A row that somebody else holds a lock on is tried so many times.
 LOCK_ATTEMPTS = 5
+# Seconds after a batch gave way, in which people get the locks that they waited for.
 LOCK_PAUSE = 0.1
 # If a whole table is locked, the job gives up after this number of rows.
 MOST_LOCKED = 10
@@ -170,16 +170,16 @@ class Batches:
 
         :raises LockTimeoutError: too many rows are locked
         """
-        if len(batch.things) == 1:
-            batch.attempts += 1
-            if batch.attempts < LOCK_ATTEMPTS:
-                self._deadline.sleep(LOCK_PAUSE)
-                self._pending.appendleft(batch)
-                return
-            self._locked += 1
+        alone = len(batch.things) == 1
+        batch.attempts += alone
+        if alone and batch.attempts < LOCK_ATTEMPTS:
+            self._pending.appendleft(batch)
+        else:
+            self._locked += alone
             if self._locked > MOST_LOCKED:
                 raise error
-        self._split(batch, error.cause)
+            self._split(batch, error.cause)
+        self._deadline.sleep(LOCK_PAUSE)
 
     def _split(self, batch: Batch, cause: str) -> None:
         """Give the halves of a batch later, or leave its only row."""

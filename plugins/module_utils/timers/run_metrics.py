@@ -218,7 +218,9 @@ def main() -> None:
     parser.add_argument("--calendar", help="when the job runs, as systemd.time says; needed for metrics")
     parser.add_argument("--slack", type=float, default=0, help="the most seconds from that time to the end of a run")
     arguments = parser.parse_args()
-    outcome, now, before = _outcome(arguments.result), time.time(), _before(arguments.state, arguments.output)
+    # As exact as the metrics, because the next run takes its last success from either file.
+    now = round(time.time(), 3)
+    outcome, before = _outcome(arguments.result), _before(arguments.state, arguments.output)
     known = state(outcome, os.environ, now=now, before=before)
     known["metrics"] = str(arguments.output) if arguments.output else None
     _replace(arguments.state, json.dumps(known, indent=2) + "\n")
