@@ -6,7 +6,9 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -27,6 +29,9 @@ BEGIN
     RAISE 'nobody waits';
 END $$
 """
+
+# Changes the schema for longer than a batch would wait.
+MIGRATION = f"BEGIN; LOCK TABLE events IN ACCESS EXCLUSIVE MODE; {SOMEBODY_WAITS}; SELECT pg_sleep(0.6); COMMIT"
 
 
 @pytest.mark.parametrize("version", [52, 67])
@@ -52,6 +57,7 @@ def test_nobody_is_ended_by_a_deadlock(open_world: Callable[..., World], job: st
                 session.commit()
             except BaseException as error:
                 failures.append(error)
+                holds.set()
 
     person = threading.Thread(target=cross)
     person.start()
@@ -63,3 +69,19 @@ def test_nobody_is_ended_by_a_deadlock(open_world: Callable[..., World], job: st
     scene.check(run)
     deadlocks = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
     assert scene.world.query(deadlocks) == [(0,)]
+
+
+def test_plan_waits_longer_for_a_short_change_of_the_schema(open_world: Callable[..., World]) -> None:
+    scene = Scene(open_world(67), "event_cleanup")
+    world = scene.world
+    with contextlib.closing(world.server.connect(world.database)) as session, ThreadPoolExecutor(1) as executor:
+        session.autocommit = True
+        changing = executor.submit(session.cursor().execute, MIGRATION)
+        locks = "SELECT count(*) FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND relation = 'events'::regclass AND granted"
+        end = time.monotonic() + HANGS
+        while world.query(locks) == [(0,)]:
+            assert time.monotonic() < end
+        run = scene.run()
+        changing.result()
+    assert not run.get("failed"), run["msg"]
+    scene.check(run)

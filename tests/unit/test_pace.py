@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import threading
+import time
 
 import pytest
 from ansible_collections.opentalk.maintenance.plugins.module_utils.systems.clouds.pace import QUICK, ROUND, SLOW, Pace
@@ -53,24 +54,31 @@ def test_server_that_became_slower_for_good_gets_as_many_again() -> None:
 
 
 def test_turns_are_as_many_as_are_allowed() -> None:
-    pace, free, most = Pace(3), threading.Semaphore(0), list[int]()
+    pace, lock, free, at_once = Pace(3), threading.Lock(), threading.Semaphore(0), list[int]()
     inside = 0
 
     def request() -> None:
         nonlocal inside
         with pace.turn():
-            inside += 1
-            most.append(inside)
+            with lock:
+                inside += 1
+                at_once.append(inside)
             free.acquire()
-            inside -= 1
+            with lock:
+                inside -= 1
 
-    threads = [threading.Thread(target=request) for _unused in range(9)]
+    threads = [threading.Thread(target=request, daemon=True) for _unused in range(9)]
     for thread in threads:
         thread.start()
-    free.release(len(threads))
+    end = time.monotonic() + 60
+    for done in range(9):
+        while len(at_once) < min(9, 3 + done):
+            assert time.monotonic() < end, at_once
+            time.sleep(0.001)
+        free.release()
     for thread in threads:
         thread.join()
-    assert len(most) == 9 and max(most) <= 3
+    assert max(at_once) == 3
 
 
 def test_request_about_an_answer_needs_no_turn_of_its_own() -> None:

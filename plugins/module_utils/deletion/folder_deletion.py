@@ -219,12 +219,14 @@ class FolderDeletion:
             # A batch may be done again after its transaction was rolled back.
             if self._deleted.get(folder.event_id) != folder:
                 by_place[_place(folder, provider)].append(folder)
-        same = {first.event_id: [first, *others] for first, *others in by_place.values()}
-        firsts = [first for first, *_others in same.values()]
+        firsts = [first for first, *_others in by_place.values()]
         refused = self._each(
-            firsts, lambda first, provider: self._delete(same[first.event_id], provider), stop=self._fail
+            firsts, lambda first, provider: self._delete(by_place[_place(first, provider)], provider), stop=self._fail
         )
-        return {folder.event_id: reason for first, reason in refused.items() for folder in same[first]}
+        for first, *others in by_place.values():
+            if first.event_id in refused:
+                refused.update((folder.event_id, refused[first.event_id]) for folder in others)
+        return refused
 
     def _delete(self, folders: list[SharedFolder], provider: SharedFolderProvider) -> None:
         """Delete one folder that these events have."""

@@ -34,6 +34,8 @@ STREAM_ROWS = 10_000
 # meanwhile. PostgreSQL looks for a deadlock after a second, and ends the statement of whoever looked first; the job must have
 # given way before.
 LOCK_TIMEOUT = 300
+# Milliseconds that a statement waits which only reads. Nobody waits for it, but a change of the schema may keep it from reading.
+READ_LOCK_TIMEOUT = 2000
 # Seconds that the server has to forget a session behind a pooler.
 _FORGET = 5.0
 # Seconds after which the server ends a session from which nothing comes, because the job or the network may be dead. The
@@ -136,7 +138,7 @@ class Database:
         milliseconds = self._milliseconds()
         begin = (
             f"BEGIN {mode}; SET LOCAL statement_timeout = {milliseconds};"
-            f" SET LOCAL lock_timeout = {min(LOCK_TIMEOUT, milliseconds)}"
+            f" SET LOCAL lock_timeout = {min(READ_LOCK_TIMEOUT if snapshot else LOCK_TIMEOUT, milliseconds)}"
         )
         if self.is_pooled:
             if self.row(f"{begin}; SELECT pg_backend_pid()") != self._backend:
