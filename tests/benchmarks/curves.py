@@ -13,14 +13,20 @@ import matplotlib
 matplotlib.use("svg")
 from matplotlib import pyplot  # noqa: E402
 
+COLUMNS = 3
+
 
 def draw(results: Path) -> Path:
     """Draw a curve for each job beside its floor, on two logarithmic scales, and return the file."""
     scale = json.loads(results.read_text())["scale"]["results"]
     # Without these, every drawing of the same figures would be another file.
     matplotlib.rcParams["svg.hashsalt"] = "curves"
-    figure, axes = pyplot.subplots(1, len(scale), figsize=(4 * len(scale), 3.6), squeeze=False)
-    for axis, (name, series) in zip(axes[0], scale.items(), strict=True):
+    columns = min(len(scale), COLUMNS)
+    rows = -(-len(scale) // columns)
+    figure, axes = pyplot.subplots(rows, columns, figsize=(4 * columns, 3.6 * rows), squeeze=False)
+    for axis in axes.flat[len(scale) :]:
+        axis.remove()
+    for axis, (name, series) in zip(axes.flat, scale.items(), strict=False):
         sizes = [point["size"] for point in series["points"]]
         for way, style in (("ours", "o-"), ("floor", "s--")):
             axis.plot(sizes, [point["seconds"][way] for point in series["points"]], style, label=way)

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -13,6 +14,9 @@ from support import installation
 from support.postgresql import PostgreSQLServer
 
 MIGRATION = 67
+# A schema with permissions, and the first one without.
+WITH_PERMISSIONS, WITHOUT_PERMISSIONS = 61, 67
+ID_IN_PATH = "split_part(v1, '/', 3)"
 # As in production: what is committed is on the disk.
 SETTINGS = {
     "fsync": "on", "synchronous_commit": "on", "full_page_writes": "on", "shared_buffers": "1GB", "max_wal_size": "8GB",
@@ -45,14 +49,20 @@ def add_users(connection: Any, subjects: list[str]) -> None:
 class Databases:
     """Copies of one filled database.
 
+    :param migration: the schema
+    :param prepare: a statement that changes what was filled
     :param shape: the shape of the installation, for `installation.fill`
     """
 
-    def __init__(self, server: PostgreSQLServer, **shape: Any) -> None:
+    def __init__(self, server: PostgreSQLServer, migration: int = MIGRATION, prepare: str = "", **shape: Any) -> None:
         self._server = server
-        self.plain = server.database_for(MIGRATION)
+        self._migration = migration
+        self.plain = server.database_for(migration)
         with contextlib.closing(server.connect(self.plain)) as connection:
             installation.fill(connection, seed=2026, **shape)
+            if prepare:
+                connection.cursor().execute(prepare)
+                connection.commit()
         self.vacuum(self.plain)
         self._indexed: str | None = None
 
@@ -64,6 +74,8 @@ class Databases:
             with contextlib.closing(self._server.connect(self._indexed)) as connection:
                 for table, column in UNINDEXED:
                     connection.cursor().execute(f"CREATE INDEX ON {table} ({column})")
+                if self._migration < WITHOUT_PERMISSIONS:
+                    connection.cursor().execute(f"CREATE INDEX ON casbin_rule ({ID_IN_PATH})")
                 connection.commit()
             self.vacuum(self._indexed)
         return self._indexed
@@ -112,3 +124,9 @@ class Databases:
         with contextlib.closing(self._server.connect(name)) as connection:
             connection.autocommit = True
             yield connection
+
+
+@functools.cache
+def databases(server: PostgreSQLServer, migration: int, prepare: str, **shape: Any) -> Databases:
+    """The databases of that shape. They are filled once, because that takes long."""
+    return Databases(server, migration, prepare, **shape)

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 from benchmarks import floor, row_by_row
 from benchmarks.case import ROUNDS, SAMPLE, Case, Figures
-from benchmarks.databases import Databases
+from benchmarks.databases import MIGRATION, WITH_PERMISSIONS, Databases, databases
 from benchmarks.job_process import JobRun, run_job
 from benchmarks.traffic import Traffic
 from support import installation
@@ -26,16 +26,22 @@ class DeletionCase(Case):
     """A benchmark of a job that deletes.
 
     :cvar module: the job
+    :cvar migration: the schema
+    :cvar events_of_user: how many events a user has
+    :cvar prepare: a statement that changes what was filled
     """
 
     module: ClassVar[str]
     parameters: ClassVar[dict[str, int]] = {}
+    migration: ClassVar[int] = MIGRATION
+    events_of_user: ClassVar[int] = 10
+    prepare: ClassVar[str] = ""
 
     @functools.cached_property
     def databases(self) -> Databases:
-        return Databases(
-            self.server, users=self.events // 10, events=self.events, expired=self.events // 2, invites=3, invitees=5,
-            assets_every=50, folders=False,
+        return databases(
+            self.server, self.migration, self.prepare, users=self.events // self.events_of_user, events=self.events,
+            expired=self.events // 2, invites=3, invitees=5, assets_every=50, folders=False,
         )  # fmt: skip
 
     @functools.cached_property
@@ -63,7 +69,7 @@ class DeletionCase(Case):
 
     def measure(self, *, row_by_row: bool = True) -> Figures:
         figures = Figures()
-        for _unused in range(ROUNDS):
+        for _unused in self.rounds():
             if row_by_row:
                 with self.copy(self.databases.plain) as name:
                     figures.row_by_row.append(self._row_by_row(name))
@@ -167,6 +173,40 @@ class EventCleanup(DeletionCase):
         figures.others["statements_of_live_traffic"] = traffic.statements
 
 
+class EventCleanupWithPermissions(EventCleanup):
+    """With the permissions of older schemas.
+
+    The figures have the number of permissions, and how often they were read as a whole.
+    """
+
+    name = "event_cleanup with permissions"
+    migration = WITH_PERMISSIONS
+
+    def delete_set(self, cursor: Any) -> None:
+        floor.delete_ended_events(cursor, permissions=True)
+
+    def run(self, database: str, *, check_mode: bool = False, **options: Any) -> JobRun:
+        with contextlib.closing(self.server.connect(database)) as connection, connection.cursor() as cursor:
+            cursor.execute("SELECT count(*) FROM casbin_rule")
+            (self.permissions,) = cursor.fetchone()
+        before = self._scans(database)
+        run = super().run(database, check_mode=check_mode, **options)
+        self.scans = self._scans(database) - before
+        return run
+
+    def measure(self, *, row_by_row: bool = True) -> Figures:
+        figures = super().measure(row_by_row=row_by_row)
+        figures.others.update(permissions=self.permissions, scans_of_permissions=self.scans)
+        return figures
+
+    def _scans(self, database: str) -> int:
+        # The counters of a session are there at the latest when it has ended, which the job's has.
+        with contextlib.closing(self.server.connect(database)) as connection, connection.cursor() as cursor:
+            cursor.execute("SELECT seq_scan FROM pg_stat_user_tables WHERE relname = 'casbin_rule'")
+            (scans,) = cursor.fetchone()
+        return int(scans)
+
+
 class UserCleanup(DeletionCase):
     name = module = "user_cleanup"
     parameters: ClassVar[dict[str, int]] = {"days_since_user_has_been_disabled": 0}
@@ -185,3 +225,11 @@ class UserCleanup(DeletionCase):
 
     def delete_one(self, connection: Any, delete_object: Callable[[str], None], identifier: str) -> None:
         row_by_row.delete_user(connection, delete_object, identifier)
+
+
+class UserCleanupOfHalf(UserCleanup):
+    """Every second user goes, and each has four events."""
+
+    name = "user_cleanup of half of the users"
+    events_of_user = 4
+    prepare = "UPDATE users SET disabled_since = CASE WHEN oidc_sub > '8' THEN now() - interval '1 day' END"

@@ -10,6 +10,10 @@ _ENDED = (
     "FROM events e JOIN event_dates d ON d.event_id = e.id LEFT JOIN event_recurrences r ON r.event_id = e.id"
     " WHERE r.recurrence_pattern IS NULL AND d.ends_at <= now() - interval '30 days'"
 )
+_ENDED_BEFORE = (
+    "FROM events e JOIN event_dates d ON d.event_id = e.id"
+    " WHERE d.recurrence_pattern IS NULL AND d.ends_at <= now() - interval '30 days'"
+)
 _OF_EVENTS = (
     "event_recurrences", "event_dates", "event_email_invites", "event_exceptions", "event_favorites", "event_invites",
     "event_shared_folders", "event_training_participation_report_parameter_sets",
@@ -19,13 +23,16 @@ _OF_ROOMS = (
 )  # fmt: skip
 
 
-def delete_ended_events(cursor: Any) -> None:
+def delete_ended_events(cursor: Any, *, permissions: bool = False) -> None:
+    """:param permissions: whether the schema is an older one, with permissions and without a table of recurrences"""
     cursor.execute(
-        f"CREATE TEMP TABLE gone_events ON COMMIT DROP AS SELECT e.id, e.room {_ENDED};"
+        f"CREATE TEMP TABLE gone_events ON COMMIT DROP AS SELECT e.id, e.room {_ENDED_BEFORE if permissions else _ENDED};"
         "CREATE TEMP TABLE gone_rooms ON COMMIT DROP AS SELECT room AS id FROM gone_events;"
         "ANALYZE gone_events, gone_rooms"
     )
-    _delete_events_and_rooms(cursor)
+    if permissions:
+        _delete_permissions(cursor)
+    _delete_events_and_rooms(cursor, _OF_EVENTS[1:] if permissions else _OF_EVENTS)
 
 
 def delete_disabled_users(cursor: Any) -> None:
@@ -75,8 +82,22 @@ def plan_ended_events(cursor: Any) -> None:
         cursor.fetchall()
 
 
-def _delete_events_and_rooms(cursor: Any) -> None:
-    for table in _OF_EVENTS:
+def _delete_permissions(cursor: Any) -> None:
+    """Delete the permissions of everything below the rooms and events that go; an invite's permission is below its room."""
+    for things in ("rooms", "events"):
+        cursor.execute(
+            f"DELETE FROM casbin_rule c USING gone_{things} g WHERE c.ptype = 'p'"
+            f" AND c.v1 LIKE '/{things}/%' AND split_part(c.v1, '/', 3) = g.id::text"
+        )
+    for path, ids in {
+        "/users/me/event_favorites/": "SELECT id FROM gone_events",
+        "/module_resources/": "SELECT m.id FROM module_resources m JOIN gone_rooms r ON r.id = m.room_id",
+    }.items():
+        cursor.execute(f"DELETE FROM casbin_rule c USING ({ids}) g WHERE c.ptype = 'p' AND c.v1 = '{path}' || g.id")
+
+
+def _delete_events_and_rooms(cursor: Any, of_events: tuple[str, ...] = _OF_EVENTS) -> None:
+    for table in of_events:
         cursor.execute(f"DELETE FROM {table} t USING gone_events e WHERE t.event_id = e.id")
     cursor.execute("DELETE FROM events t USING gone_events e WHERE t.id = e.id")
     for table, column in _OF_ROOMS:

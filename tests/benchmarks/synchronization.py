@@ -75,7 +75,7 @@ class SyncStorageFiles(Case):
         ):
             options = self.options(database, BUCKET)
             options["object_storage"]["uri"] = server.url
-            for _unused in range(ROUNDS):
+            for _unused in self.rounds():
                 run = run_job("sync_storage_files", options)
                 assert not run.result["changed"]
                 figures.add_ours(run)
@@ -153,7 +153,7 @@ class KeycloakAccountSync(Case):
             accounts = [(account["id"], account["enabled"]) for account in realm.accounts()]
             assert len(ids) == len(accounts)
             template = self._users([subject for subject, _unused in accounts], users)
-            for _unused in range(ROUNDS):
+            for _unused in self.rounds():
                 if row_by_row:
                     with self._copy(template) as (_name, connection):
                         sample = accounts[:: len(accounts) // 1000]

@@ -79,6 +79,7 @@ class PostgreSQLServer:
         self._initialize({**SETTINGS, **(settings or {}), **self._tls(certificate)})
         self._process = self._start()
         (version,) = self._query("postgres", "SHOW server_version")
+        self._version = int(version.partition(".")[0])
         self.description = f"PostgreSQL {version} ({origin})"
 
     def url(self, database: str, *, user: str = USER, password: str = "") -> str:
@@ -93,7 +94,9 @@ class PostgreSQLServer:
         return self._bindir / name
 
     def create_database(self, name: str, template: str = "template1") -> None:
-        self._execute("CREATE DATABASE {} TEMPLATE {}", name, template)
+        # Copying files takes half the time of writing the log, which is the default since PostgreSQL 15.
+        strategy = " STRATEGY file_copy" if self._version >= 15 else ""
+        self._execute(f"CREATE DATABASE {{}} TEMPLATE {{}}{strategy}", name, template)
 
     def drop_database(self, name: str) -> None:
         self._execute("DROP DATABASE IF EXISTS {} WITH (FORCE)", name)

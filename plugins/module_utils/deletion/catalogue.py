@@ -97,7 +97,7 @@ class Catalogue:
 
 
 def read_catalogue(database: Database) -> Catalogue:
-    """Read the catalogue of a database.
+    """Read the catalogue of a database. Within a snapshot, all parts of it are of one moment.
 
     :raises SchemaError: the database is not a controller's, or its schema is too old
     """
@@ -107,65 +107,80 @@ def read_catalogue(database: Database) -> Catalogue:
         " WHERE pg_class.oid = to_regclass('events')"
     )
     catalogue = Catalogue(schema, migration)
-    for read in (_read_columns, _read_keys, _read_references):
-        read(catalogue, database)
+    relations = _read_columns(catalogue, database)
+    _read_keys(catalogue, database, relations)
+    _read_references(catalogue, database, relations)
     return catalogue
 
 
-def _read_columns(catalogue: Catalogue, database: Database) -> None:
+@dataclass
+class _Relation:
+    """A table or partition, and the names of its columns by their number."""
+
+    table: Table
+    columns: dict[int, str] = field(default_factory=dict)
+
+    def names(self, numbers: list[int]) -> tuple[str, ...]:
+        return tuple(self.columns[number] for number in numbers)
+
+
+def _read_columns(catalogue: Catalogue, database: Database) -> dict[int, _Relation]:
+    """Read the columns of all tables, and return tables and partitions by their number."""
     rows = database.rows(
-        "SELECT n.nspname, c.relname, a.attname, format_type(a.atttypid, NULL)"
+        "SELECT c.oid, n.nspname, c.relname, c.relispartition, a.attnum, a.attname, format_type(a.atttypid, NULL)"
         " FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace"
-        " WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND a.attnum > 0 AND NOT a.attisdropped"
+        " WHERE c.relkind IN ('r', 'p') AND a.attnum > 0 AND NOT a.attisdropped"
         " AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname NOT LIKE 'pg\\_t%'"
     )
-    for schema, name, column, type_name in rows:
-        catalogue.types.setdefault(catalogue.table_of(schema, name), {})[column] = type_name
+    relations: dict[int, _Relation] = {}
+    for number, schema, name, is_partition, place, column, type_name in rows:
+        if number not in relations:
+            relations[number] = _Relation(catalogue.table_of(schema, name))
+        relation = relations[number]
+        relation.columns[place] = column
+        if not is_partition:
+            catalogue.types.setdefault(relation.table, {})[column] = type_name
+    return relations
 
 
-def _read_keys(catalogue: Catalogue, database: Database) -> None:
+def _read_keys(catalogue: Catalogue, database: Database, relations: dict[int, _Relation]) -> None:
+    # Columns behind the key belong to the index only.
     rows = database.rows(
-        "SELECT n.nspname, c.relname, i.indisprimary,"
-        " array(SELECT a.attname::text FROM unnest(i.indkey::int2[]) WITH ORDINALITY k (attnum, place)"
-        "   JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = k.attnum"
-        "   WHERE k.place <= i.indnkeyatts ORDER BY k.place)"
-        " FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid JOIN pg_namespace n ON n.oid = c.relnamespace"
-        " WHERE i.indisunique AND i.indisvalid AND i.indpred IS NULL AND i.indexprs IS NULL"
+        "SELECT indrelid, indisprimary, (indkey::int2[])[0:indnkeyatts - 1] FROM pg_index"
+        " WHERE indisunique AND indisvalid AND indpred IS NULL AND indexprs IS NULL"
     )
-    for schema, name, primary, columns in rows:
-        table = catalogue.table_of(schema, name)
-        catalogue.unique.setdefault(table, set()).add(tuple(columns))
-        if primary:
-            catalogue.primary_keys[table] = tuple(columns)
+    for number, primary, places in rows:
+        if relation := relations.get(number):
+            columns = relation.names(places)
+            catalogue.unique.setdefault(relation.table, set()).add(columns)
+            if primary:
+                catalogue.primary_keys[relation.table] = columns
 
 
-def _read_references(catalogue: Catalogue, database: Database) -> None:
+def _read_references(catalogue: Catalogue, database: Database, relations: dict[int, _Relation]) -> None:
     # confdelsetcols exists since PostgreSQL 15; conparentid is set on what a partition inherits.
     rows = database.rows(
-        "SELECT tn.nspname, t.relname, rn.nspname, r.relname, c.confdeltype::text,"
-        " array(SELECT a.attname::text FROM unnest(c.conkey) WITH ORDINALITY k (attnum, place)"
-        "   JOIN pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = k.attnum ORDER BY k.place),"
-        " array(SELECT a.attname::text FROM unnest(c.confkey) WITH ORDINALITY k (attnum, place)"
-        "   JOIN pg_attribute a ON a.attrelid = c.confrelid AND a.attnum = k.attnum ORDER BY k.place),"
-        " CASE WHEN c.confdeltype = 'n' THEN array(SELECT a.attname::text FROM pg_attribute a"
-        "   WHERE a.attrelid = c.conrelid AND to_jsonb(c) -> 'confdelsetcols' @> to_jsonb(a.attnum)) END"
-        " FROM pg_constraint c"
-        " JOIN pg_class t ON t.oid = c.conrelid JOIN pg_namespace tn ON tn.oid = t.relnamespace"
-        " JOIN pg_class r ON r.oid = c.confrelid JOIN pg_namespace rn ON rn.oid = r.relnamespace"
-        " WHERE c.contype = 'f' AND c.conparentid = 0"
-        " ORDER BY tn.nspname, t.relname, c.conname"
+        "SELECT conname, conrelid, confrelid, confdeltype::text, conkey, confkey,"
+        " CASE WHEN confdeltype = 'n' THEN to_jsonb(c) -> 'confdelsetcols' END"
+        " FROM pg_constraint c WHERE contype = 'f' AND conparentid = 0"
     )
-    for schema, name, target_schema, target, rule, columns, target_columns, reset in rows:
-        catalogue.references.append(
+    found = [
+        (
+            name,
             Reference(
-                table=catalogue.table_of(schema, name),
-                columns=tuple(columns),
-                target=catalogue.table_of(target_schema, target),
-                target_columns=tuple(target_columns),
+                table=relations[number].table,
+                columns=relations[number].names(places),
+                target=relations[target].table,
+                target_columns=relations[target].names(target_places),
                 rule=rule,
-                reset_columns=tuple(reset or columns),
-            )
+                reset_columns=relations[number].names(reset or places),
+            ),
         )
+        for name, number, target, rule, places, target_places, reset in rows
+        if number in relations and target in relations
+    ]
+    found.sort(key=lambda item: (item[1].table.schema, item[1].table.name, item[0]))
+    catalogue.references = [reference for _name, reference in found]
 
 
 def _check_migration(database: Database) -> int:

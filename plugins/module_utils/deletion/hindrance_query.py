@@ -100,11 +100,6 @@ _FOUND = f""", found (kind, place, oid, operation, detail) AS (
            SELECT FROM changed JOIN pg_attribute a ON a.attrelid = w.oid AND a.attname = changed.name
             WHERE changed.place = w.place AND a.attnum = ANY (t.tgattr::int2[])))
      UNION ALL
-    SELECT '{NO_IDENTITY}', place, oid, name, pubname FROM replicated WHERE identity IS NULL
-     UNION ALL
-    SELECT '{FILTER}', place, oid, name, pubname FROM replicated
-     WHERE NOT published @> identity OR relreplident <> 'f' AND NOT identity @> filtering
-     UNION ALL
     SELECT '{UNCHECKED}', m.place, off.oid, '', k.conname
       FROM member m JOIN pg_constraint k ON k.confrelid = m.oid AND k.contype = 'f', active, mode,
            LATERAL (SELECT k.conrelid AS oid WHERE to_jsonb(k) ->> 'conenforced' = 'false'
@@ -114,7 +109,16 @@ _FOUND = f""", found (kind, place, oid, operation, detail) AS (
     SELECT '{NOT_NULL}', m.place, m.oid, '', a.attname
       FROM changed JOIN member m USING (place) JOIN pg_attribute a ON a.attrelid = m.oid AND a.attname = changed.name
       JOIN pg_type t ON t.oid = a.atttypid
-     WHERE changed.emptied AND (a.attnotnull OR t.typnotnull)
+     WHERE changed.emptied AND (a.attnotnull OR t.typnotnull)"""
+
+_FOUND_PUBLICATIONS = f"""
+     UNION ALL
+    SELECT '{NO_IDENTITY}', place, oid, name, pubname FROM replicated WHERE identity IS NULL
+     UNION ALL
+    SELECT '{FILTER}', place, oid, name, pubname FROM replicated
+     WHERE NOT published @> identity OR relreplident <> 'f' AND NOT identity @> filtering"""
+
+_RESULT = """
 )
 SELECT DISTINCT found.kind, found.place, n.nspname, c.relname, found.operation, found.detail
   FROM found LEFT JOIN pg_class c ON c.oid = found.oid LEFT JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -124,4 +128,7 @@ SELECT DISTINCT found.kind, found.place, n.nspname, c.relname, found.operation, 
 #
 # Parameters: `schemas` and `names` of the tables, and for each whether the job `deletes` or `updates` its rows; `places`
 # and `columns` of the columns that it changes, and whether they are `emptied`.
-QUERY = _TABLES + _PUBLICATIONS + _FOUND
+QUERY = _TABLES + _PUBLICATIONS + _FOUND + _FOUND_PUBLICATIONS + _RESULT
+# The same for a database without publications: PostgreSQL takes most of the query's time to plan the part about them.
+QUERY_WITHOUT_PUBLICATIONS = _TABLES + _FOUND + _RESULT
+HAS_PUBLICATIONS = "SELECT EXISTS (SELECT FROM pg_publication)"

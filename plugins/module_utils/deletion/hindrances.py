@@ -158,8 +158,9 @@ def _query(database: Database, catalogue: Catalogue, work: _Work) -> Iterator[_F
         for place, table in enumerate(work.read, 1)
         for column in sorted(work.changed.get(table, ()))
     ]
+    (has_publications,) = database.row(kinds.HAS_PUBLICATIONS)
     rows = database.rows(
-        kinds.QUERY,
+        kinds.QUERY if has_publications else kinds.QUERY_WITHOUT_PUBLICATIONS,
         {
             "schemas": [table.schema for table in work.read],
             "names": [table.name for table in work.read],

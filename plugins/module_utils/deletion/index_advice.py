@@ -63,13 +63,16 @@ def worthwhile(database: Database, references: Iterable[Reference], deleted: Map
     :param deleted: the number of rows that are deleted, by table
     """
     sizes = _sizes(database)
-    indexed = _indexed(database)
     checks: dict[TemporaryIndex, int] = {}
     for reference in references:
         index = TemporaryIndex(reference.table, reference.columns)
-        if index.place in sizes and not _covered(reference, indexed):
+        if index.place in sizes:
             checks[index] = checks.get(index, 0) + deleted.get(reference.target.label, 0)
-    return [index for index, number in checks.items() if _pays(number * sizes[index.place] * _SCAN, sizes[index.place])]
+    wanted = [
+        index for index, number in checks.items() if _pays(number * sizes[index.place] * _SCAN, sizes[index.place])
+    ]
+    indexed = _indexed(database) if wanted else set()
+    return [index for index in wanted if not any((*index.place, column) in indexed for column in index.columns)]
 
 
 def for_batches(database: Database, graph: DeletionGraph, deleted: Mapping[str, int]) -> list[TemporaryIndex]:
@@ -100,10 +103,6 @@ def for_batches(database: Database, graph: DeletionGraph, deleted: Mapping[str, 
 def _pays(seconds: float, rows: float) -> bool:
     """Whether an index that saves these seconds is worth building on a table with so many rows."""
     return seconds > _MARGIN * (_BUILD_ANY + rows * _BUILD)
-
-
-def _covered(reference: Reference, indexed: set[tuple[str, str, str]]) -> bool:
-    return any((reference.table.schema, reference.table.name, column) in indexed for column in reference.columns)
 
 
 def _sizes(database: Database) -> dict[tuple[str, str], float]:

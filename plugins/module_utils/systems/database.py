@@ -214,8 +214,8 @@ class Database:
 
     def _set_where_known(self, **values: str) -> None:
         self.rows(
-            "SELECT set_config(name, wanted.value, false) FROM pg_settings"
-            " JOIN (SELECT * FROM unnest(%(names)s, %(values)s)) wanted (name, value) USING (name)",
+            "SELECT set_config(name, value, false) FROM unnest(%(names)s, %(values)s) wanted (name, value)"
+            " WHERE current_setting(name, true) IS NOT NULL",
             {"names": list(values), "values": list(values.values())},
         )
 
