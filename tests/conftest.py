@@ -51,9 +51,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_itemcollected(item: pytest.Item) -> None:
     """Send tests that share a slow fixture to one worker. pytest-xdist reads the marks after this."""
-    shared = next((name for name in ("fleet", "keycloak") if name in getattr(item, "fixturenames", ())), None)
-    if shared or "property" not in item.path.parts:
-        item.add_marker(pytest.mark.xdist_group(shared or item.path.stem))
+    if "keycloak" in getattr(item, "fixturenames", ()):
+        item.add_marker(pytest.mark.xdist_group("keycloak"))
+    elif "property" not in item.path.parts:
+        item.add_marker(pytest.mark.xdist_group(item.path.stem))
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
