@@ -20,7 +20,7 @@ import yaml
 from ansible_collections.opentalk.maintenance.plugins.module_utils.engine.report import SHOWN
 from ansible_collections.opentalk.maintenance.plugins.module_utils.jobs.registry import JOB_TYPES, NIGHT, ON_REQUEST
 from ansible_collections.opentalk.maintenance.plugins.module_utils.jobs.registry import JOBS as REGISTERED
-from ansible_collections.opentalk.maintenance.plugins.modules import audit_log_info, timers_info
+from ansible_collections.opentalk.maintenance.plugins.modules import audit_log_info, timers_files, timers_info
 from ansible_collections.opentalk.maintenance.plugins.plugin_utils import erasure_report
 
 from support import ansible, checkout, readme
@@ -149,6 +149,8 @@ def _argument_spec(module: str) -> dict[str, Any]:
         return erasure_report.OPTIONS
     if module == "timers_info":
         return timers_info.OPTIONS
+    if module == "timers_files":
+        return timers_files.OPTIONS
     return REGISTERED[module].argument_spec()
 
 

@@ -152,9 +152,13 @@ def test_from_nothing_to_timers(provisioned: Provisioned) -> None:
     assert check.output.count(f"Would start {TIMER}") == len(provisioned.hosts) and min(check.changes()) > 0
     assert provisioned.changed_by_check == set()
     # Settings, the alert, and for each job variables, service and timer. Directories and copied files say nothing to a reader.
-    shown = re.findall(r"^\+\+\+ after: .*?(\w+\.\w+)\.j2$", check.output, re.MULTILINE)
-    of_host = {"ansible.cfg": 1, "alert.service": 1, "variables.yml": 2, "job.service": 2, "job.timer": 2}
-    assert Counter(shown) == Counter({name: number * len(provisioned.hosts) for name, number in of_host.items()})
+    shown = re.findall(
+        r"^\+\+\+ after: (?:/etc/opentalk-maintenance|/etc/systemd/system)/(.*)$", check.output, re.MULTILINE
+    )
+    of_jobs = [f"{job}.yml" for job in (JOB, "self_check")]
+    of_jobs += [unit(job, kind) for job in (JOB, "self_check") for kind in ("service", "timer")]
+    of_host = ["ansible.cfg", "opentalk-maintenance-alert@.service", *of_jobs]
+    assert Counter(shown) == Counter(of_host * len(provisioned.hosts))
     assert check.output.count("+++ after") == len(shown)
     assert first.succeeded, first.output
     assert second.succeeded and second.changes() == {0}, second.output

@@ -9,6 +9,7 @@ import json
 import os
 import pwd
 import re
+import stat
 import subprocess
 import sys
 from collections.abc import Callable
@@ -29,7 +30,6 @@ def _playbook(written: list[dict[str, Any]]) -> list[dict[str, Any]]:
         "versions_directory": "/nowhere",
     }
     wanted |= {"user": "root", "group": "root", "paths": [file["path"] for file in written]}
-    write = {name: f"{{{{ item.{name} }}}}" for name in ("owner", "group", "mode")}
     return [
         {
             "hosts": "localhost",
@@ -41,53 +41,80 @@ def _playbook(written: list[dict[str, Any]]) -> list[dict[str, Any]]:
             "tasks": [
                 {"opentalk.maintenance.timers_info": {"look_for": wanted}, "register": "there"},
                 {
-                    "ansible.builtin.template": {"src": "{{ item.template }}", "dest": "{{ item.path }}", **write},
-                    "loop": "{{ query('opentalk.maintenance.differing_files', *written, found=there.files) }}",
-                    "loop_control": {"label": "{{ item.path }}"},
+                    "opentalk.maintenance.timers_files": {
+                        "files": "{{ query('opentalk.maintenance.differing_files', *written, found=there.files) }}"
+                    },
+                    "register": "files",
                 },
+                {"ansible.builtin.debug": {"msg": "written: {{ item }}"}, "loop": "{{ files.written }}"},
             ],
         }
     ]
 
 
+def _replace_by_link(file: Path) -> None:
+    """To another file with the same content, which must stay as it is."""
+    other = file.with_suffix(".other")
+    file.rename(other)
+    file.symlink_to(other)
+
+
+# What happens to a file, by its name.
+CHANGES: dict[str, Callable[[Path], object]] = {
+    "content": lambda file: file.write_text(file.read_text() + " "),
+    "mode": lambda file: file.chmod(0o644),
+    "gone": lambda file: file.unlink(),
+    "link": _replace_by_link,
+}
+if os.geteuid() == 0:
+    CHANGES["owner"] = lambda file: os.chown(file, 65534, -1)
+    CHANGES["group"] = lambda file: os.chown(file, -1, 65534)
+
+
+def _state(file: Path) -> tuple[str, int] | None:
+    """Its content, and when it was last changed in any way."""
+    return (file.read_text(), file.lstat().st_ctime_ns) if file.exists() else None
+
+
 def test_only_what_differs_is_written(tmp_path: Path, collections_path: str) -> None:
     template = "{{ ansible_managed | comment }}\n{% if item.job %}\njob: {{ item.job }}\n{% endif %}\n\nend: \\ ü\n"
     owner, group = pwd.getpwuid(os.getuid()).pw_name, grp.getgrgid(os.getgid()).gr_name
-    files = [tmp_path / "first.yml", tmp_path / "second.yml"]
+    changing, same = [tmp_path / name for name in CHANGES], tmp_path / "same"
+    files = [*changing, same]
     (tmp_path / "file.yml.j2").write_text(template)
     common = {"template": "file.yml.j2", "owner": owner, "group": group, "mode": "0640"}
     written = [{**common, "path": str(file), "job": file.stem} for file in files]
     playbook = tmp_path / "playbook.yml"
     playbook.write_text(json.dumps(_playbook(written)))
 
-    def play() -> list[str]:
-        """The paths that were written."""
+    def play(*options: str) -> tuple[list[str], list[str]]:
+        """The paths that were written, and those in the diff."""
         played = subprocess.run(
-            [ansible.program(), "-i", "localhost,", "-c", "local", str(playbook)],
+            [ansible.program(), "-i", "localhost,", "-c", "local", *options, str(playbook)],
             env=ansible.environment(collections_path),
             stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=HANGS, check=False,
         )  # fmt: skip
         assert played.returncode == 0, played.stdout + played.stderr
-        return re.findall(r"^changed: \[localhost\] => \(item=(.+)\)$", played.stdout, re.MULTILINE)
+        shown = re.findall(r"^\+\+\+ after: (.+)$", played.stdout, re.MULTILINE)
+        return re.findall(r'"msg": "written: (.+)"$', played.stdout, re.MULTILINE), shown
 
-    assert play() == [str(file) for file in files]
-    first, second = (file.read_text() for file in files)
-    assert first == "#\n# Ansible managed\n#\njob: first\n\nend: \\ ü\n"
-    assert play() == []
+    everything = list(map(str, files))
+    assert play("--check", "--diff") == (everything, everything)
+    assert not any(file.exists() for file in files)
+    assert play() == (everything, [])
+    contents = {file: f"#\n# Ansible managed\n#\njob: {file.stem}\n\nend: \\ ü\n" for file in files}
+    assert {file: file.read_text() for file in files} == contents
+    assert play() == ([], [])
 
-    changes: list[Callable[[Path], object]] = [
-        lambda file: file.write_text(first + " "),
-        lambda file: file.chmod(0o644),
-        lambda file: file.unlink(),
-    ]
-    if os.geteuid() == 0:
-        changes.append(lambda file: os.chown(file, 65534, -1))
-        changes.append(lambda file: os.chown(file, -1, 65534))
-    for change in changes:
-        before = files[1].stat().st_ctime_ns
-        change(files[0])
-        assert play() == [str(files[0])]
-        facts = files[0].stat()
-        assert (files[0].read_text(), facts.st_mode & 0o7777) == (first, 0o640)
-        assert (facts.st_uid, facts.st_gid) == (os.getuid(), os.getgid())
-        assert files[1].stat().st_ctime_ns == before and files[1].read_text() == second
+    for file, change in zip(changing, CHANGES.values(), strict=True):
+        change(file)
+    states, differing = [_state(file) for file in files], list(map(str, changing))
+    assert play("--check", "--diff") == (differing, differing)
+    assert [_state(file) for file in files] == states
+    assert play() == (differing, [])
+    for file in files:
+        facts = file.lstat()
+        assert stat.S_ISREG(facts.st_mode) and file.read_text() == contents[file]
+        assert (stat.S_IMODE(facts.st_mode), facts.st_uid, facts.st_gid) == (0o640, os.getuid(), os.getgid())
+    assert _state(same) == states[-1]
+    assert (tmp_path / "link.other").read_text() == contents[tmp_path / "link"]
