@@ -29,13 +29,15 @@ SESSIONS = 4
 CAPACITY, ROUND, ALONE = 10, 40, 15
 # Seconds at the begin, in which the caches of sessions fill.
 WARM = 2
-# Events of people whom no job deletes, by number, because pgbench chooses numbers.
+# Events in rooms of people, with neither of whom a job goes, by number, because pgbench chooses numbers.
 LIVING = """
 CREATE SCHEMA living;
 CREATE TABLE living.events AS
     SELECT row_number() OVER (ORDER BY e.id) AS n, e.id, e.room, e.created_by, e.tenant_id
-    FROM events e JOIN event_dates d ON d.event_id = e.id JOIN users u ON u.id = e.created_by
-    WHERE d.ends_at > now() AND NOT e.is_adhoc AND u.disabled_since IS NULL AND get_byte(uuid_send(u.id), 0) % 2 = 1;
+    FROM events e JOIN event_dates d ON d.event_id = e.id JOIN rooms r ON r.id = e.room
+    WHERE d.ends_at > now() AND NOT e.is_adhoc AND NOT EXISTS (
+        SELECT FROM users u WHERE u.id IN (e.created_by, r.created_by)
+        AND (u.disabled_since IS NOT NULL OR get_byte(uuid_send(u.id), 0) % 2 = 0));
 ALTER TABLE living.events ADD PRIMARY KEY (n);
 ANALYZE living.events
 """

@@ -73,15 +73,21 @@ def test_ansible_lint(tree: Path) -> None:
 
 
 def test_documentation_is_built_without_a_warning(tree: Path, tmp_path: Path) -> None:
-    run(tree, "antsibull-docs", "lint-collection-docs", "--plugin-docs", "--validate-collection-refs", "all", ".")
-    (tmp_path / "docs").mkdir()
-    said = run(
-        tree, "antsibull-docs", "collection", "--use-current", "--fail-on-error", "--squash-hierarchy",
-        "--dest-dir", str(tmp_path / "docs"), "opentalk.maintenance",
+    pages = tmp_path / "docs"
+    lint = ("antsibull-docs", "lint-collection-docs", "--plugin-docs", "--validate-collection-refs", "all", ".")
+    build = (
+        "antsibull-docs", "collection", "--use-current", "--fail-on-error", "--squash-hierarchy", "opentalk.maintenance",
     )  # fmt: skip
-    assert not said, said
-    built = {path.stem for path in (tmp_path / "docs").glob("*_module.rst")}
-    assert built == {f"{path.stem}_module" for path in (ROOT / "plugins" / "modules").glob("*.py")}
+
+    def make() -> str:
+        run(tree, *lint)
+        pages.mkdir()
+        said = run(tree, *build, "--dest-dir", str(pages))
+        assert not said, said
+        return "\n".join(path.stem for path in pages.glob("*_module.rst"))
+
+    built = verdicts.of_tree(make, tree, nothing_of_tests, lint, build, code_tools.programs())
+    assert set(built.split()) == {f"{path.stem}_module" for path in (ROOT / "plugins" / "modules").glob("*.py")}
 
 
 @pytest.mark.parametrize(
@@ -95,7 +101,7 @@ def test_documentation_is_built_without_a_warning(tree: Path, tmp_path: Path) ->
     ids=" ".join,
 )
 def test_linters(tree: Path, command: list[str]) -> None:
-    run(tree, *command)
+    verdicts.of_tree(lambda: run(tree, *command), tree, everything, command, code_tools.programs())
 
 
 def test_ansible_test_sanity(sanity: list[Future[str]]) -> None:
