@@ -12,7 +12,7 @@ version_added: 2.0.0
 description:
   - Writes all files that the role C(opentalk.maintenance.timers) has rendered for a host, in one go. The module
     M(ansible.builtin.template) would take a third of a second of the host's processor for each of them.
-  - A file takes the place of the one before in one step. What is not a file there, such as a link, is replaced.
+  - A file takes the place of the one before in one step. A link is replaced, and what it leads to is left alone.
 extends_documentation_fragment:
   - opentalk.maintenance.attributes
 attributes:
@@ -78,13 +78,13 @@ written:
   sample: [/etc/systemd/system/opentalk-maintenance-event-cleanup.timer]
 """
 
-import grp
 import os
 import tempfile
 from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.opentalk.maintenance.plugins.module_utils.timers import host
 
 _TEXT = {"type": "str", "required": True}
 _FILE = {"path": {"type": "path", "required": True}, "content": _TEXT, "owner": _TEXT, "group": _TEXT, "mode": _TEXT}
@@ -100,7 +100,7 @@ def main() -> None:
             written.append(file["path"])
             headers = {"before_header": file["path"], "after_header": file["path"]}
             diffs.append({**headers, **(content or attributes)})
-    module.exit_json(changed=bool(written), written=written, diff=diffs)
+    module.exit_json(changed=bool(written), written=written, diff=diffs if module._diff else [])
 
 
 def _write(module: AnsibleModule, path: str, content: str) -> dict[str, Any]:
@@ -120,19 +120,11 @@ def _write(module: AnsibleModule, path: str, content: str) -> dict[str, Any]:
 def _set_attributes(module: AnsibleModule, file: dict[str, Any]) -> dict[str, Any]:
     """Set owner, group and mode where they differ, and return what they were and are."""
     wanted = {name: file[name] for name in ("path", "owner", "group", "mode")}
-    if module.check_mode and not _has_group(file["group"]):
+    if module.check_mode and host.gid(file["group"]) is None:
         wanted["group"] = None
     diff: dict[str, Any] = {}
     module.set_fs_attributes_if_different(module.load_file_common_arguments(wanted), False, diff, expand=False)
     return diff
-
-
-def _has_group(name: str) -> bool:
-    try:
-        grp.getgrnam(name)
-    except KeyError:
-        return False
-    return True
 
 
 if __name__ == "__main__":

@@ -190,6 +190,9 @@ def test_services_are_confined_and_hold_no_secrets(provisioned: Provisioned, ope
     assert host.run("umask").strip() == "0077"
     verdict = host.run(f"systemd-analyze security --no-pager {SERVICE} | tail -n 1")
     assert float(re.findall(r": ([\d.]+) ", verdict)[0]) <= 2.0
+    # Of what the role writes, the log of a host has the names of the files only.
+    assert "Do not edit." in host.run(f"systemctl cat {SERVICE}")
+    assert "Do not edit." not in host.run("journalctl --no-pager --all -o export")
     wanted = {"TimeoutStartUSec": "12min", "Type": "oneshot", "User": "opentalk-maintenance"}
     wanted |= {"Nice": "10", "IOSchedulingClass": "2", "IOSchedulingPriority": "7"}  # best-effort
     assert properties(host, SERVICE, *wanted) == wanted
@@ -527,6 +530,25 @@ def _other_version(folder: Path) -> str:
     with (copy / "playbooks" / "self_check.yml").open("a") as file:
         file.write("# Another version\n")
     return str(folder)
+
+
+def test_timers_that_somebody_disabled_fire_again(provisioned: Provisioned) -> None:
+    (host, *_unused), controllers = provisioned.hosts, provisioned.controllers
+    timers = [TIMER, unit("self_check", "timer")]
+    assert controllers.provision(JOBS, on=[host]).succeeded
+    host.run(f"systemctl disable --now {' '.join(timers)}")
+    before = files([host])
+    check = controllers.provision(JOBS, "--check", on=[host])
+    for timer in timers:
+        assert f"Would start {timer}" in check.output and f"Would enable {timer}" in check.output
+    assert check.succeeded and check.of(host) == 2 and changed(before, files([host])) == set()
+    played = controllers.provision(JOBS, on=[host])
+    assert played.succeeded, played.output
+    for timer in timers:
+        wanted = {"ActiveState": "active", "UnitFileState": "enabled"}
+        assert properties(host, timer, *wanted) == wanted
+    again = controllers.provision(JOBS, on=[host])
+    assert again.changes() == {0}, again.output
 
 
 def test_wrong_calendars_stop_before_anything_changes(provisioned: Provisioned) -> None:

@@ -10,6 +10,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from ansible_collections.opentalk.maintenance.plugins.module_utils.base.deadline import Deadline
+from ansible_collections.opentalk.maintenance.plugins.module_utils.deletion.catalogue import read_catalogue
+from ansible_collections.opentalk.maintenance.plugins.module_utils.systems.database import Database
 
 from support.cases import Case, case
 from support.effect import check_effect
@@ -18,6 +21,32 @@ from support.tangle import SEED_VARIABLE, Tangle, first_seed
 from support.world import World
 
 SEED = first_seed()
+
+
+def test_catalogue_is_that_of_one_moment(open_world: Callable[..., World], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A migration that comes between two of its queries counts as a whole or not at all."""
+    world = open_world()
+    read = Database.rows
+    migration = iter(["ALTER TABLE rooms ADD late uuid UNIQUE REFERENCES events (id)"])
+
+    def rows(database: Database, query: Any, parameters: Any = None) -> list[tuple[Any, ...]]:
+        found = read(database, query, parameters)
+        if "pg_attribute" in str(query):
+            world.query(next(migration))
+        return found
+
+    monkeypatch.setattr(Database, "rows", rows)
+    url = world.server.url(world.database)
+    database = Database(url, deadline=Deadline(60), read_only=True, application_name="test")
+    try:
+        catalogue = read_catalogue(database)
+    finally:
+        database.close()
+    assert next(migration, None) is None
+    rooms = catalogue.table("rooms")
+    assert "late" not in catalogue.types[rooms]
+    assert ("late",) not in catalogue.unique[rooms]
+    assert not [reference for reference in catalogue.references if "late" in reference.columns]
 
 
 @pytest.mark.parametrize("rule", ["", "ON DELETE RESTRICT", "ON DELETE CASCADE", "ON DELETE SET NULL"])

@@ -97,19 +97,20 @@ class Catalogue:
 
 
 def read_catalogue(database: Database) -> Catalogue:
-    """Read the catalogue of a database. Within a snapshot, all parts of it are of one moment.
+    """Read the catalogue of a database, which must not be in a transaction. All parts of it are of one moment.
 
     :raises SchemaError: the database is not a controller's, or its schema is too old
     """
     migration = _check_migration(database)
-    (schema,) = database.row(
-        "SELECT nspname FROM pg_class JOIN pg_namespace n ON n.oid = relnamespace"
-        " WHERE pg_class.oid = to_regclass('events')"
-    )
-    catalogue = Catalogue(schema, migration)
-    relations = _read_columns(catalogue, database)
-    _read_keys(catalogue, database, relations)
-    _read_references(catalogue, database, relations)
+    with database.transaction(snapshot=True):
+        (schema,) = database.row(
+            "SELECT nspname FROM pg_class JOIN pg_namespace n ON n.oid = relnamespace"
+            " WHERE pg_class.oid = to_regclass('events')"
+        )
+        catalogue = Catalogue(schema, migration)
+        relations = _read_columns(catalogue, database)
+        _read_keys(catalogue, database, relations)
+        _read_references(catalogue, database, relations)
     return catalogue
 
 

@@ -39,7 +39,7 @@ def look(wanted: dict[str, Any], run: Run) -> dict[str, Any]:
     :returns: the results of that module
     :raises HostUnknown: systemd does not answer, or what the jobs may use cannot be tried
     """
-    user, groups = _user(wanted["user"]), {name: _gid(name) for name in wanted["groups"]}
+    user, groups = _user(wanted["user"]), {name: gid(name) for name in wanted["groups"]}
     return {
         "platform": _platform(),
         "pythons": {program: _python(run, program) for program in wanted["pythons"]},
@@ -82,6 +82,14 @@ def platform_of(release: str) -> str:
     return name + known.get("VERSION_ID", "").split(".")[0]
 
 
+def gid(name: str) -> str | None:
+    """The number of a group, or None if there is none of that name."""
+    try:
+        return str(grp.getgrnam(name).gr_gid)
+    except KeyError:
+        return None
+
+
 def _platform() -> str:
     for path in map(Path, ("/etc/os-release", "/usr/lib/os-release")):
         if path.is_file():
@@ -105,13 +113,6 @@ def _user(name: str) -> dict[str, Any]:
         return {"exists": False, "groups": [], "comment": ""}
     gids = [str(gid) for gid in os.getgrouplist(name, entry.pw_gid)]
     return {"exists": True, "groups": gids, "comment": entry.pw_gecos}
-
-
-def _gid(name: str) -> str | None:
-    try:
-        return str(grp.getgrnam(name).gr_gid)
-    except KeyError:
-        return None
 
 
 def _tries(run: Run, prefix: list[str], uses: list[dict[str, Any]]) -> dict[str, bool]:
