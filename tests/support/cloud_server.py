@@ -268,7 +268,7 @@ class CloudServer(RecordingServer):
         self._shared_items.update((share, self.item(path)) for share, path in shares.items() if path in self.folders)
 
     def _share(self, share: str, path: str) -> None:
-        assert path in self.folders, path
+        assert path in self.folders and share not in self.shares, (share, path)
         self.shares[share] = path
         self._shared_items[share] = self.item(path)
 

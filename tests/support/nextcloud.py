@@ -43,7 +43,8 @@ class NextcloudServer(CloudServer):
 
     def share(self, path: str) -> str:
         with self._lock:
-            share_id = next(self._share_ids)
+            # A database may record ids that were not given here.
+            share_id = next(share_id for share_id in self._share_ids if share_id not in self.shares)
             self._share(share_id, path)
             return share_id
 
