@@ -43,6 +43,7 @@ from support.fleet import Fleet, Host
 from support.gate import Gate, closed_gate
 from support.oracle import survivors
 from support.package_index import PASSWORD, PackageIndex
+from support.package_repository import package_repository
 from support.selection import ended_events
 from support.snapshot import Snapshot
 from support.world import World
@@ -144,6 +145,42 @@ def test_from_a_bare_host_to_the_first_preview(controllers: Controllers, open_wo
     assert world.rows() == rows and world.proxy.writes == []
     gone = play("provision_timers", timers_state="absent")
     assert gone.succeeded and changed(before, files([host])) == {f"{host.name}:{CONFIG}"}, gone.output
+
+
+def test_packages_of_the_python_are_installed(controllers: Controllers) -> None:
+    """On a host that has no lists of packages, or old ones. It comes before the timers, too."""
+    fleet, host = controllers.fleet, controllers.hosts[1]
+    before = files([host])
+    (ensurepip,) = (host.root / "usr/lib").glob("python3.*/ensurepip")
+    aside, program = ensurepip.with_name("ensurepip-aside"), host.root / "usr/bin/jobs-python"
+
+    def prepare(*options: str, **variables: Any) -> Played:
+        wheels = {"timers_wheelhouse": str(fleet.wheelhouse)}
+        arguments = ["--limit", host.name, *options]
+        return Played(fleet.play("opentalk.maintenance.prepare_hosts", *arguments, variables={**wheels, **variables}))
+
+    with package_repository(host) as repository:
+        ensurepip.rename(aside)
+        owner = f"{ensurepip.parent.name}-venv"
+        repository.add("jobs-ensurepip", {str(ensurepip.relative_to(host.root)): aside}, replaces=owner)
+        played = prepare(timers_packages=["jobs-ensurepip"])
+        assert played.succeeded and ensurepip.is_dir(), played.output
+        repository.add("jobs-python", {"usr/bin/jobs-python": host.root / "usr/bin/python3"})
+        other = {"timers_python": "jobs-python", "timers_packages": ["jobs-python"]}
+        there = files([host])
+        check = prepare("--check", **other)
+        assert check.succeeded and "Would install jobs-python" in check.output, check.output
+        assert changed(there, files([host])) == set() and check.of(host) > 0
+        played = prepare(**other)
+        assert played.succeeded and program.is_symlink(), played.output
+        assert prepare(**other).of(host) == 0
+        wrong = prepare(timers_python="python2.7", timers_packages=["jobs-python"])
+        assert not wrong.succeeded and "python2.7 is not there or not 3.10 or newer" in wrong.output, wrong.output
+    shutil.rmtree(ensurepip)
+    aside.rename(ensurepip)
+    program.unlink()
+    gone = controllers.provision({}, on=[host], timers_state="absent")
+    assert gone.succeeded and changed(before, files([host])) == set(), gone.output
 
 
 def test_from_nothing_to_timers(provisioned: Provisioned) -> None:

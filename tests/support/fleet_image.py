@@ -28,7 +28,10 @@ _UBUNTU_ARCHIVE = "http://archive.ubuntu.com/ubuntu"
 _UBUNTU_SCRIPT = "/usr/share/debootstrap/scripts/gutsy"
 _UBUNTU_KEYS = "pool/main/u/ubuntu-keyring/ubuntu-keyring_2023.11.28.1_all.deb"
 _UBUNTU_KEYS_SHA256 = "36de43b15853ccae0028e9a767613770c704833f82586f28eb262f0311adb8a8"
-PACKAGES = ("systemd", "systemd-sysv", "dbus", "python3", "python3-venv", "ca-certificates", "openssh-server")
+# With python3-apt, because Ansible installs it before any other package.
+PACKAGES = (
+    "systemd", "systemd-sysv", "dbus", "python3", "python3-apt", "python3-venv", "ca-certificates", "openssh-server",
+)  # fmt: skip
 PROGRAMS = ("systemd-nspawn", "debootstrap", "ssh", "ssh-keygen", "unshare")
 REQUIREMENTS = ROOT / "roles" / "timers" / "files" / "requirements.txt"
 BUILD_SECONDS = 900
