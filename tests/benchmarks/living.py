@@ -3,18 +3,23 @@
 """Measures how fast the database answers people while a job works: with and without each job, at half of its capacity.
 
 The sessions are those of pgbench. Its transactions are of the controller's own kind, and use events that no job touches.
+
+At the end, processes that only compute take the place of a job. They show how much of the waiting is for a processor that the
+server shares with the job, and not for the database.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import re
 import statistics
 import subprocess
+import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -27,6 +32,8 @@ from support.postgresql import USER, PostgreSQLServer
 SESSIONS = 4
 # Seconds: of the measurement of the capacity, of one round, and until the job starts.
 CAPACITY, ROUND, ALONE = 10, 40, 15
+# Seconds for which processes compute that take the place of a job.
+COMPUTING = 6
 # Seconds at the begin, in which the caches of sessions fill.
 WARM = 2
 # Events in rooms of people, with neither of whom a job goes, by number, because pgbench chooses numbers.
@@ -168,41 +175,58 @@ class Traffic:
 def measure(server: PostgreSQLServer, storage: ObjectStorageServer, arguments: list[str]) -> None:
     """Measure the named jobs or all, and print a table.
 
-    :param arguments: the number of events, then names of jobs
+    :param arguments: the number of events, then names of jobs, or "computing" for processes that only compute
     """
-    installations = Installations(server, storage, int(arguments[0]) if arguments else EVENTS)
-    rate = None
+    names = arguments[1:]
+    meter = _Meter(server, Installations(server, storage, int(arguments[0]) if arguments else EVENTS))
     rows = [
         "| Job | Seconds of the job | p50 alone | p50 beside | p99 alone | p99 beside | p99 ratio | Longest alone"
         " | Longest beside |",
         "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for beside in JOBS:
-        if beside.module not in (arguments[1:] or [beside.module]):
-            continue
-        rounds = []
-        for _unused in range(ROUNDS):
-            with (
-                installations.open(beside) as (name, _proxy, _cloud, options),
-                tempfile.TemporaryDirectory(prefix="opentalk-living-") as scratch,
-            ):
-                traffic = Traffic(server, name, Path(scratch))
-                if rate is None:
-                    capacity = traffic.capacity()
-                    rate = capacity / 2
-                    print(f"{capacity:.0f} transactions per second at most, {rate:.0f} below", flush=True)
-                rounds.append(_round(traffic, rate, beside, options))
-        rows.append(_row(beside.module, rounds))
+        if not names or beside.module in names:
+            rows.append(_row(beside.module, meter.rounds(beside)))
+            print(rows[-1], f"load {os.getloadavg()[0]:.1f}", flush=True)
+    for number in range(1, (os.cpu_count() or 1) + 1) if not names or "computing" in names else ():
+        rows.append(_row(f"(computing: {number})", meter.rounds(JOBS[0], functools.partial(_compute, number))))
         print(rows[-1], f"load {os.getloadavg()[0]:.1f}", flush=True)
     print("\n".join(rows))
 
 
-def _round(traffic: Traffic, rate: float, beside: Beside, options: dict[str, object]) -> Round:
+class _Meter:
+    """Measures rounds at half of the capacity, which it measures before the first one."""
+
+    def __init__(self, server: PostgreSQLServer, installations: Installations) -> None:
+        self._server, self._installations = server, installations
+        self._rate = 0.0
+
+    def rounds(self, beside: Beside, work: Callable[[], float] | None = None) -> list[Round]:
+        """The rounds beside a job, or beside other work on the same installation.
+
+        :param work: works, and returns its seconds
+        """
+        found = []
+        for _unused in range(ROUNDS):
+            with (
+                self._installations.open(beside) as (name, _proxy, _cloud, options),
+                tempfile.TemporaryDirectory(prefix="opentalk-living-") as scratch,
+            ):
+                traffic = Traffic(self._server, name, Path(scratch))
+                if not self._rate:
+                    capacity = traffic.capacity()
+                    self._rate = capacity / 2
+                    print(f"{capacity:.0f} transactions per second at most, {self._rate:.0f} below", flush=True)
+                found.append(_round(traffic, self._rate, work or (lambda: run_job(beside.module, options).seconds)))
+        return found
+
+
+def _round(traffic: Traffic, rate: float, work: Callable[[], float]) -> Round:
     with traffic.flow(rate):
         flows = time.time()
         time.sleep(ALONE)
         begin = time.time()
-        job = run_job(beside.module, options).seconds
+        job = work()
         end = min(time.time(), flows + ROUND)
     alone, during = Latencies(), Latencies()
     for ended, seconds in traffic.transactions():
@@ -211,6 +235,16 @@ def _round(traffic: Traffic, rate: float, beside: Beside, options: dict[str, obj
         elif begin < ended - seconds < end:
             during.seconds.append(seconds)
     return Round(alone, during, job)
+
+
+def _compute(processes: int) -> float:
+    """Let so many processes compute, and return for how many seconds."""
+    with contextlib.ExitStack() as started:
+        for _unused in range(processes):
+            process = started.enter_context(subprocess.Popen([sys.executable, "-c", "while True: pass"]))
+            started.callback(process.kill)
+        time.sleep(COMPUTING)
+    return COMPUTING
 
 
 def _row(module: str, rounds: list[Round]) -> str:
