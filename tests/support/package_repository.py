@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The opentalk.maintenance authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Packages for a host of the fleet, in a repository that is the only one of the host while the tests need it."""
+"""Packages for a host of the fleet, in a repository that is the only one which the host can read while the tests need it."""
 
 from __future__ import annotations
 
@@ -60,13 +60,13 @@ class PackageRepository:
 
 @contextlib.contextmanager
 def package_repository(host: Host) -> Iterator[PackageRepository]:
-    """The only repository of a host that has no lists of packages yet.
+    """The only repository that a host can read, of two. The host has no lists of packages yet.
 
     At the end the host's own repositories are back, and what it knows about packages is as before. Files of packages stay.
     """
     host.run(
         f"tar -C / -cf {_SAVED} {_STATE} && mkdir {_FOLDER} && rm -rf /var/lib/apt/lists/* /etc/apt/sources.list*"
-        f" && echo 'deb [trusted=yes] file:{_FOLDER} ./' > /etc/apt/sources.list"
+        f" && printf 'deb [trusted=yes] file:%s ./\\n' {_FOLDER}-gone {_FOLDER} > /etc/apt/sources.list"
     )
     try:
         yield PackageRepository(host)
