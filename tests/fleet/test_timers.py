@@ -147,38 +147,53 @@ def test_from_a_bare_host_to_the_first_preview(controllers: Controllers, open_wo
     assert gone.succeeded and changed(before, files([host])) == {f"{host.name}:{CONFIG}"}, gone.output
 
 
+@contextlib.contextmanager
+def _ensurepip_aside(host: Host) -> Iterator[tuple[Path, Path]]:
+    """Let the Python of a host lack its module ensurepip: where the module belongs, and where it is."""
+    (there,) = (host.root / "usr/lib").glob("python3.*/ensurepip")
+    aside = there.with_name("ensurepip-aside")
+    there.rename(aside)
+    try:
+        yield there, aside
+    finally:
+        shutil.rmtree(there, ignore_errors=True)
+        aside.rename(there)
+
+
 def test_packages_of_the_python_are_installed(controllers: Controllers) -> None:
     """On a host that has no lists of packages, or old ones. It comes before the timers, too."""
     fleet, host = controllers.fleet, controllers.hosts[1]
-    before = files([host])
-    (ensurepip,) = (host.root / "usr/lib").glob("python3.*/ensurepip")
-    aside, program = ensurepip.with_name("ensurepip-aside"), host.root / "usr/bin/jobs-python"
+    before, program = files([host]), host.root / "usr/bin/jobs-python"
 
     def prepare(*options: str, **variables: Any) -> Played:
         wheels = {"timers_wheelhouse": str(fleet.wheelhouse)}
         arguments = ["--limit", host.name, *options]
         return Played(fleet.play("opentalk.maintenance.prepare_hosts", *arguments, variables={**wheels, **variables}))
 
-    with package_repository(host) as repository:
-        ensurepip.rename(aside)
+    def preview(**variables: Any) -> None:
+        there = files([host])
+        check = prepare("--check", **variables)
+        assert check.succeeded and check.of(host) > 0, check.output
+        assert check.output.count(f"Would install {variables['timers_packages'][0]}") == 1, check.output
+        assert changed(there, files([host])) == set()
+
+    with contextlib.ExitStack() as restored:
+        restored.callback(program.unlink, missing_ok=True)
+        repository = restored.enter_context(package_repository(host))
+        ensurepip, aside = restored.enter_context(_ensurepip_aside(host))
         owner = f"{ensurepip.parent.name}-venv"
         repository.add("jobs-ensurepip", {str(ensurepip.relative_to(host.root)): aside}, replaces=owner)
+        preview(timers_packages=["jobs-ensurepip"])
         played = prepare(timers_packages=["jobs-ensurepip"])
         assert played.succeeded and ensurepip.is_dir(), played.output
         repository.add("jobs-python", {"usr/bin/jobs-python": host.root / "usr/bin/python3"})
         other = {"timers_python": "jobs-python", "timers_packages": ["jobs-python"]}
-        there = files([host])
-        check = prepare("--check", **other)
-        assert check.succeeded and "Would install jobs-python" in check.output, check.output
-        assert changed(there, files([host])) == set() and check.of(host) > 0
+        preview(**other)
         played = prepare(**other)
         assert played.succeeded and program.is_symlink(), played.output
         assert prepare(**other).of(host) == 0
         wrong = prepare(timers_python="python2.7", timers_packages=["jobs-python"])
         assert not wrong.succeeded and "python2.7 is not there or not 3.10 or newer" in wrong.output, wrong.output
-    shutil.rmtree(ensurepip)
-    aside.rename(ensurepip)
-    program.unlink()
     gone = controllers.provision({}, on=[host], timers_state="absent")
     assert gone.succeeded and changed(before, files([host])) == set(), gone.output
 
