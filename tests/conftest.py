@@ -26,6 +26,7 @@ sys.path.insert(0, str(collection.link(Path(_COLLECTIONS.name))))
 
 from support import kill_scenes  # noqa: E402
 from support.cloud_server import CloudServer  # noqa: E402
+from support.components import COMPONENTS  # noqa: E402
 from support.fleet import Fleet  # noqa: E402
 from support.fleet_image import FleetUnavailable  # noqa: E402
 from support.keycloak import KeycloakProxy, KeycloakServer, KeycloakUnavailable, Realm  # noqa: E402
@@ -38,7 +39,6 @@ from support.tangle import SEED_VARIABLE, first_seed  # noqa: E402
 from support.world import World  # noqa: E402
 
 REQUIRED = set(filter(None, os.environ.get("REQUIRE_REAL", "").split(",")))
-COMPONENTS: dict[str, str] = {}
 _UNKNOWN = REQUIRED - {"postgresql", "minio", "keycloak", "systemd", "prometheus", "logrotate", "chromium"}
 
 

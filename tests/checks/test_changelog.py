@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from conftest import COMPONENTS
 from support.collection import ROOT
+from support.components import COMPONENTS
 
 CODE = ("plugins", "roles")
 # A release moves the fragments into the changelog.

@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 from ansible_collections.opentalk.maintenance.plugins.module_utils.base import packages
 
-from conftest import COMPONENTS
 from support import ansible, environments
 from support.collection import ROOT
+from support.components import COMPONENTS
 from support.limits import HANGS
 
 PLAYED = (
