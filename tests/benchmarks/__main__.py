@@ -53,7 +53,7 @@ def main(arguments: list[str]) -> None:
 
 @contextlib.contextmanager
 def servers() -> Iterator[tuple[PostgreSQLServer, ObjectStorageServer]]:
-    with PostgreSQLServer(SETTINGS) as server, ObjectStorageServer.start(require=True) as storage:
+    with PostgreSQLServer(SETTINGS) as server, ObjectStorageServer.start(require=True, measured=True) as storage:
         yield server, storage
 
 

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import secrets
 import time
@@ -11,6 +12,8 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import requests
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from support.keycloak_program import ADMINISTRATOR, VERSION, KeycloakProcess, KeycloakUnavailable
 from support.keycloak_stand_in import KeycloakStandIn
@@ -114,6 +117,19 @@ class KeycloakServer:
         self._signed_in_until = began + token["expires_in"] / 2
 
 
+@functools.cache
+def _keys() -> dict[str, Any]:
+    """The keys with which realms sign tokens. Without them, Keycloak makes keys for each realm, which takes two seconds."""
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048).private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    providers = {
+        "rsa": {"privateKey": [key.decode()]}, "hmac-generated": {"algorithm": ["HS512"]}, "aes-generated": {},
+    }  # fmt: skip
+    components = [{"name": kind, "providerId": kind, "config": config} for kind, config in providers.items()]
+    return {"org.keycloak.keys.KeyProvider": components}
+
+
 class Realm:
     """A realm with clients that have different roles, and with the accounts that a test adds."""
 
@@ -135,8 +151,13 @@ class Realm:
             }
             for client, roles in _ROLES.items()
         ]  # fmt: skip
-        content = {"realm": self.name, "enabled": True, "accessTokenLifespan": lifespan}
-        server.send("POST", "", {**content, "clients": clients, "users": service_accounts})
+        server.send(
+            "POST", "",
+            {
+                "realm": self.name, "enabled": True, "accessTokenLifespan": lifespan, "components": _keys(),
+                "clients": clients, "users": service_accounts,
+            },
+        )  # fmt: skip
 
     def options(self, url: str, client: str = READER) -> dict[str, str]:
         """The module's option `keycloak` for the server at this address."""

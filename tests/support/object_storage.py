@@ -46,12 +46,17 @@ class ObjectStorageServer:
         self._client = self.client(max_pool_connections=UPLOAD_THREADS)
 
     @classmethod
-    def start(cls, prefer: str = "minio", require: bool = False, *, build: bool = True) -> ObjectStorageServer:
+    def start(
+        cls, prefer: str = "minio", require: bool = False, *, build: bool = True, measured: bool = False
+    ) -> ObjectStorageServer:
         """Start the server of kind `prefer`. If it is unavailable, start the other kind, unless `require` is set.
 
-        `build` allows to build MinIO from source, which takes minutes. Raises `S3ServerUnavailable` with the reasons.
+        `build` and `measured` are those of `start_minio`. Raises `S3ServerUnavailable` with the reasons.
         """
-        starters: dict[str, Callable[[], S3Server]] = {"minio": lambda: start_minio(build=build), "moto": start_moto}
+        starters: dict[str, Callable[[], S3Server]] = {
+            "minio": lambda: start_minio(build=build, measured=measured),
+            "moto": start_moto,
+        }
         if prefer not in starters:
             raise ValueError(f"there is no S3 server of kind {prefer!r}")
         reasons: list[str] = []

@@ -23,7 +23,7 @@ from pathlib import Path
 import boto3
 from botocore.config import Config
 
-from support import minio
+from support import memory, minio
 from support.server_process import ServerFailed, ServerProcess, free_port
 
 START_ATTEMPTS = 3
@@ -48,13 +48,17 @@ class S3Server:
     process: ServerProcess = field(repr=False)
 
 
-def start_minio(*, build: bool = True) -> S3Server:
-    """Start MinIO with an empty directory; `build` allows a build, which takes minutes."""
+def start_minio(*, build: bool = True, measured: bool = False) -> S3Server:
+    """Start MinIO with an empty directory.
+
+    :param build: allows a build, which takes minutes
+    :param measured: let it work as installations do, on a disk and with all processors
+    """
     binary = minio.find_or_build(build=build)
     if binary is None:
         raise S3ServerUnavailable(f"MinIO: {minio.why_unavailable(build=build)}")
     description = f"MinIO {minio.version(binary)}"
-    return _retried(lambda: _start_minio(binary, description))
+    return _retried(lambda: _start_minio(binary, description, measured))
 
 
 def start_moto() -> S3Server:
@@ -75,9 +79,9 @@ def _retried(start: Callable[[], S3Server]) -> S3Server:
     return start()
 
 
-def _start_minio(binary: Path, description: str) -> S3Server:
+def _start_minio(binary: Path, description: str, measured: bool) -> S3Server:
     access_key, secret_key = "opentalk", secrets.token_hex(20)
-    scratch = Path(tempfile.mkdtemp(prefix="opentalk-minio-"))
+    scratch = Path(tempfile.mkdtemp(prefix="opentalk-minio-", dir=None if measured else memory.directory()))
     for name in ("data", "certs"):
         (scratch / name).mkdir()
     address = f"127.0.0.1:{free_port()}"
@@ -92,6 +96,8 @@ def _start_minio(binary: Path, description: str) -> S3Server:
             "MINIO_BROWSER": "off",
             "MINIO_UPDATE": "off",
             "MINIO_CALLHOME_ENABLE": "off",
+            # Several of these servers share a few processors, and threads that look for work take time.
+            **({} if measured else {"GOMAXPROCS": "1", "GOGC": "400"}),
         },
         scratch=scratch,
     )
