@@ -39,6 +39,8 @@ from support.tangle import SEED_VARIABLE, first_seed  # noqa: E402
 from support.world import World  # noqa: E402
 
 REQUIRED = set(filter(None, os.environ.get("REQUIRE_REAL", "").split(",")))
+_LONG_FILES = ("test_timers", "test_slow_servers", "test_gates", "test_versions", "test_guide")
+_LONG = {name: place for place, name in enumerate(_LONG_FILES)}
 _UNKNOWN = REQUIRED - {"postgresql", "minio", "keycloak", "systemd", "prometheus", "logrotate", "chromium"}
 
 
@@ -55,6 +57,17 @@ def pytest_itemcollected(item: pytest.Item) -> None:
         item.add_marker(pytest.mark.xdist_group("keycloak"))
     elif "property" not in item.path.parts:
         item.add_marker(pytest.mark.xdist_group(item.path.stem))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let the files that take minutes come first, so that no process works on one of them while the others have ended.
+
+    pytest-xdist gives a process the next file as soon as it has one or two tests left, so files with more tests come before
+    those that have one.
+    """
+    last = len(_LONG)
+    items.sort(key=lambda item: _LONG.get(item.path.stem, last))
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

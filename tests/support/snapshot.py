@@ -42,7 +42,11 @@ def parsed(rows: Snapshot) -> dict[str, list[dict[str, Any]]]:
 
 def removed(before: Snapshot, after: Snapshot) -> Snapshot:
     """The rows that are gone, by table, without tables that have none."""
-    gone = {table: list((Counter(rows) - Counter(after[table])).elements()) for table, rows in before.items()}
+    gone = {
+        table: list((Counter(rows) - Counter(after[table])).elements())
+        for table, rows in before.items()
+        if rows != after[table]  # most tables of most comparisons are the same
+    }
     return {table: rows for table, rows in gone.items() if rows}
 
 
