@@ -438,6 +438,7 @@ def test_failed_job_is_a_failed_unit(provisioned: Provisioned, open_world: Open)
         until(lambda: gate.waiting, "the run", [host])
         host.run(f"systemctl kill --signal=KILL {SERVICE}")
         until(lambda: _state(host) == "failed", "the failure", [host])
+    world.settle()
     values = metrics(host, JOB)
     assert (values["run_success"], values["run_exit_code"]) == (0, 137)
     assert "run_count events" not in values

@@ -108,6 +108,7 @@ class Installation:
         """One more run, undisturbed, completes the work."""
         self.world.proxy.clear_faults()
         self.cloud.clear_faults()
+        self.world.settle(self.cloud)
         done = earlier["done"]["events"]["count"] if earlier else 0
         run = self.run()
         assert run["plan"]["events"]["count"] == len(self.chosen) - done

@@ -409,6 +409,7 @@ def test_killed_at_any_point(open_world: Open, tmp_path: Path, version: int) -> 
     for point in range(first, len(points) + 1, max(1, (len(points) - first) // 10)):
         stray = scatter()
         killed += Child(lambda point=point: run(point)).was_killed()
+        made.world.settle()
         rows = {_key(asset) for asset in made.world.ids("assets")}
         objects = made.world.objects().keys()
         assert not (stray - rows) & objects

@@ -145,6 +145,7 @@ def test_session_is_lost_while_it_builds_them(world: World) -> None:
             run = running.result()
     assert run["failed"] and "connection" in run["msg"]
     assert world.rows() == before
+    world.settle()
     world.run("event_cleanup")
     assert temporary(world) == set() and world.rows() == survivors(before, "events", expired(world))
 

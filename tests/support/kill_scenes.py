@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import time
 import uuid
 from collections import defaultdict
 from collections.abc import Callable
@@ -22,7 +21,6 @@ from ansible_collections.opentalk.maintenance.plugins.module_utils.deletion impo
 from support import cases, storage_sync
 from support.cloud_server import CloudServer
 from support.folder_effect import folder_effect
-from support.limits import HANGS
 from support.recording_server import Request
 from support.shared_folders import segments, stock
 from support.snapshot import Snapshot, parsed
@@ -105,14 +103,7 @@ class Scene:
         return [line for line in lines if line]
 
     def settle(self) -> None:
-        """Wait until no server works on requests of a run any more."""
-        sessions = "SELECT 1 FROM pg_stat_activity WHERE datname = %s AND starts_with(application_name, %s)"
-        end = time.monotonic() + HANGS
-        while self.world.query(sessions, (self.world.database, "opentalk.maintenance")) or any(
-            server.under_way for server in (self.world.proxy, self.cloud)
-        ):
-            assert time.monotonic() < end, "what the run began does not end"
-            time.sleep(0.005)
+        self.world.settle(self.cloud)
 
     def check_nothing_orphaned(self) -> None:
         """If rows are gone, their objects and folders are gone, too, also from the trash bin.

@@ -18,6 +18,7 @@ from support.limits import HANGS
 from support.modules import run_in_process, run_module
 from support.object_storage import ObjectStorageServer
 from support.postgresql import PostgreSQLServer
+from support.recording_server import RecordingServer
 from support.s3_proxy import S3Proxy
 from support.snapshot import Snapshot, snapshot
 
@@ -138,6 +139,16 @@ class World:
         while not self.query(waiting, (self.database,)):
             assert time.monotonic() < end, "no session waits for a lock"
             time.sleep(0.02)
+
+    def settle(self, *others: RecordingServer) -> None:
+        """Wait until no server works on requests of a run any more, which was killed or lost its session."""
+        sessions = "SELECT 1 FROM pg_stat_activity WHERE datname = %s AND starts_with(application_name, %s)"
+        end = time.monotonic() + HANGS
+        while self.query(sessions, (self.database, "opentalk.maintenance")) or any(
+            server.under_way for server in (self.proxy, *others)
+        ):
+            assert time.monotonic() < end, "what the run began does not end"
+            time.sleep(0.005)
 
     def freeze(self, now: datetime) -> None:
         """Stop the clock of the database for all new sessions."""
