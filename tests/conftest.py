@@ -5,24 +5,21 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import gc
 import os
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import botocore.session
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
-_COLLECTIONS = tempfile.TemporaryDirectory(prefix="opentalk-collections-")
 
 from support import collection  # noqa: E402
 
-sys.path.insert(0, str(collection.link(Path(_COLLECTIONS.name))))
+_COLLECTIONS = str(collection.linked())
+sys.path.insert(0, _COLLECTIONS)
 
 from support import kill_scenes  # noqa: E402
 from support.cloud_server import CloudServer  # noqa: E402
@@ -92,17 +89,9 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         session.config.workeroutput["components"] = COMPONENTS
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _one_description_of_s3() -> Iterator[None]:
-    """Let all clients share botocore's description of S3, which has a megabyte. Every run makes its own client."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(botocore.session, "create_loader", functools.cache(botocore.session.create_loader))
-        yield
-
-
 @pytest.fixture(scope="session")
 def collections_path() -> str:
-    return _COLLECTIONS.name
+    return _COLLECTIONS
 
 
 @pytest.fixture(scope="session")

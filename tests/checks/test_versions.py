@@ -72,7 +72,8 @@ def _check(version: str, python: Path) -> str:
         [programs / "python", "-m", "pytest", "-p", "no:cacheprovider", "-q", "tests/unit", *played_here],
         cwd=ROOT,
         env=ansible.environment(
-            PATH=f"{programs}{os.pathsep}{os.environ['PATH']}", PYTHONDONTWRITEBYTECODE="1", **random_cases
+            PATH=f"{programs}{os.pathsep}{os.environ['PATH']}", PYTHONDONTWRITEBYTECODE="",
+            PYTHONPYCACHEPREFIX=str(programs.with_name("pycache")), **random_cases,
         ),
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=HANGS, check=False,
     )  # fmt: skip

@@ -274,7 +274,7 @@ def test_all_hosts_fire_at_once_one_does_the_work_and_when_it_dies_another_does(
             at_end.callback(host.try_run, f"systemctl stop {TIMER}")
         with closed_gate(world.proxy) as gate:
             # The time for what is outside is longer than the gate is closed.
-            jobs = {JOB: {"on_calendar": "*-*-* *:*:0/5", "options": {"outside_timeout": 600}}}
+            jobs = {JOB: {"on_calendar": "*-*-* *:*:0/10", "options": {"outside_timeout": 600}}}
             assert controllers.provision(jobs).succeeded
             worker = _worker(hosts, gate)
             for host in hosts:

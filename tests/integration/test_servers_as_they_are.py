@@ -102,16 +102,22 @@ def test_settings_for_aws_do_not_reach_the_job(
         "AWS_CONFIG_FILE": str(tmp_path / ".aws" / "config"),
         "AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / ".aws" / "credentials"),
     }
-    plain = world.run("sync_storage_files", check_mode=True)
+
+    def preview() -> dict[str, Any]:
+        """As a process of its own, which has no session yet."""
+        boto3_client.session.cache_clear()
+        return world.run("sync_storage_files", check_mode=True)
+
+    plain = preview()
     for name, value in {**FOR_AWS, **files}.items():
         with monkeypatch.context() as patch:
             patch.setenv(name, value)
-            result = world.run("sync_storage_files", check_mode=True)
+            result = preview()
             assert (result.get("msg"), result["plan"]) == (None, plain["plan"]), name
             assert os.environ[name] == value
     for name, value in {**FOR_AWS, **files}.items():
         monkeypatch.setenv(name, value)
-    assert world.run("sync_storage_files", check_mode=True)["plan"] == plain["plan"]
+    assert preview()["plan"] == plain["plan"]
 
 
 def test_proxies_of_the_environment(

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from support.limits import HANGS
 
-_LEFT_OUT = ("ANSIBLE_", "OPENTALK_CTRL_", "PYTEST_", "PYTHONPATH")
+_LEFT_OUT = ("ANSIBLE_", "OPENTALK_CTRL_", "PYTEST_", "PYTHONPATH", "PYTHONPYCACHEPREFIX")
 
 
 def program(name: str = "ansible-playbook") -> str:
@@ -27,7 +27,7 @@ def environment(collections: Path | str | None = None, **variables: str) -> dict
     """
     kept = {name: value for name, value in os.environ.items() if not name.startswith(_LEFT_OUT)}
     found = {} if collections is None else {"ANSIBLE_COLLECTIONS_PATH": str(collections)}
-    return {**kept, "LC_ALL": "C.UTF-8", **found, **variables}
+    return {**kept, "LC_ALL": "C.UTF-8", "PYTHONDONTWRITEBYTECODE": "1", **found, **variables}
 
 
 def vaulted(text: str, password: Path) -> str:

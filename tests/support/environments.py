@@ -38,7 +38,8 @@ def environment(wanted: str, python: Path | None = None) -> Path:
     """
     folder = cache.directory()
     folder.mkdir(parents=True, exist_ok=True)
-    variables = {name: value for name, value in os.environ.items() if name not in ("VIRTUAL_ENV", "PYTHONPATH")}
+    left_out = ("VIRTUAL_ENV", "PYTHONPATH", "PYTHONPYCACHEPREFIX")
+    variables = {name: value for name, value in os.environ.items() if name not in left_out}
     variables["OPENTALK_TEST_PYTHON"] = str(python or getattr(sys, "_base_executable", sys.executable))
     # Nobody waits for an environment of others.
     digest = hashlib.sha256(f"{variables['OPENTALK_TEST_PYTHON']}\n{wanted}".encode()).hexdigest()[:12]

@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import functools
 import hashlib
 import os
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -20,6 +22,8 @@ from .settings import ObjectStorageSettings
 # Bytes of the largest answer: a page of versions has 1000 keys, each of at most 1024 bytes that XML may make six times longer.
 LARGEST_ANSWER = 2**24
 _PIECE = 2**16
+# A session is not safe for threads, and the settings of the host are those of the process.
+_ONE_AT_A_TIME = threading.Lock()
 
 
 def make(settings: ObjectStorageSettings, *, verify: bool | str, **limits: Any) -> Any:
@@ -30,23 +34,34 @@ def make(settings: ObjectStorageSettings, *, verify: bool | str, **limits: Any) 
     :raises ImportError: boto3 is not installed
     :raises ValueError: botocore refuses the address
     """
-    import boto3
-    import botocore.session
-
-    with _without_settings_of_the_host():
-        core = botocore.session.Session()
-        # Timestamps stay text, because parsing them takes longer than the rest of a listing.
-        core.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=str)
-        session = boto3.session.Session(
-            botocore_session=core,
+    with _ONE_AT_A_TIME, _without_settings_of_the_host():
+        client = session().client(
+            "s3",
+            endpoint_url=settings.uri,
+            region_name=settings.region,
             aws_access_key_id=settings.access_key,
             aws_secret_access_key=settings.secret_key,
-            region_name=settings.region,
+            verify=verify,
+            config=_config(settings, limits),
         )
-        client = session.client("s3", endpoint_url=settings.uri, verify=verify, config=_config(settings, limits))
     client.meta.events.register("before-sign.s3.DeleteObjects", _sign_with_md5)
     _limit_answers(client)
     return client
+
+
+@functools.cache
+def session() -> Any:
+    """The boto3 session of this process, which has no settings of its own. It takes longer to make than a client does.
+
+    :raises ImportError: boto3 is not installed
+    """
+    import boto3
+    import botocore.session
+
+    core = botocore.session.Session()
+    # Timestamps stay text, because parsing them takes longer than the rest of a listing.
+    core.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=str)
+    return boto3.session.Session(botocore_session=core)
 
 
 def _config(settings: ObjectStorageSettings, limits: dict[str, Any]) -> Any:
