@@ -156,7 +156,8 @@ def test_storage_that_answers_everything_but_deletions(
         run = scene.run(outside_timeout=BUDGET, audit_log=str(log))
     guest.check()
     assert run["failed"] and f"longer than {BUDGET} seconds" in run["msg"]
-    assert run["duration"] < 30 * BUDGET
+    # How long that takes depends on the machine: 20 s and more, where it has much else to do.
+    assert len(scene.world.proxy.writes) < len(scene.roots)
     scene.check(run, stay=scene.ids, audit=log)
     completes(scene)
 
