@@ -36,7 +36,7 @@ from support.tangle import SEED_VARIABLE, first_seed  # noqa: E402
 from support.world import World  # noqa: E402
 
 REQUIRED = set(filter(None, os.environ.get("REQUIRE_REAL", "").split(",")))
-_LONG_FILES = ("test_timers", "test_slow_servers", "test_gates", "test_versions", "test_guide")
+_LONG_FILES = ("test_timers", "test_gates", "test_versions", "test_guide")
 _LONG = {name: place for place, name in enumerate(_LONG_FILES)}
 _UNKNOWN = REQUIRED - {"postgresql", "minio", "keycloak", "systemd", "prometheus", "logrotate", "chromium"}
 
