@@ -17,7 +17,7 @@ import yaml
 from support.cloud_server import CloudServer
 from support.collection import ROOT
 from support.control_node import ControlNode
-from support.controllers import Controllers, until
+from support.controllers import CONFIG, Controllers, changed, files, until
 from support.gate import closed_gate
 from support.guide import Command, Written, steps
 from support.keycloak import KeycloakServer, Realm
@@ -94,7 +94,8 @@ class Reader:
 def reader(
     controllers: Controllers, open_world: Callable[..., World], open_cloud: Callable[..., CloudServer], tmp_path: Path
 ) -> Iterator[Reader]:
-    world, cloud = open_world(), open_cloud()
+    """It gives the hosts back as bare as they were."""
+    world, cloud, before = open_world(), open_cloud(), files(controllers.hosts)
     world.fill()
     world.share_folders_on(cloud)
     node = ControlNode(controllers.fleet, tmp_path, {"prometheus": "gamma"})
@@ -111,6 +112,12 @@ def reader(
             user_search={"backend": "keycloak_webapi", **address},
         )
         yield Reader(controllers, world, cloud, node)
+    removed = controllers.provision({}, timers_state="absent")
+    assert removed.succeeded, removed.output
+    settings = {f"{host.name}:{CONFIG}" for host in controllers.hosts}
+    # A directory in which others have something stays, with the mode that the role gave it, here or for an earlier test.
+    shared = {f"{controllers.hosts[-1].name}:/etc/opentalk-maintenance"}
+    assert settings <= changed(before, files(controllers.hosts)) <= settings | shared
 
 
 def _give_accounts(world: World, realm: Realm) -> None:

@@ -156,8 +156,8 @@ def test_storage_that_answers_everything_but_deletions(
         run = scene.run(outside_timeout=BUDGET, audit_log=str(log))
     guest.check()
     assert run["failed"] and f"longer than {BUDGET} seconds" in run["msg"]
-    # How long that takes depends on the machine: 20 s and more, where it has much else to do.
-    assert len(scene.world.proxy.writes) < len(scene.roots)
+    # Requests that delete, also repeated ones. How long they take depends on what else the machine does.
+    assert len(scene.world.proxy.writes) <= len(scene.roots) // 2
     scene.check(run, stay=scene.ids, audit=log)
     completes(scene)
 
